@@ -1,0 +1,85 @@
+//! Keys with which other servers speak to this one: `tk_` and 32 random bytes. Only a digest is kept; it needs no salt and no slow hash, since
+//! nobody guesses 256 random bits, and it makes the key an index: no secret is compared with another.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+use tertulia_proto::{ApiError, ApiKeyId};
+use tertulia_store::Write;
+
+use super::Auth;
+use super::field::normalize_name;
+use super::scope::{Scope, Scopes};
+use crate::write::{store_failed, write, write_failed};
+
+const PREFIX: &str = "tk_";
+
+/// A key at the only moment it can be seen.
+pub struct NewApiKey {
+    pub id: ApiKeyId,
+    pub token: String,
+}
+
+impl fmt::Debug for NewApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewApiKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// A server that speaks to this one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKeyIdentity {
+    pub id: ApiKeyId,
+    pub name: String,
+    pub scopes: Scopes,
+}
+
+impl ApiKeyIdentity {
+    /// `forbidden`, with the scope's name, unless the key has it.
+    pub fn require(&self, scope: Scope) -> Result<(), ApiError> {
+        match self.scopes.allows(scope) {
+            true => Ok(()),
+            false => Err(ApiError::forbidden(format!("the API key lacks the scope {scope}"))),
+        }
+    }
+}
+
+/// Whether a bearer's token is meant to be an API key rather than a person's token.
+pub fn is_api_key(token: &str) -> bool {
+    token.starts_with(PREFIX)
+}
+
+fn digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token).into()
+}
+
+impl Auth {
+    pub async fn create_api_key(&self, name: &str, scopes: Scopes) -> Result<NewApiKey, ApiError> {
+        let name = normalize_name(name, &self.config.limits)?;
+        let id = ApiKeyId::from_uuid(self.powers.new_uuid());
+        let token = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(self.powers.bytes::<32>()));
+        let create =
+            Write::CreateApiKey { id, hash: digest(&token), name, scopes: scopes.to_stored(), now: self.powers.now() };
+        write(&*self.store, create).await.map_err(write_failed)?;
+        Ok(NewApiKey { id, token })
+    }
+
+    /// From now on the key is refused. `not_found` where there is no such key any more.
+    pub async fn revoke_api_key(&self, id: ApiKeyId) -> Result<(), ApiError> {
+        let revoke = Write::RevokeApiKey { id, now: self.powers.now() };
+        write(&*self.store, revoke).await.map(|_| ()).map_err(write_failed)
+    }
+
+    pub async fn authenticate_api_key(&self, token: &str) -> Result<ApiKeyIdentity, ApiError> {
+        let refused = || ApiError::unauthenticated("the API key is not known here or was revoked");
+        let secret = token.strip_prefix(PREFIX).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
+        if secret.is_none_or(|secret| secret.len() != 32) {
+            return Err(refused());
+        }
+        let record = self.store.api_key(digest(token)).await.map_err(|error| store_failed(&error))?;
+        let record = record.ok_or_else(refused)?;
+        Ok(ApiKeyIdentity { id: record.id, name: record.name, scopes: Scopes::from_stored(&record.scopes) })
+    }
+}

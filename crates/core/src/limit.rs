@@ -1,0 +1,99 @@
+//! How often somebody may do something: sliding windows that remember each instant, so that no burst at the seam of two windows slips through.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+
+use parking_lot::Mutex;
+use tertulia_proto::{ApiError, ErrorCode, Timestamp};
+
+/// Keys remembered at most; beyond it the ones that are idle go, and then new keys are let through unlimited rather than memory grow.
+const KEYS_MAX: usize = 200_000;
+
+/// At most `count` times in `window_ms`, per key.
+pub struct SlidingWindow<K> {
+    what: &'static str,
+    count: usize,
+    window_ms: i64,
+    seen: Mutex<HashMap<K, VecDeque<i64>>>,
+}
+
+impl<K: Eq + Hash> SlidingWindow<K> {
+    /// `count` 0 switches the limit off.
+    pub fn new(what: &'static str, count: u32, window_ms: i64) -> Self {
+        Self { what, count: usize::try_from(count).unwrap_or(usize::MAX), window_ms, seen: Mutex::new(HashMap::new()) }
+    }
+
+    /// Counts one, or says how long to wait. A refusal is not counted.
+    pub fn take(&self, key: K, now: Timestamp) -> Result<(), ApiError> {
+        if self.count == 0 {
+            return Ok(());
+        }
+        let now = now.ms();
+        let mut seen = self.seen.lock();
+        if seen.len() >= KEYS_MAX {
+            seen.retain(|_, times| times.back().is_some_and(|last| now - last < self.window_ms));
+            if seen.len() >= KEYS_MAX && !seen.contains_key(&key) {
+                return Ok(());
+            }
+        }
+        let times = seen.entry(key).or_default();
+        // A clock that was set back may not lock anybody out: what lies in the future is forgotten.
+        while times.front().is_some_and(|first| now - first >= self.window_ms || *first > now) {
+            times.pop_front();
+        }
+        match times.front() {
+            Some(first) if times.len() >= self.count => {
+                let wait = u64::try_from(first + self.window_ms - now).unwrap_or(1).max(1);
+                let detail = format!("{}: over the limit of {} in {} s", self.what, self.count, self.window_ms / 1000);
+                Err(ApiError::retry(ErrorCode::RateLimited, detail, wait))
+            }
+            _ => {
+                times.push_back(now);
+                Ok(())
+            }
+        }
+    }
+
+    /// Forgets who has been idle for a window. Called now and then.
+    pub fn prune(&self, now: Timestamp) {
+        self.seen.lock().retain(|_, times| times.back().is_some_and(|last| now.ms() - last < self.window_ms));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_ms(ms)
+    }
+
+    #[test]
+    fn the_window_slides_and_says_how_long_to_wait() {
+        let limit = SlidingWindow::new("sends", 2, 10_000);
+        assert!(limit.take("a", at(0)).is_ok());
+        assert!(limit.take("a", at(9_000)).is_ok());
+        let refusal = limit.take("a", at(9_500)).unwrap_err();
+        assert_eq!((refusal.code, refusal.retry_after_ms), (ErrorCode::RateLimited, Some(500)));
+        assert!(limit.take("b", at(9_500)).is_ok());
+        assert!(limit.take("a", at(10_000)).is_ok());
+        assert!(limit.take("a", at(10_001)).is_err());
+    }
+
+    #[test]
+    fn a_clock_set_back_locks_nobody_out() {
+        let limit = SlidingWindow::new("sends", 1, 10_000);
+        assert!(limit.take("a", at(1_000_000)).is_ok());
+        assert!(limit.take("a", at(5)).is_ok());
+    }
+
+    #[test]
+    fn who_is_idle_is_forgotten() {
+        let limit = SlidingWindow::new("sends", 1, 1_000);
+        for key in 0..100 {
+            assert!(limit.take(key, at(0)).is_ok());
+        }
+        limit.prune(at(2_000));
+        assert_eq!(limit.seen.lock().len(), 0);
+    }
+}

@@ -1,0 +1,271 @@
+//! Sending, editing, deleting, reacting, reading, history and search.
+
+use tertulia_proto::event::{MessageAck, ReactionUpdated, ReceiptUpdated};
+use tertulia_proto::request::{DeleteMessage, EditMessage, ReactToMessage, Receipt, SendMessage};
+use tertulia_proto::{ApiError, ConversationId, ErrorCode, Message, MessageId};
+use tertulia_store::{AppendMessage, Effect, HistoryPage, HistoryRange, Write};
+
+use super::{Done, Services, page_size, waited};
+use crate::auth::{Identity, Scope};
+use crate::write::store_failed;
+
+/// The message in the log, and whether this request put it there.
+pub type MessageAckDone = Done<(MessageAck, bool)>;
+
+/// Characters of a search text at least: what a trigram has.
+const SEARCH_MIN_CHARS: usize = 3;
+
+fn ack(message: &Message) -> MessageAck {
+    MessageAck {
+        client_msg_id: message.client_msg_id.clone(),
+        message_id: message.message_id,
+        seq: message.seq,
+        rev: message.rev,
+        created_at: message.created_at,
+    }
+}
+
+impl Services {
+    /// Checks and submits; the acknowledgement comes after the commit.
+    pub fn submit_message(&self, actor: &Identity, request: SendMessage, done: MessageAckDone) {
+        match self.append(actor, request) {
+            Ok(write) => self.submit(
+                write,
+                |effect| match effect {
+                    Effect::MessageAppended { message, fresh } => Some((ack(message), *fresh)),
+                    _ => None,
+                },
+                done,
+            ),
+            Err(refusal) => done(Err(refusal)),
+        }
+    }
+
+    /// The message whole, and whether it is new.
+    pub async fn send_message(&self, actor: &Identity, request: SendMessage) -> Result<(Message, bool), ApiError> {
+        let write = self.append(actor, request)?;
+        self.perform(write, |effect| match effect {
+            Effect::MessageAppended { message, fresh } => Some((message.clone(), *fresh)),
+            _ => None,
+        })
+        .await
+    }
+
+    fn append(&self, actor: &Identity, request: SendMessage) -> Result<Write, ApiError> {
+        actor.require(Scope::ChatWrite)?;
+        self.check_body(&request.body)?;
+        let now = self.now();
+        self.rates.sends.take(actor.user, now)?;
+        self.rates.sends_in_conversation.take(request.conversation_id, now)?;
+        Ok(Write::AppendMessage(Box::new(AppendMessage {
+            id: MessageId::from_uuid(self.powers.new_uuid()),
+            conversation: request.conversation_id,
+            sender: actor.user,
+            client_msg_id: request.client_msg_id,
+            body: request.body,
+            reply_to: request.reply_to,
+            after: request.after_client_msg_id,
+            now,
+        })))
+    }
+
+    /// Not blank and within the limit. U+0000 is refused because PostgreSQL has no text with it.
+    fn check_body(&self, body: &str) -> Result<(), ApiError> {
+        if body.len() > self.limits.body_max_bytes {
+            return Err(ApiError::too_large("body", self.limits.body_max_bytes, "bytes of UTF-8"));
+        }
+        if body.trim().is_empty() {
+            return Err(ApiError::invalid("body: must not be blank"));
+        }
+        if body.contains('\0') {
+            return Err(ApiError::invalid("body: must not hold U+0000"));
+        }
+        Ok(())
+    }
+
+    pub fn submit_edit(&self, actor: &Identity, request: EditMessage, done: Done<Message>) {
+        let checked = actor.require(Scope::ChatWrite).and_then(|()| self.check_body(&request.body));
+        if let Err(refusal) = checked {
+            return done(Err(refusal));
+        }
+        let EditMessage { conversation_id, message_id, body } = request;
+        let write = Write::EditMessage {
+            conversation: conversation_id,
+            message: message_id,
+            actor: actor.user,
+            body,
+            now: self.now(),
+        };
+        self.submit(
+            write,
+            |effect| match effect {
+                Effect::MessageEdited { message, .. } => Some(message.clone()),
+                _ => None,
+            },
+            done,
+        );
+    }
+
+    pub async fn edit_message(&self, actor: &Identity, request: EditMessage) -> Result<Message, ApiError> {
+        waited(|done| self.submit_edit(actor, request, done)).await
+    }
+
+    pub fn submit_delete(&self, actor: &Identity, request: DeleteMessage, done: Done<Message>) {
+        if let Err(refusal) = actor.require(Scope::ChatWrite) {
+            return done(Err(refusal));
+        }
+        let write = Write::DeleteMessage {
+            conversation: request.conversation_id,
+            message: request.message_id,
+            actor: actor.user,
+            now: self.now(),
+        };
+        self.submit(
+            write,
+            |effect| match effect {
+                Effect::MessageDeleted { message, .. } => Some(message.clone()),
+                _ => None,
+            },
+            done,
+        );
+    }
+
+    pub async fn delete_message(&self, actor: &Identity, request: DeleteMessage) -> Result<Message, ApiError> {
+        waited(|done| self.submit_delete(actor, request, done)).await
+    }
+
+    pub fn submit_reaction(&self, actor: &Identity, request: ReactToMessage, done: Done<ReactionUpdated>) {
+        if let Err(refusal) = actor.require(Scope::ChatWrite) {
+            return done(Err(refusal));
+        }
+        let write = Write::SetReaction {
+            conversation: request.conversation_id,
+            message: request.message_id,
+            actor: actor.user,
+            emoji: request.emoji,
+            present: !request.remove,
+            per_message_max: self.limits.reactions_per_message_max,
+        };
+        self.submit(
+            write,
+            |effect| match effect {
+                Effect::ReactionsChanged { conversation, message, seq, rev, reactions, .. } => Some(ReactionUpdated {
+                    conversation_id: *conversation,
+                    message_id: *message,
+                    seq: *seq,
+                    rev: *rev,
+                    reactions: reactions.clone(),
+                }),
+                _ => None,
+            },
+            done,
+        );
+    }
+
+    pub async fn react(&self, actor: &Identity, request: ReactToMessage) -> Result<ReactionUpdated, ApiError> {
+        waited(|done| self.submit_reaction(actor, request, done)).await
+    }
+
+    pub fn submit_receipt(&self, actor: &Identity, request: &Receipt, done: Done<ReceiptUpdated>) {
+        let negative = |seq: Option<i64>| seq.is_some_and(|seq| seq < 0);
+        let checked = actor.require(Scope::ChatWrite).and_then(|()| match request {
+            Receipt { delivered_seq: None, read_seq: None, .. } => {
+                Err(ApiError::invalid("deliveredSeq, readSeq: one of them is needed"))
+            }
+            r if negative(r.delivered_seq) || negative(r.read_seq) => {
+                Err(ApiError::invalid("deliveredSeq, readSeq: must not be negative"))
+            }
+            _ => Ok(()),
+        });
+        if let Err(refusal) = checked {
+            return done(Err(refusal));
+        }
+        let write = Write::AdvanceWatermarks {
+            conversation: request.conversation_id,
+            actor: actor.user,
+            delivered: request.delivered_seq,
+            read: request.read_seq,
+        };
+        self.submit(
+            write,
+            |effect| match effect {
+                Effect::WatermarksAdvanced { conversation, user, delivered_seq, read_seq, rev, .. } => {
+                    Some(ReceiptUpdated {
+                        conversation_id: *conversation,
+                        user_id: *user,
+                        delivered_seq: *delivered_seq,
+                        read_seq: *read_seq,
+                        rev: *rev,
+                    })
+                }
+                _ => None,
+            },
+            done,
+        );
+    }
+
+    pub async fn advance_watermarks(&self, actor: &Identity, request: Receipt) -> Result<ReceiptUpdated, ApiError> {
+        waited(|done| self.submit_receipt(actor, &request, done)).await
+    }
+
+    pub async fn message(
+        &self,
+        actor: &Identity,
+        conversation: ConversationId,
+        message: MessageId,
+    ) -> Result<Message, ApiError> {
+        actor.require(Scope::ChatRead)?;
+        let found = self.store.message(actor.user, conversation, message).await.map_err(|e| store_failed(&e))?;
+        found.ok_or_else(|| ApiError::not_found("message"))
+    }
+
+    pub async fn history(
+        &self,
+        actor: &Identity,
+        conversation: ConversationId,
+        range: HistoryRange,
+        limit: Option<i64>,
+    ) -> Result<HistoryPage, ApiError> {
+        actor.require(Scope::ChatRead)?;
+        let limit = page_size(limit, 50, self.limits.history_page_max)?;
+        if let HistoryRange::AfterMessage(id) = range {
+            // A message one can't see is an answer of its own, not an empty page.
+            self.message(actor, conversation, id).await?;
+        }
+        let page = self.store.history(actor.user, conversation, range, limit).await.map_err(|e| store_failed(&e))?;
+        page.ok_or_else(|| ApiError::not_found("conversation"))
+    }
+
+    pub async fn search(
+        &self,
+        actor: &Identity,
+        text: &str,
+        within: Option<ConversationId>,
+        limit: Option<i64>,
+    ) -> Result<Vec<Message>, ApiError> {
+        actor.require(Scope::ChatRead)?;
+        if text.len() > self.limits.search_query_max_bytes {
+            return Err(ApiError::too_large("q", self.limits.search_query_max_bytes, "bytes of UTF-8"));
+        }
+        if text.contains('\0') || text.chars().count() < SEARCH_MIN_CHARS {
+            return Err(ApiError::new(ErrorCode::Invalid, format!("q: at least {SEARCH_MIN_CHARS} characters")));
+        }
+        let limit = page_size(limit, 20, self.limits.search_page_max)?;
+        if let Some(conversation) = within {
+            self.member_of(actor, conversation).await?;
+        }
+        self.store.search(actor.user, text.to_owned(), within, limit).await.map_err(|e| store_failed(&e))
+    }
+
+    /// A conversation's messages after one, for `sync:request`.
+    pub async fn messages_after(
+        &self,
+        actor: &Identity,
+        conversation: ConversationId,
+        after: Option<MessageId>,
+    ) -> Result<HistoryPage, ApiError> {
+        let range = after.map_or(HistoryRange::After(0), HistoryRange::AfterMessage);
+        let limit = i64::try_from(self.limits.sync_messages_max).unwrap_or(i64::MAX);
+        self.history(actor, conversation, range, Some(limit)).await
+    }
+}

@@ -1,0 +1,196 @@
+//! What people and other servers can ask for. Every function authorises: the scopes of an API key here, membership and roles by [`crate::rules`]
+//! inside the store's transaction.
+//!
+//! Writes come in two forms: `submit_*` takes a callback, which is called in commit order before anybody else hears of the change (sockets); the
+//! `async` form waits for it (REST).
+
+mod conversations;
+mod messages;
+mod people;
+mod presence;
+mod sync;
+
+use std::sync::Arc;
+
+use tertulia_proto::{ApiError, ConversationId, Limits, SessionId, Timestamp, UserId};
+use tertulia_realtime::Hub;
+use tertulia_store::{Effect, Store, Write};
+use tokio::sync::oneshot;
+
+pub use messages::MessageAckDone;
+
+use crate::auth::{Auth, Identity, Scope, is_api_key};
+use crate::limit::SlidingWindow;
+use crate::power::Powers;
+use crate::write::{store_failed, write_failed};
+
+/// A callback for the end of a write.
+pub type Done<T> = Box<dyn FnOnce(Result<T, ApiError>) + Send>;
+
+struct RateLimits {
+    sends: SlidingWindow<UserId>,
+    sends_in_conversation: SlidingWindow<ConversationId>,
+    opened: SlidingWindow<UserId>,
+    sign_ins: SlidingWindow<String>,
+}
+
+/// The services over one store and one hub.
+pub struct Services {
+    store: Arc<dyn Store>,
+    hub: Arc<Hub>,
+    powers: Powers,
+    limits: Limits,
+    auth: Auth,
+    rates: RateLimits,
+    rate_limits: bool,
+}
+
+impl Services {
+    /// `rate_limits: false` lets everybody do everything as often as they like: for tests and measurements.
+    pub fn new(
+        store: Arc<dyn Store>,
+        hub: Arc<Hub>,
+        powers: Powers,
+        limits: Limits,
+        auth: Auth,
+        rate_limits: bool,
+    ) -> Self {
+        let on = |count: u32| if rate_limits { count } else { 0 };
+        let rates = RateLimits {
+            sends: SlidingWindow::new("sends", on(limits.sends_per_10s), 10_000),
+            sends_in_conversation: SlidingWindow::new(
+                "sends in this conversation",
+                on(limits.sends_per_conversation_per_minute),
+                60_000,
+            ),
+            opened: SlidingWindow::new("conversations opened", on(limits.conversations_opened_per_10min), 600_000),
+            sign_ins: SlidingWindow::new("sign-ins", on(limits.sign_ins_per_minute), 60_000),
+        };
+        Self { store, hub, powers, limits, auth, rates, rate_limits }
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Whether anybody can do too much.
+    pub fn has_rate_limits(&self) -> bool {
+        self.rate_limits
+    }
+
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    pub fn auth(&self) -> &Auth {
+        &self.auth
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.powers.now()
+    }
+
+    /// 16 unpredictable bytes in hexadecimal, for an answer's `X-Trace-Id`.
+    pub fn new_trace_id(&self) -> String {
+        self.powers.bytes::<16>().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Who a bearer token is for. With an API key, `acts_as` names the person (id or e-mail) it acts for.
+    pub async fn identify(&self, token: &str, acts_as: Option<&str>) -> Result<Identity, ApiError> {
+        if !is_api_key(token) {
+            return self.auth.authenticate(token).await;
+        }
+        let key = self.auth.authenticate_api_key(token).await?;
+        let who = acts_as.ok_or_else(|| {
+            ApiError::invalid("Tertulia-User: an API key names the person it acts for, by id or e-mail")
+        })?;
+        let lookup = match who.parse::<UserId>() {
+            Ok(id) => tertulia_store::AccountLookup::Id(id),
+            Err(_) => tertulia_store::AccountLookup::Email(crate::auth::normalize_email(who)?),
+        };
+        let account = self.store.account(lookup).await.map_err(|e| store_failed(&e))?;
+        let user = account.ok_or_else(|| ApiError::invalid("Tertulia-User: no such person"))?.user;
+        Ok(Identity {
+            user: user.id,
+            session: SessionId::from_bytes(*key.id.as_bytes()),
+            email: user.email,
+            name: user.name,
+            expires_at: Timestamp::from_ms(i64::MAX),
+            scopes: Some(key.scopes),
+        })
+    }
+
+    /// An attempt to sign in or register, counted by what it is an attempt at.
+    pub fn count_sign_in(&self, key: &str) -> Result<(), ApiError> {
+        self.rates.sign_ins.take(key.to_owned(), self.now())
+    }
+
+    /// Forgets idle counters. Called now and then.
+    pub fn prune(&self) {
+        let now = self.now();
+        self.rates.sends.prune(now);
+        self.rates.sends_in_conversation.prune(now);
+        self.rates.opened.prune(now);
+        self.rates.sign_ins.prune(now);
+    }
+
+    /// Submits a write and maps its effect for who asked.
+    fn submit<T: 'static>(&self, write: Write, map: fn(&Effect) -> Option<T>, done: Done<T>) {
+        self.store.submit(
+            write,
+            Box::new(move |result| {
+                done(match result {
+                    Ok(effect) => map(effect).ok_or_else(|| unexpected(effect)),
+                    Err(error) => Err(write_failed(error.clone())),
+                });
+            }),
+        );
+    }
+
+    async fn perform<T: Send + 'static>(&self, write: Write, map: fn(&Effect) -> Option<T>) -> Result<T, ApiError> {
+        let (done, result) = oneshot::channel();
+        self.submit(write, map, Box::new(move |answer| drop(done.send(answer))));
+        result.await.unwrap_or_else(|_| Err(stopped()))
+    }
+}
+
+/// Turns a `submit_*` into something to wait for.
+pub(crate) async fn waited<T: Send + 'static>(submit: impl FnOnce(Done<T>)) -> Result<T, ApiError> {
+    let (done, result) = oneshot::channel();
+    submit(Box::new(move |answer| drop(done.send(answer))));
+    result.await.unwrap_or_else(|_| Err(stopped()))
+}
+
+fn stopped() -> ApiError {
+    store_failed(&tertulia_store::StoreError::Unavailable("stopped before an answer".into()))
+}
+
+fn unexpected(effect: &Effect) -> ApiError {
+    let kind = std::mem::discriminant(effect);
+    tracing::error!(?kind, "the store answered a write with another one's effect");
+    store_failed(&tertulia_store::StoreError::Corrupt("an effect of another write".into()))
+}
+
+impl Identity {
+    /// `forbidden`, with the scope's name, where an API key lacks it.
+    pub fn require(&self, scope: Scope) -> Result<(), ApiError> {
+        if self.allows(scope) {
+            Ok(())
+        } else {
+            Err(ApiError::forbidden(format!("the API key lacks the scope {scope}")))
+        }
+    }
+}
+
+/// A page's size as asked for: the default where nothing was asked, drawn to 1..=max.
+pub(crate) fn page_size(asked: Option<i64>, default: usize, max: usize) -> Result<usize, ApiError> {
+    match asked {
+        None => Ok(default.min(max)),
+        Some(n) if n < 1 => Err(ApiError::invalid(format!("limit: must be 1 to {max}"))),
+        Some(n) => Ok(usize::try_from(n).unwrap_or(max).min(max)),
+    }
+}

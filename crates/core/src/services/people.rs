@@ -1,0 +1,78 @@
+//! Profiles, finding people, blocking.
+
+use tertulia_proto::request::ProfilePatch;
+use tertulia_proto::{ApiError, User, UserId};
+use tertulia_store::{AccountLookup, Effect, Write};
+
+use super::Services;
+use crate::auth::{Identity, Scope, normalize_name};
+use crate::write::store_failed;
+
+/// Characters of an e-mail that must be known to find its owner by prefix: nobody gets to list everybody.
+const PREFIX_MIN_CHARS: usize = 3;
+const FOUND_MAX: usize = 20;
+
+impl Services {
+    pub async fn me(&self, actor: &Identity) -> Result<User, ApiError> {
+        actor.require(Scope::UsersRead)?;
+        let account = self.store.account(AccountLookup::Id(actor.user)).await.map_err(|e| store_failed(&e))?;
+        account.map(|account| account.user).ok_or_else(|| ApiError::unauthenticated("this person is gone"))
+    }
+
+    pub async fn update_profile(&self, actor: &Identity, patch: ProfilePatch) -> Result<User, ApiError> {
+        actor.require(Scope::UsersWrite)?;
+        let name = patch.name.map(|name| normalize_name(&name, &self.limits)).transpose()?;
+        let avatar_url = match patch.avatar_url {
+            Some(Some(url)) => Some(Some(self.avatar_url(&url)?)),
+            other => other,
+        };
+        let write = Write::UpdateProfile { user: actor.user, name, avatar_url };
+        self.perform(write, |effect| match effect {
+            Effect::ProfileChanged { user, .. } => Some(user.clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    fn avatar_url(&self, text: &str) -> Result<String, ApiError> {
+        if text.len() > self.limits.avatar_url_max_bytes {
+            return Err(ApiError::too_large("avatarUrl", self.limits.avatar_url_max_bytes, "bytes"));
+        }
+        let is_web = text.starts_with("https://") || text.starts_with("http://");
+        let is_plain = text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'<' | b'>' | b'\\' | b'`'));
+        if is_web && is_plain {
+            Ok(text.to_owned())
+        } else {
+            Err(ApiError::invalid("avatarUrl: must be an http(s) address"))
+        }
+    }
+
+    pub async fn user(&self, actor: &Identity, user: UserId) -> Result<User, ApiError> {
+        actor.require(Scope::UsersRead)?;
+        let found = self.store.user(actor.user, user).await.map_err(|e| store_failed(&e))?;
+        found.ok_or_else(|| ApiError::not_found("user"))
+    }
+
+    pub async fn find_users(&self, actor: &Identity, email: &str) -> Result<Vec<User>, ApiError> {
+        actor.require(Scope::UsersRead)?;
+        let prefix = email.trim().to_lowercase();
+        if prefix.chars().count() < PREFIX_MIN_CHARS || prefix.len() > 254 || prefix.contains('\0') {
+            return Err(ApiError::invalid(format!(
+                "email: {PREFIX_MIN_CHARS} characters to 254 bytes of the beginning are needed"
+            )));
+        }
+        self.store.users_by_email(actor.user, prefix, FOUND_MAX).await.map_err(|e| store_failed(&e))
+    }
+
+    pub async fn set_blocked(&self, actor: &Identity, target: UserId, blocked: bool) -> Result<(), ApiError> {
+        actor.require(Scope::UsersWrite)?;
+        let write =
+            Write::SetBlocked { actor: actor.user, target, blocked, blocks_max: self.limits.blocks_per_user_max };
+        self.perform(write, |effect| matches!(effect, Effect::BlockChanged { .. }).then_some(())).await?;
+        if blocked {
+            // Who is blocked learns no more when one is here.
+            self.hub.forbid_watching(actor.user, target);
+        }
+        Ok(())
+    }
+}

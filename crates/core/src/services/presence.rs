@@ -1,0 +1,83 @@
+//! Connecting and leaving, typing, and who is here.
+
+use std::sync::Arc;
+
+use tertulia_proto::event::Presence;
+use tertulia_proto::{ApiError, ConversationId, ErrorCode, UserId};
+use tertulia_realtime::{AttachError, Connection};
+use tertulia_store::Write;
+
+use super::Services;
+use crate::auth::{Identity, Scope};
+use crate::write::store_failed;
+
+impl Services {
+    /// From the moment this returns, everything committed reaches the connection's lane; what came before is in the difference.
+    pub async fn connect(&self, actor: &Identity) -> Result<Arc<Connection>, ApiError> {
+        let attached = self.hub.attach(actor.user, actor.session, actor.expires_at);
+        let (connection, needs_load) = attached.map_err(|error| match error {
+            AttachError::TooManyOfUser(_) => ApiError::retry(ErrorCode::RateLimited, error.to_string(), 10_000),
+            AttachError::TooMany(_) => ApiError::retry(ErrorCode::Unavailable, error.to_string(), 10_000),
+        })?;
+        if needs_load {
+            match self.store.memberships(actor.user).await {
+                Ok(conversations) => self.hub.loaded(actor.user, conversations),
+                Err(error) => {
+                    self.hub.detach(&connection, self.now());
+                    return Err(store_failed(&error));
+                }
+            }
+        }
+        // The session may have ended between its check and the registration; nobody would have told this connection.
+        let session = self.store.session(actor.session).await.map_err(|e| store_failed(&e));
+        if let Ok(Some(record)) = session
+            && record.ended
+        {
+            self.hub.detach(&connection, self.now());
+            return Err(ApiError::unauthenticated("the session has ended"));
+        }
+        Ok(connection)
+    }
+
+    pub fn disconnect(&self, connection: &Connection) {
+        let now = self.now();
+        if self.hub.detach(connection, now) {
+            self.store.submit(Write::TouchLastSeen { user: connection.user, at: now }, Box::new(|_| ()));
+        }
+    }
+
+    /// Tells the others that the actor writes, or stopped.
+    pub async fn typing(&self, actor: &Identity, conversation: ConversationId, typing: bool) -> Result<(), ApiError> {
+        actor.require(Scope::ChatWrite)?;
+        let member = self.member_of(actor, conversation).await?;
+        if !member.blocked {
+            self.hub.typing(conversation, actor.user, member.user_name, typing, self.now());
+        }
+        Ok(())
+    }
+
+    /// Watches people one shares a conversation with; the answer leaves all others out.
+    pub async fn watch_presence(
+        &self,
+        actor: &Identity,
+        connection: &Arc<Connection>,
+        people: Vec<UserId>,
+    ) -> Result<Vec<Presence>, ApiError> {
+        actor.require(Scope::UsersRead)?;
+        if people.len() > self.limits.watched_max {
+            return Err(ApiError::too_large("userIds", self.limits.watched_max, "people"));
+        }
+        let known = self.store.acquaintances(actor.user, people).await.map_err(|e| store_failed(&e))?;
+        let ids: Vec<UserId> = known.iter().map(|person| person.user).collect();
+        if !self.hub.watch(connection, &ids) {
+            return Err(ApiError::too_large("userIds", self.limits.watched_max, "people watched by one connection"));
+        }
+        Ok(known
+            .into_iter()
+            .map(|person| {
+                let online = self.hub.is_online(person.user);
+                Presence { user_id: person.user, online, last_seen_at: if online { None } else { person.last_seen_at } }
+            })
+            .collect())
+    }
+}

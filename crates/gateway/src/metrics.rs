@@ -1,0 +1,108 @@
+//! Prometheus metrics. Counters grow as things happen; gauges are read when somebody asks.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use tertulia_core::Services;
+use tertulia_store::StoreError;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Status {
+    class: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ending {
+    code: u32,
+}
+
+pub struct Metrics {
+    registry: Registry,
+    answers: Family<Status, Counter>,
+    endings: Family<Ending, Counter>,
+    requests: Counter<u64, AtomicU64>,
+    connections: Gauge,
+    people: Gauge,
+    search_lag_conversations: Gauge,
+    search_lag_ms: Gauge,
+    jobs_ready: Gauge,
+    jobs_dead: Gauge,
+    log_position: Gauge,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut all = Self {
+            registry: Registry::with_prefix("tertulia"),
+            answers: Family::default(),
+            endings: Family::default(),
+            requests: Counter::default(),
+            connections: Gauge::default(),
+            people: Gauge::default(),
+            search_lag_conversations: Gauge::default(),
+            search_lag_ms: Gauge::default(),
+            jobs_ready: Gauge::default(),
+            jobs_dead: Gauge::default(),
+            log_position: Gauge::default(),
+        };
+        let registry = &mut all.registry;
+        registry.register("http_answers", "Answers over HTTP by class of status", all.answers.clone());
+        registry.register("socket_endings", "Connections ended by the server, by close code", all.endings.clone());
+        registry.register("socket_requests", "Requests over sockets", all.requests.clone());
+        registry.register("connections", "Open sockets", all.connections.clone());
+        registry.register("people_online", "People with an open socket here", all.people.clone());
+        registry.register(
+            "search_lag_conversations",
+            "Conversations the search index has not caught up with",
+            all.search_lag_conversations.clone(),
+        );
+        registry.register("search_lag_ms", "Age of the oldest change not yet searchable", all.search_lag_ms.clone());
+        registry.register("jobs_ready", "Jobs that wait", all.jobs_ready.clone());
+        registry.register("jobs_dead", "Dead letters", all.jobs_dead.clone());
+        registry.register("log_position", "Commit position of the log", all.log_position.clone());
+        all
+    }
+
+    pub(crate) fn answered(&self, status: u16) {
+        let class = match status {
+            0..200 => "1xx",
+            200..300 => "2xx",
+            300..400 => "3xx",
+            400..500 => "4xx",
+            _ => "5xx",
+        };
+        self.answers.get_or_create(&Status { class }).inc();
+    }
+
+    pub(crate) fn ended(&self, code: u16) {
+        self.endings.get_or_create(&Ending { code: u32::from(code) }).inc();
+    }
+
+    pub(crate) fn requested(&self) {
+        self.requests.inc();
+    }
+
+    /// The text exposition.
+    pub(crate) async fn render(&self, services: &Services) -> Result<String, StoreError> {
+        let counts = services.hub().counts();
+        let set = |gauge: &Gauge, value: usize| {
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        };
+        set(&self.connections, counts.connections);
+        set(&self.people, counts.people);
+        let lag = services.store().search_lag();
+        self.search_lag_conversations.set(i64::try_from(lag.conversations).unwrap_or(i64::MAX));
+        self.search_lag_ms.set(i64::try_from(lag.age_ms).unwrap_or(i64::MAX));
+        let jobs = services.store().job_counts().await?;
+        self.jobs_ready.set(jobs.ready);
+        self.jobs_dead.set(jobs.dead);
+        self.log_position.set(services.store().log_state().await?.position);
+        let mut text = String::new();
+        text::encode(&mut text, &self.registry).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        Ok(text)
+    }
+}

@@ -1,0 +1,67 @@
+//! Health and metrics.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use serde::Serialize;
+use tertulia_proto::ErrorCode;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::App;
+use crate::error::{Answer, Refusal};
+
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(live)).routes(routes!(ready)).routes(routes!(metrics))
+}
+
+#[derive(Serialize, ToSchema)]
+struct Live {
+    status: &'static str,
+}
+
+/// The process answers.
+#[utoipa::path(get, path = "/health/live", tag = "operations", responses((status = 200, body = Live)))]
+async fn live() -> Json<Live> {
+    Json(Live { status: "ok" })
+}
+
+#[derive(Serialize, ToSchema)]
+struct Ready {
+    /// `ok`, or what is the matter.
+    status: &'static str,
+    /// Each dependency: `ok` or `unavailable`.
+    store: &'static str,
+}
+
+/// Requests can be served; says which dependency is not there.
+#[utoipa::path(get, path = "/health/ready", tag = "operations",
+    responses((status = 200, body = Ready), (status = 503, description = "not now", body = Ready)))]
+async fn ready(State(app): State<App>) -> (StatusCode, Json<Ready>) {
+    let store = match app.services.store().log_state().await {
+        Ok(_) => "ok",
+        Err(error) => {
+            tracing::error!(%error, "not ready");
+            "unavailable"
+        }
+    };
+    let status = match (app.is_draining(), store) {
+        (true, _) => "draining",
+        (false, "ok") => "ok",
+        (false, _) => "unavailable",
+    };
+    let code = if status == "ok" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, Json(Ready { status, store }))
+}
+
+/// In Prometheus' text format.
+#[utoipa::path(get, path = "/metrics", tag = "operations", responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
+async fn metrics(State(app): State<App>) -> Answer<impl IntoResponse> {
+    let text = app.metrics.render(&app.services).await.map_err(|error| {
+        tracing::error!(%error, "metrics could not be read");
+        Refusal::from(tertulia_proto::ApiError::retry(ErrorCode::Unavailable, "the store is not available", 1000))
+    })?;
+    Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text))
+}

@@ -1,0 +1,79 @@
+//! Oneself and others.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use tertulia_proto::request::ProfilePatch;
+use tertulia_proto::{User, UserId};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::App;
+use crate::caller::Caller;
+use crate::error::{Answer, Problems};
+use crate::extract::{Body, Path, Query};
+
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(me, update_me))
+        .routes(routes!(find))
+        .routes(routes!(user))
+        .routes(routes!(block, unblock))
+}
+
+#[utoipa::path(get, path = "/me", tag = "people", security(("bearer" = []), ("cookie" = [])),
+    responses((status = 200, body = User), Problems))]
+async fn me(State(app): State<App>, Caller(identity): Caller) -> Answer<Json<User>> {
+    Ok(Json(app.services.me(&identity).await?))
+}
+
+#[utoipa::path(patch, path = "/me", tag = "people", request_body = ProfilePatch, security(("bearer" = []), ("cookie" = [])),
+    responses((status = 200, body = User), Problems))]
+async fn update_me(
+    State(app): State<App>,
+    Caller(identity): Caller,
+    Body(patch): Body<ProfilePatch>,
+) -> Answer<Json<User>> {
+    Ok(Json(app.services.update_profile(&identity, patch).await?))
+}
+
+#[derive(Deserialize, IntoParams)]
+struct Find {
+    /// The e-mail, or at least three characters of its beginning.
+    email: String,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Found {
+    users: Vec<User>,
+}
+
+/// At most 20 people by e-mail; never lists everybody.
+#[utoipa::path(get, path = "/users/search", tag = "people", params(Find), security(("bearer" = []), ("cookie" = [])),
+    responses((status = 200, body = Found), Problems))]
+async fn find(State(app): State<App>, Caller(identity): Caller, Query(query): Query<Find>) -> Answer<Json<Found>> {
+    Ok(Json(Found { users: app.services.find_users(&identity, &query.email).await? }))
+}
+
+#[utoipa::path(get, path = "/users/{id}", tag = "people", params(("id" = UserId, Path)), security(("bearer" = []), ("cookie" = [])),
+    responses((status = 200, body = User), Problems))]
+async fn user(State(app): State<App>, Caller(identity): Caller, Path(id): Path<UserId>) -> Answer<Json<User>> {
+    Ok(Json(app.services.user(&identity, id).await?))
+}
+
+/// From now on neither can write to the other directly.
+#[utoipa::path(put, path = "/users/{id}/block", tag = "people", params(("id" = UserId, Path)), security(("bearer" = []), ("cookie" = [])),
+    responses((status = 204, description = "blocked"), Problems))]
+async fn block(State(app): State<App>, Caller(identity): Caller, Path(id): Path<UserId>) -> Answer<StatusCode> {
+    app.services.set_blocked(&identity, id, true).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[utoipa::path(delete, path = "/users/{id}/block", tag = "people", params(("id" = UserId, Path)), security(("bearer" = []), ("cookie" = [])),
+    responses((status = 204, description = "no longer blocked"), Problems))]
+async fn unblock(State(app): State<App>, Caller(identity): Caller, Path(id): Path<UserId>) -> Answer<StatusCode> {
+    app.services.set_blocked(&identity, id, false).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,275 @@
+//! Socket.IO, with a guard around what its library does not promise (docs/adr/0004): events that come before the connect handler has run are
+//! dropped by it, and each event's handler runs as a task of its own, in any order. So the one handler is registered before the connection is
+//! accepted, and does nothing but put the event into the connection's inbox, synchronously, in the order of arrival. One actor per connection works
+//! the inbox off.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use socketioxide::adapter::LocalAdapter;
+use socketioxide::extract::{AckSender, Extension, SocketRef, TryData};
+use socketioxide::handler::{FromConnectParts, FromMessageParts, Value};
+use socketioxide::layer::SocketIoLayer;
+use socketioxide::socket::Socket;
+use socketioxide::{ParserConfig, SendError, SocketError, SocketIo};
+use tertulia_core::auth::Identity;
+use tertulia_proto::request::ClientRequest;
+use tertulia_proto::{ApiError, ErrorCode, Protocol};
+use tertulia_realtime::{Closing, Connection, Outbound};
+use tokio::sync::mpsc;
+
+use crate::App;
+use crate::caller::handshake_token;
+use crate::dispatch::{Session, written};
+use crate::ws::expire;
+
+/// Packets the library holds for a socket before it refuses more; then the actor waits, and behind it the lane fills.
+const PACKETS_MAX: usize = 1024;
+
+/// How long the actor waits for the library's buffer to drain before it looks again.
+const FULL_PAUSE: Duration = Duration::from_millis(2);
+
+/// What an event weighs in the inbox besides its text.
+const EVENT_OVERHEAD_BYTES: usize = 256;
+
+pub fn layer(app: &App) -> SocketIoLayer {
+    let limits = app.services.limits();
+    let frame_max = limits.frame_max_bytes;
+    let (layer, io) = SocketIo::builder()
+        .max_buffer_size(PACKETS_MAX)
+        .max_payload(u64::try_from(limits.request_max_bytes).unwrap_or(u64::MAX))
+        .ws_read_buffer_size(4096)
+        .ws_max_message_size(frame_max)
+        .ws_max_frame_size(frame_max)
+        // Nobody sends us binary.
+        .with_parser(ParserConfig::common().max_incoming_binaries(0))
+        .build_layer();
+    let guard_app = Arc::clone(app);
+    let actor_app = Arc::clone(app);
+    let guard = async move |socket: SocketRef, TryData(auth): TryData<AuthPayload>| {
+        accept(&guard_app, &socket, auth.ok()).await
+    };
+    let connected = async move |Handle(socket): Handle, Extension(seat): Extension<Seat>| {
+        run(Arc::clone(&actor_app), socket, seat).await
+    };
+    io.ns("/", socketioxide::handler::ConnectHandler::with(connected, guard));
+    layer
+}
+
+#[derive(Deserialize, Default)]
+struct AuthPayload {
+    #[serde(default)]
+    token: Option<String>,
+}
+
+/// The socket itself, which acknowledgements are made from.
+struct Handle(Arc<Socket<LocalAdapter>>);
+
+impl FromConnectParts<LocalAdapter> for Handle {
+    type Error = Infallible;
+
+    fn from_connect_parts(socket: &Arc<Socket<LocalAdapter>>, _: &Option<Value>) -> Result<Self, Infallible> {
+        Ok(Self(Arc::clone(socket)))
+    }
+}
+
+/// An event as it came: `["name", payload, ...]`.
+struct RawEvent {
+    text: Result<String, ()>,
+    ack_id: Option<i64>,
+}
+
+impl FromMessageParts<LocalAdapter> for RawEvent {
+    type Error = Infallible;
+
+    fn from_message_parts(
+        _: &Arc<Socket<LocalAdapter>>,
+        value: &mut Value,
+        ack_id: &Option<i64>,
+    ) -> Result<Self, Infallible> {
+        let text = match value {
+            Value::Str(text, None) => Ok(text.as_str().to_owned()),
+            Value::Str(..) | Value::Bytes(_) => Err(()),
+        };
+        Ok(Self { text, ack_id: *ack_id })
+    }
+}
+
+/// What the guard hands to the actor.
+#[derive(Clone)]
+struct Seat(Arc<parking_lot::Mutex<Option<(Identity, Arc<Connection>, Inbox)>>>);
+
+struct Inbox {
+    events: mpsc::UnboundedReceiver<RawEvent>,
+    waiting_bytes: Arc<AtomicUsize>,
+}
+
+/// Before the client is told that it is connected: who is it, and an inbox for whatever it sends from now on.
+async fn accept(app: &App, socket: &SocketRef, auth: Option<AuthPayload>) -> Result<(), &'static str> {
+    let headers = &socket.req_parts().headers;
+    let token = match auth.and_then(|auth| auth.token) {
+        Some(token) => token,
+        None => handshake_token(headers, None, &app.settings).map_err(|refusal| refusal.code.as_str())?,
+    };
+    let acts_as = headers.get("tertulia-user").and_then(|value| value.to_str().ok());
+    let identity = app.services.identify(&token, acts_as).await.map_err(|refusal| refusal.code.as_str())?;
+    let connection = app.services.connect(&identity).await.map_err(|refusal| refusal.code.as_str())?;
+
+    // Bounded by bytes instead of a channel's count: a burst of small events is fine, and what is over the bound ends the connection.
+    let (inbox, events) = mpsc::unbounded_channel();
+    let waiting_bytes = Arc::new(AtomicUsize::new(0));
+    let (theirs, waiting, bytes_max) =
+        (Arc::clone(&connection), Arc::clone(&waiting_bytes), app.services.limits().inbox_max_bytes);
+    socket.on_fallback(move |event: RawEvent| {
+        let size = EVENT_OVERHEAD_BYTES + event.text.as_ref().map_or(0, String::len);
+        if waiting.fetch_add(size, Ordering::Relaxed) + size > bytes_max {
+            theirs.lane.close(Closing::RateLimited);
+        } else {
+            let _ = inbox.send(event);
+        }
+        std::future::ready(())
+    });
+    let gone = Arc::clone(&connection);
+    socket.on_disconnect(move || {
+        gone.lane.close(Closing::Gone);
+        std::future::ready(())
+    });
+    let leaving = (Arc::clone(app), Arc::clone(&connection));
+    let seat = Seat(Arc::new(parking_lot::Mutex::new(Some((identity, connection, Inbox { events, waiting_bytes })))));
+    socket.extensions.insert(seat.clone());
+    // A client that goes away between this and the actor's start would stay in the hub for ever.
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        if seat.0.lock().take().is_some() {
+            leaving.0.services.disconnect(&leaving.1);
+        }
+    });
+    Ok(())
+}
+
+async fn run(app: App, socket: Arc<Socket<LocalAdapter>>, seat: Seat) {
+    let Some((identity, connection, inbox)) = seat.0.lock().take() else { return };
+    let session = Session::new(Arc::clone(&app), Arc::clone(&connection), identity, Protocol::SocketIo);
+    let closing = tokio::select! {
+        closing = write(&socket, &connection) => closing,
+        () = read(session, inbox) => Closing::Gone,
+        () = expire(&app, &connection) => Closing::Unauthenticated,
+    };
+    if closing != Closing::Gone {
+        app.metrics.ended(closing.code());
+    }
+    // A client that is told to leave does not come back by itself; at a restart the transport just ends, and it does.
+    if !matches!(closing, Closing::Gone | Closing::Restarting) {
+        leave(socket, closing).await;
+    }
+    app.services.disconnect(&connection);
+}
+
+/// Tells why, then disconnects; for a client that reads no more, gives up after a while.
+async fn leave(socket: Arc<Socket<LocalAdapter>>, closing: Closing) {
+    let code = match closing {
+        Closing::Unauthenticated => ErrorCode::Unauthenticated,
+        Closing::TooSlow | Closing::RateLimited => ErrorCode::RateLimited,
+        Closing::FrameTooLarge => ErrorCode::TooLarge,
+        Closing::Gone | Closing::Restarting => ErrorCode::Unavailable,
+    };
+    let _ = socket.emit("error", &ApiError::new(code, format!("{}: {}", closing.code(), closing.reason())));
+    for _ in 0..1000 {
+        match Arc::clone(&socket).disconnect() {
+            Err(SocketError::InternalChannelFull) => tokio::time::sleep(Duration::from_millis(10)).await,
+            _ => return,
+        }
+    }
+}
+
+async fn read(mut session: Session, mut inbox: Inbox) {
+    while let Some(event) = inbox.events.recv().await {
+        let size = EVENT_OVERHEAD_BYTES + event.text.as_ref().map_or(0, String::len);
+        inbox.waiting_bytes.fetch_sub(size, Ordering::Relaxed);
+        if !session.count_frame() {
+            break;
+        }
+        let to = event.ack_id.and_then(|id| u64::try_from(id).ok());
+        let text = event.text.map_err(|()| ApiError::invalid("event: must not be binary"));
+        match text.and_then(|text| parse(&text)) {
+            Ok(request) => session.handle(to, request).await,
+            Err(refusal) => session.refuse(to, refusal).await,
+        }
+    }
+    // The writer ends the connection.
+    std::future::pending().await
+}
+
+/// Reads `["name", payload?]`; what follows is ignored.
+fn parse(text: &str) -> Result<ClientRequest, ApiError> {
+    let parts: Vec<&RawValue> =
+        serde_json::from_str(text).map_err(|_| ApiError::invalid("event: must be [name, payload]"))?;
+    let name = parts.first().and_then(|name| serde_json::from_str::<String>(name.get()).ok());
+    let name = name.ok_or_else(|| ApiError::invalid("event: must begin with its name"))?;
+    ClientRequest::parse(&name, parts.get(1).map_or("{}", |payload| payload.get()))
+}
+
+async fn write(socket: &Arc<Socket<LocalAdapter>>, connection: &Connection) -> Closing {
+    loop {
+        let batch = connection.lane.take().await;
+        for outbound in batch.frames {
+            while let Full = send(socket, &outbound) {
+                if connection.lane.closing() == Some(Closing::TooSlow) {
+                    return Closing::TooSlow;
+                }
+                tokio::time::sleep(FULL_PAUSE).await;
+            }
+            if matches!(outbound, Outbound::Reply(_)) {
+                written(connection, 1);
+            }
+        }
+        if let Some(closing) = batch.closing {
+            return closing;
+        }
+    }
+}
+
+enum Sent {
+    /// Taken, or never to be taken.
+    Done,
+    Full,
+}
+use Sent::{Done, Full};
+
+fn send(socket: &Arc<Socket<LocalAdapter>>, outbound: &Outbound) -> Sent {
+    let sent = match outbound {
+        Outbound::Event(publication) => {
+            let name = publication.event().name(Protocol::SocketIo);
+            match raw(&publication.encoded(Protocol::SocketIo)) {
+                Some(payload) => socket.emit(name, payload),
+                None => Ok(()),
+            }
+        }
+        Outbound::Reply(reply) => {
+            let body = match &reply.body {
+                Ok(body) => body.clone(),
+                Err(error) => format!("{{\"error\":{}}}", serde_json::to_string(error).unwrap_or_else(|_| "{}".into())),
+            };
+            let ack_id = i64::try_from(reply.to).ok();
+            // Made anew for each try: the library's sender is used up by a refusal, and an acknowledgement may not be lost to a full buffer.
+            let Ok(ack) = AckSender::from_message_parts(socket, &mut Value::Bytes(bytes::Bytes::new()), &ack_id);
+            match RawValue::from_string(body) {
+                Ok(body) => ack.send(&*body),
+                Err(_) => Ok(()),
+            }
+        }
+    };
+    match sent {
+        Err(SendError::Socket(SocketError::InternalChannelFull)) => Full,
+        _ => Done,
+    }
+}
+
+/// The payload's text as JSON that is written as it stands.
+fn raw(payload: &[u8]) -> Option<&RawValue> {
+    serde_json::from_slice(payload).ok()
+}

@@ -1,0 +1,43 @@
+//! What every HTTP answer bears: a trace id, safe headers, and a line in the log without content.
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use tracing::Instrument as _;
+
+use crate::App;
+
+static TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
+
+/// The trace id of W3C Trace Context (version 00): `00-<32 hex>-<16 hex>-<2 hex>`.
+fn traceparent(request: &Request) -> Option<String> {
+    let mut parts = request.headers().get("traceparent")?.to_str().ok()?.split('-');
+    let (version, id, parent) = (parts.next()?, parts.next()?, parts.next()?);
+    let is_hex = |text: &str, len: usize| {
+        text.len() == len && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    let known = is_hex(version, 2) && is_hex(id, 32) && is_hex(parent, 16) && id.bytes().any(|b| b != b'0');
+    known.then(|| id.to_owned())
+}
+
+pub async fn trace(State(app): State<App>, request: Request, next: Next) -> Response {
+    let trace_id = traceparent(&request).unwrap_or_else(|| app.services.new_trace_id());
+    let route = request.extensions().get::<axum::extract::MatchedPath>().map_or("-", |path| path.as_str()).to_owned();
+    let span = tracing::info_span!("http", trace.id = trace_id, method = %request.method(), route);
+    let mut response = next.run(request).instrument(span.clone()).await;
+    span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
+    app.metrics.answered(response.status().as_u16());
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&trace_id) {
+        headers.insert(TRACE_ID.clone(), value);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(header::REFERRER_POLICY).or_insert(HeaderValue::from_static("no-referrer"));
+    headers.entry(header::X_FRAME_OPTIONS).or_insert(HeaderValue::from_static("DENY"));
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}

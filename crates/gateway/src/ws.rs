@@ -1,0 +1,236 @@
+//! The plain WebSocket: text frames `{"type": ..., "id"?: n, ...}`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::extract::{RawQuery, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt as _, StreamExt as _};
+use tertulia_core::auth::Identity;
+use tertulia_proto::event::{Connected, splice_fields};
+use tertulia_proto::request::parse_frame;
+use tertulia_proto::{ApiError, ErrorCode, Protocol, ServerEvent};
+use tertulia_realtime::{Closing, Connection, Outbound, Publication, Reply};
+
+use crate::App;
+use crate::caller::{bearer_protocol, handshake_token};
+use crate::dispatch::{Session, written as written_replies};
+
+/// How long a slow reader has to take what the socket still holds before the connection is cut without a word.
+const LAST_WORDS: Duration = Duration::from_secs(30);
+
+/// How long the server listens on after its close frame.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// Bytes gathered before they go to the socket; a batch of small frames is one write.
+const WRITE_BUFFER_BYTES: usize = 16 * 1024;
+
+/// The library's default of 128 KiB costs 134 KiB of memory per idle connection; frames are small.
+const READ_BUFFER_BYTES: usize = 2048;
+
+pub async fn subscribe(
+    State(app): State<App>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let query_token = query.as_deref().and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("token=")));
+    let token = handshake_token(&headers, query_token, &app.settings);
+    let acts_as = headers.get("tertulia-user").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let frame_max = app.services.limits().frame_max_bytes;
+    let mut upgrade = upgrade
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(WRITE_BUFFER_BYTES)
+        .max_write_buffer_size(16 * 1024 * 1024)
+        .max_message_size(frame_max)
+        .max_frame_size(frame_max);
+    if let Some(protocol) = bearer_protocol(&headers) {
+        upgrade = upgrade.protocols([protocol.to_owned()]);
+    }
+    upgrade.on_upgrade(move |socket| async move {
+        // Boxed: the future of a whole connection would otherwise lie in the upgrade's.
+        let identity = match token {
+            Ok(token) => app.services.identify(&token, acts_as.as_deref()).await,
+            Err(refusal) => Err(refusal),
+        };
+        let opened = match identity {
+            Ok(identity) => app.services.connect(&identity).await.map(|connection| (identity, connection)),
+            Err(refusal) => Err(refusal),
+        };
+        match opened {
+            Ok((identity, connection)) => serve(app, socket, identity, connection).await,
+            Err(refusal) => refuse(socket, &refusal).await,
+        }
+    })
+}
+
+/// Browsers can't read an HTTP status of a failed upgrade, so the refusal is a close code.
+async fn refuse(mut socket: WebSocket, refusal: &ApiError) {
+    let code = match refusal.code {
+        ErrorCode::RateLimited => Closing::RateLimited.code(),
+        ErrorCode::Unavailable => 1013,
+        _ => Closing::Unauthenticated.code(),
+    };
+    let reason: String = refusal.detail.chars().take(60).collect();
+    let _ = socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
+    // Until the client has closed too, or for so long.
+    let _ = tokio::time::timeout(LAST_WORDS, async { while let Some(Ok(_)) = socket.recv().await {} }).await;
+}
+
+async fn serve(app: App, socket: WebSocket, identity: Identity, connection: Arc<Connection>) {
+    let connected = ServerEvent::Connected(Box::new(Connected {
+        user_id: identity.user,
+        session_id: identity.session,
+        server_time: app.services.now(),
+        limits: app.services.limits().clone(),
+    }));
+    connection.lane.push(Outbound::Event(Arc::new(Publication::new(connected))));
+    let (sink, mut stream) = socket.split();
+    let mut session = Session::new(Arc::clone(&app), Arc::clone(&connection), identity, Protocol::WebSocket);
+    let reading = async {
+        let closing = read(&mut session, &mut stream).await;
+        if let Some(closing) = closing {
+            connection.lane.close(closing);
+            std::future::pending::<()>().await;
+        }
+    };
+    let said_goodbye = tokio::select! {
+        () = reading => false,
+        () = write(&app, sink, &connection) => true,
+        () = expire(&app, &connection) => false,
+    };
+    app.services.disconnect(&connection);
+    if said_goodbye {
+        // A socket closed with unread bytes in it is reset, and the client would not see the close frame.
+        let _ = tokio::time::timeout(DRAIN, async { while let Some(Ok(_)) = stream.next().await {} }).await;
+    }
+}
+
+/// Ends the connection with its token; never returns before its lane has been told and read out.
+pub(crate) async fn expire(app: &App, connection: &Connection) {
+    loop {
+        let left = connection.expires_at_ms().saturating_sub(app.services.now().ms());
+        if left <= 0 {
+            connection.lane.close(Closing::Unauthenticated);
+            return std::future::pending().await;
+        }
+        // An hour at most: the token may be renewed, and clocks jump.
+        let wait = u64::try_from(left).unwrap_or(0).min(3_600_000);
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+    }
+}
+
+/// Reads until the client leaves (`None`) or is to be sent away.
+async fn read(session: &mut Session, stream: &mut SplitStream<WebSocket>) -> Option<Closing> {
+    loop {
+        let message = match stream.next().await? {
+            Ok(message) => message,
+            Err(error) if is_too_large(&error) => return Some(Closing::FrameTooLarge),
+            Err(_) => return None,
+        };
+        match message {
+            Message::Text(frame) => {
+                if !session.count_frame() {
+                    std::future::pending::<()>().await;
+                }
+                let (id, request) = parse_frame(&frame);
+                match request {
+                    Ok(request) => session.handle(id, request).await,
+                    Err(refusal) => session.refuse(id, refusal).await,
+                }
+            }
+            Message::Binary(_) => session.refuse(None, ApiError::invalid("frame: must be text")).await,
+            Message::Ping(_) | Message::Pong(_) => {}
+            Message::Close(_) => return None,
+        }
+    }
+}
+
+fn is_too_large(error: &axum::Error) -> bool {
+    // The only capacity error of a reader; the type is the library's own.
+    format!("{error:?}").contains("Capacity")
+}
+
+async fn write(app: &App, mut sink: SplitSink<WebSocket, Message>, connection: &Connection) {
+    loop {
+        let batch = connection.lane.take().await;
+        let replies = batch.frames.iter().filter(|frame| matches!(frame, Outbound::Reply(_))).count();
+        let written = {
+            let writing = send_all(&mut sink, batch.frames);
+            tokio::pin!(writing);
+            tokio::select! {
+                written = &mut writing => written,
+                // The socket is full and the lane behind it as well: a little time for what is in the socket, then the end.
+                () = too_slow(connection) => {
+                    tokio::time::timeout(LAST_WORDS, writing).await.unwrap_or(Err(axum::Error::new("too slow")))
+                }
+            }
+        };
+        written_replies(connection, replies);
+        if let Some(closing) = connection.lane.closing() {
+            app.metrics.ended(closing.code());
+            if written.is_ok() {
+                say_goodbye(&mut sink, connection, closing).await;
+            }
+            return;
+        }
+        if written.is_err() {
+            return;
+        }
+    }
+}
+
+async fn send_all(sink: &mut SplitSink<WebSocket, Message>, frames: Vec<Outbound>) -> Result<(), axum::Error> {
+    for outbound in frames {
+        sink.feed(Message::Text(frame(outbound))).await?;
+    }
+    sink.flush().await
+}
+
+/// What came in the last moment, then the close frame.
+async fn say_goodbye(sink: &mut SplitSink<WebSocket, Message>, connection: &Connection, closing: Closing) {
+    let goodbye = async {
+        if let Some(last) = connection.lane.try_take() {
+            send_all(sink, last.frames).await?;
+        }
+        let close = CloseFrame { code: closing.code(), reason: Utf8Bytes::from_static(closing.reason()) };
+        sink.send(Message::Close(Some(close))).await
+    };
+    let _ = tokio::time::timeout(LAST_WORDS, goodbye).await;
+}
+
+async fn too_slow(connection: &Connection) {
+    if connection.lane.closed().await != Closing::TooSlow {
+        std::future::pending().await
+    }
+}
+
+fn frame(outbound: Outbound) -> Utf8Bytes {
+    match outbound {
+        Outbound::Event(publication) => utf8(publication.encoded(Protocol::WebSocket)),
+        Outbound::Reply(reply) => reply_frame(&reply).into(),
+    }
+}
+
+/// The bytes come from a `String`; checking them again costs less than a copy.
+fn utf8(bytes: Bytes) -> Utf8Bytes {
+    Utf8Bytes::try_from(bytes).unwrap_or_default()
+}
+
+fn reply_frame(reply: &Reply) -> String {
+    let (kind, body) = match &reply.body {
+        Ok(body) => ("ok", std::borrow::Cow::Borrowed(body.as_str())),
+        Err(error) => ("error", serde_json::to_string(error).unwrap_or_else(|_| "{}".into()).into()),
+    };
+    let mut frame = String::with_capacity(body.len() + 40);
+    frame.push_str("{\"type\":\"");
+    frame.push_str(kind);
+    frame.push_str("\",\"id\":");
+    frame.push_str(&reply.to.to_string());
+    splice_fields(&mut frame, &body);
+    frame
+}

@@ -1,0 +1,160 @@
+//! A server in memory with a clock that is set by hand, and one request to it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::http::{HeaderMap, HeaderName, Request, StatusCode};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+use tertulia_core::auth::{Auth, AuthConfig, JwksSource};
+use tertulia_core::{Clock, Entropy, Fanout, HouseRules, Powers, Services};
+use tertulia_gateway::{Gateway, Settings};
+use tertulia_proto::model::TokenAnswer;
+use tertulia_proto::{Limits, Timestamp};
+use tertulia_realtime::Hub;
+use tertulia_store_sqlite::SqliteStore;
+use tower::ServiceExt as _;
+
+pub const START: Timestamp = Timestamp::from_ms(1_800_000_000_000);
+
+struct HandClock(AtomicI64);
+
+impl Clock for HandClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_ms(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Never the same bytes twice, always the same in the same order.
+struct Counting(AtomicU64);
+
+impl Entropy for Counting {
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            let word = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::SeqCst).to_le_bytes();
+            chunk.copy_from_slice(&word[..chunk.len()]);
+        }
+    }
+}
+
+/// No host app is configured, so nobody's keys are asked for.
+struct NoKeys;
+
+impl JwksSource for NoKeys {
+    fn fetch<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<String, String>> {
+        std::future::ready(Err(format!("{url} was asked for"))).boxed()
+    }
+}
+
+pub struct Server {
+    pub gateway: Arc<Gateway>,
+    pub router: Router,
+    clock: Arc<HandClock>,
+}
+
+/// What a server is to be like.
+#[derive(Default)]
+pub struct Wish {
+    pub rate_limits: bool,
+    pub settings: Settings,
+}
+
+impl Server {
+    pub fn new(wish: Wish) -> Self {
+        let limits = Limits::default();
+        let clock = Arc::new(HandClock(AtomicI64::new(START.ms())));
+        let powers = Powers { clock: clock.clone(), entropy: Arc::new(Counting(AtomicU64::new(1))) };
+        let hub = Arc::new(Hub::new(limits.clone()));
+        let fanout = Arc::new(Fanout::new(hub.clone()));
+        let store = SqliteStore::open_in_memory(&[7; 64], Arc::new(HouseRules::default()), fanout).unwrap();
+        let auth = Auth::new(store.clone(), powers.clone(), AuthConfig::default(), Arc::new(NoKeys)).unwrap();
+        let services = Arc::new(Services::new(store, hub, powers, limits, auth, wish.rate_limits));
+        let gateway = Gateway::new(services, wish.settings);
+        let router = tertulia_gateway::router(&gateway);
+        Self { gateway, router, clock }
+    }
+
+    pub fn services(&self) -> &Services {
+        &self.gateway.services
+    }
+
+    pub fn later(&self, ms: i64) {
+        self.clock.0.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    /// Signs somebody in, who is made where needed.
+    pub async fn sign_in(&self, name: &str) -> TokenAnswer {
+        self.services().auth().issue_for_email(&email(name), Some(name)).await.unwrap()
+    }
+
+    pub async fn call(&self, ask: Ask) -> Answer {
+        let response = self.router.clone().oneshot(ask.0).await.unwrap();
+        let (parts, body) = response.into_parts();
+        Answer { status: parts.status, headers: parts.headers, body: to_bytes(body, usize::MAX).await.unwrap() }
+    }
+}
+
+pub fn email(name: &str) -> String {
+    format!("{}@example.org", name.to_lowercase())
+}
+
+/// A request to be sent.
+pub struct Ask(Request<Body>);
+
+impl Ask {
+    /// Of a line such as `GET /api/v1/me`.
+    pub fn new(line: &str) -> Self {
+        let (method, uri) = line.split_once(' ').unwrap();
+        Self(Request::builder().method(method).uri(uri).body(Body::empty()).unwrap())
+    }
+
+    pub fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.0.headers_mut().insert(HeaderName::from_static(name), value.parse().unwrap());
+        self
+    }
+
+    pub fn bearer(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    pub fn body(mut self, body: impl Into<Body>) -> Self {
+        *self.0.body_mut() = body.into();
+        self.header("content-type", "application/json")
+    }
+
+    /// What the server's listener adds.
+    pub fn with(mut self, extension: impl Clone + Send + Sync + 'static) -> Self {
+        self.0.extensions_mut().insert(extension);
+        self
+    }
+}
+
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub fn text(&self) -> &str {
+        str::from_utf8(&self.body).unwrap()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.status, String::from_utf8_lossy(&self.body))
+    }
+}

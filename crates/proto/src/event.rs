@@ -1,0 +1,176 @@
+//! What the server tells. One type for both socket protocols: Socket.IO names an event `message:new`, the plain WebSocket `message.new`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::ApiError;
+use crate::id::{ClientMsgId, ConversationId, MessageId, SessionId, UserId};
+use crate::limits::Limits;
+use crate::model::{Conversation, Member, Message, Reaction};
+use crate::sync::Difference;
+use crate::time::Timestamp;
+use crate::{Rev, Seq};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    WebSocket,
+    SocketIo,
+}
+
+macro_rules! payload {
+    ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident : $ty:ty),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+        #[serde(rename_all = "camelCase")]
+        pub struct $name { $($(#[$fdoc])* pub $field: $ty),* }
+    };
+}
+
+payload!(
+    /// The first frame of a plain WebSocket.
+    Connected { user_id: UserId, session_id: SessionId, server_time: Timestamp, limits: Limits }
+);
+payload!(
+    /// The message is in the log and on the disk.
+    MessageAck { client_msg_id: ClientMsgId, message_id: MessageId, seq: Seq, rev: Rev, created_at: Timestamp }
+);
+payload!(
+    /// A tombstone took the message's place.
+    MessageDeleted { conversation_id: ConversationId, message_id: MessageId, seq: Seq, rev: Rev, deleted_at: Timestamp }
+);
+payload!(
+    /// All reactions of a message after one came or went.
+    ReactionUpdated { conversation_id: ConversationId, message_id: MessageId, seq: Seq, rev: Rev, reactions: Vec<Reaction> }
+);
+payload!(
+    /// A member's watermarks moved.
+    ReceiptUpdated { conversation_id: ConversationId, user_id: UserId, delivered_seq: Seq, read_seq: Seq, rev: Rev }
+);
+payload!(
+    /// The conversation changed: for everybody its title, or, where `conversation` is there, all of it as I see it (I was just added, or hid or
+    /// muted it on another device).
+    ConversationUpdated {
+        conversation_id: ConversationId,
+        rev: Rev,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        title: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        conversation: Option<Box<Conversation>>,
+    }
+);
+payload!(
+    /// I am no longer a member.
+    ConversationRemoved { conversation_id: ConversationId }
+);
+payload!(
+    /// A member came, left, got another role or another name.
+    MemberUpdated { conversation_id: ConversationId, rev: Rev, member: Member }
+);
+payload!(
+    /// Somebody else writes, or stopped.
+    Typing { conversation_id: ConversationId, user_id: UserId, user_name: String }
+);
+payload!(
+    /// A watched person came or went.
+    Presence { user_id: UserId, online: bool, last_seen_at: Option<Timestamp> }
+);
+payload!(
+    /// What one conversation holds after a message.
+    ConversationBatch { conversation_id: ConversationId, messages: Vec<Message>, has_more: bool }
+);
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum ServerEvent {
+    Connected(Box<Connected>),
+    MessageAck(MessageAck),
+    MessageNew(Box<Message>),
+    MessageUpdated(Box<Message>),
+    MessageDeleted(MessageDeleted),
+    ReactionUpdated(ReactionUpdated),
+    ReceiptUpdated(ReceiptUpdated),
+    ConversationUpdated(ConversationUpdated),
+    ConversationRemoved(ConversationRemoved),
+    MemberUpdated(MemberUpdated),
+    TypingStart(Typing),
+    TypingStop(Typing),
+    PresenceUpdate(Presence),
+    SyncBatch(Box<Difference>),
+    ConversationBatch(Box<ConversationBatch>),
+    SyncNeeded {},
+    /// A request without an acknowledgement was refused.
+    Error(ApiError),
+}
+
+impl ServerEvent {
+    /// The event's name in a protocol.
+    pub const fn name(&self, protocol: Protocol) -> &'static str {
+        let (dots, colons) = match self {
+            Self::Connected(_) => ("connected", "connected"),
+            Self::MessageAck(_) => ("message.ack", "message:ack"),
+            Self::MessageNew(_) => ("message.new", "message:new"),
+            Self::MessageUpdated(_) => ("message.updated", "message:updated"),
+            Self::MessageDeleted(_) => ("message.deleted", "message:deleted"),
+            Self::ReactionUpdated(_) => ("reaction.updated", "reaction:updated"),
+            Self::ReceiptUpdated(_) => ("receipt.updated", "receipt:updated"),
+            Self::ConversationUpdated(_) => ("conversation.updated", "conversation:updated"),
+            Self::ConversationRemoved(_) => ("conversation.removed", "conversation:removed"),
+            Self::MemberUpdated(_) => ("member.updated", "member:updated"),
+            Self::TypingStart(_) => ("typing.start", "typing:start"),
+            Self::TypingStop(_) => ("typing.stop", "typing:stop"),
+            Self::PresenceUpdate(_) => ("presence.update", "presence:update"),
+            Self::SyncBatch(_) | Self::ConversationBatch(_) => ("sync.batch", "sync:batch"),
+            Self::SyncNeeded {} => ("sync.needed", "sync:needed"),
+            Self::Error(_) => ("error", "error"),
+        };
+        match protocol {
+            Protocol::WebSocket => dots,
+            Protocol::SocketIo => colons,
+        }
+    }
+
+    /// The frame's text: for the WebSocket `{"type": name, ...}`, for Socket.IO the payload alone.
+    pub fn encode(&self, protocol: Protocol) -> String {
+        let mut out = String::with_capacity(self.size_hint());
+        let payload = serde_json::to_string(self).unwrap_or_else(|_| "{}".into());
+        match protocol {
+            Protocol::SocketIo => return payload,
+            Protocol::WebSocket => {
+                out.push_str("{\"type\":\"");
+                out.push_str(self.name(protocol));
+                out.push('"');
+            }
+        }
+        splice_fields(&mut out, &payload);
+        out
+    }
+
+    /// Bytes of the frame, roughly.
+    pub fn size_hint(&self) -> usize {
+        match self {
+            Self::MessageNew(m) | Self::MessageUpdated(m) => m.size_hint(),
+            Self::SyncBatch(d) => {
+                let messages: usize = d.conversations.iter().flat_map(|c| &c.messages).map(Message::size_hint).sum();
+                let members: usize =
+                    d.conversations.iter().filter_map(|c| c.conversation.members.as_ref()).map(Vec::len).sum();
+                300 + d.conversations.len() * 450 + members * 280 + messages
+            }
+            Self::ConversationBatch(b) => 100 + b.messages.iter().map(Message::size_hint).sum::<usize>(),
+            Self::ConversationUpdated(c) => {
+                300 + c.conversation.as_ref().map_or(0, |c| 600 + c.members.as_ref().map_or(0, Vec::len) * 280)
+            }
+            Self::ReactionUpdated(r) => 250 + r.reactions.iter().map(|r| 20 + r.user_ids.len() * 39).sum::<usize>(),
+            Self::Connected(_) => 1200,
+            _ => 320,
+        }
+    }
+}
+
+/// Appends the fields of a JSON object to an object that has been begun, and closes it.
+pub fn splice_fields(out: &mut String, object: &str) {
+    let fields = object.strip_prefix('{').unwrap_or("}");
+    if fields.len() > 1 {
+        out.push(',');
+    }
+    out.push_str(fields);
+}

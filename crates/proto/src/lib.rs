@@ -1,0 +1,34 @@
+//! What travels between Tertulia's server, its clients and other people's code: typed identifiers, messages, events,
+//! requests, limits and error codes.
+//!
+//! This crate knows serde and nothing else: no clock, no IO, no rules, no database or HTTP type. It compiles to wasm32.
+//!
+//! The way through: [`id`] and [`time`] are the scalars, [`cursor`] the opaque strings; [`model`] holds the things people
+//! see; [`event`] what a server tells; [`request`] what a client asks; [`sync`] the difference; [`error`] the codes and
+//! [`limits`] the numbers.
+
+pub mod cursor;
+pub mod emoji;
+pub mod error;
+pub mod event;
+pub mod id;
+pub mod limits;
+pub mod model;
+pub mod request;
+pub mod sync;
+pub mod time;
+
+pub use cursor::{ListCursor, SyncCursor};
+pub use emoji::Emoji;
+pub use error::{ApiError, ErrorCode};
+pub use event::{Protocol, ServerEvent};
+pub use id::{ApiKeyId, ClientMsgId, ConversationId, MessageId, SessionId, UserId};
+pub use limits::Limits;
+pub use model::{Conversation, ConversationKind, HistoryVisibility, Member, Message, Reaction, Role, User};
+pub use time::Timestamp;
+
+/// Position of a message in its conversation: 1, 2, 3, ... without gaps. 0 stands before the first.
+pub type Seq = i64;
+
+/// Number of a conversation's latest change, counted without gaps from 1.
+pub type Rev = i64;

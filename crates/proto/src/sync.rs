@@ -1,0 +1,43 @@
+//! The difference: what changed since a cursor.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::Seq;
+use crate::id::ConversationId;
+use crate::model::{Conversation, Message};
+
+/// A page of the difference. The same rows may come twice across calls; keep the one with the higher `rev`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Difference {
+    /// Ask with this next time.
+    pub cursor: String,
+    pub epoch: Uuid,
+    /// Ask again at once.
+    pub has_more: bool,
+    pub conversations: Vec<SyncConversation>,
+    /// Conversations one is no longer a member of.
+    pub removed: Vec<ConversationId>,
+    /// The cursor given was of another epoch or could not be read: this is the first page of everything. What is here and not told by the pages
+    /// up to `hasMore: false` is gone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reset: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct SyncConversation {
+    #[serde(flatten)]
+    pub conversation: Conversation,
+    /// The changed messages in `seq` order: of the new ones the newest page at most, and the older ones that were edited, deleted or reacted to.
+    pub messages: Vec<Message>,
+    /// New messages before this `seq` were left out: fetch them when the reader scrolls there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hole_before: Option<Seq>,
+    /// More than a page of older messages changed: of those held below this `seq` some may be stale. Fetch them again when the reader scrolls there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_before: Option<Seq>,
+}

@@ -1,0 +1,317 @@
+//! People, their connections and their conversations, on this server.
+//!
+//! Membership facts arrive in commit order, as events do; so an event reaches exactly those who were members when it was committed. A person's
+//! conversations are loaded when the first connection arrives; facts that come during the load are kept and applied after it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use tertulia_proto::event::{Presence, Typing};
+use tertulia_proto::{ConversationId, Limits, ServerEvent, SessionId, Timestamp, UserId};
+
+use crate::connection::{Connection, ConnectionId};
+use crate::lane::{Closing, LaneLimits, SignKey};
+use crate::publication::Publication;
+use crate::signs::Signs;
+
+/// A fact of the log about who is where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Membership {
+    Joined,
+    Left,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AttachError {
+    #[error("connections: over the limit of {0} of one person")]
+    TooManyOfUser(usize),
+    #[error("connections: over the limit of {0} of this server")]
+    TooMany(usize),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HubCounts {
+    pub connections: usize,
+    pub people: usize,
+    pub conversations: usize,
+}
+
+#[derive(Default)]
+struct Online {
+    connections: Vec<Arc<Connection>>,
+    conversations: Vec<ConversationId>,
+    /// Facts that came before the conversations were loaded; `None` afterwards.
+    before_load: Option<Vec<(ConversationId, Membership)>>,
+}
+
+#[derive(Default)]
+struct State {
+    people: HashMap<UserId, Online>,
+    /// Who of a conversation is connected here.
+    rooms: HashMap<ConversationId, Vec<UserId>>,
+    watchers: HashMap<UserId, Vec<Arc<Connection>>>,
+    signs: Signs,
+    connections: usize,
+}
+
+pub struct Hub {
+    state: Mutex<State>,
+    limits: Limits,
+    next_id: AtomicU64,
+}
+
+impl Hub {
+    pub fn new(limits: Limits) -> Self {
+        Self { state: Mutex::new(State::default()), limits, next_id: AtomicU64::new(1) }
+    }
+
+    /// Registers a connection. With `true` the caller loads the person's conversations and hands them to [`Hub::loaded`] before it tells the client
+    /// that it is connected: what is committed after that arrives live, what was committed before is in the difference.
+    pub fn attach(
+        &self,
+        user: UserId,
+        session: SessionId,
+        expires_at: Timestamp,
+    ) -> Result<(Arc<Connection>, bool), AttachError> {
+        let lane = LaneLimits { frames_max: self.limits.lane_max_frames, bytes_max: self.limits.lane_max_bytes };
+        let id = ConnectionId(self.next_id.fetch_add(1, Ordering::Relaxed));
+        let connection = Arc::new(Connection::new(id, user, session, expires_at.ms(), lane, self.limits.in_flight_max));
+        let mut state = self.state.lock();
+        if state.connections >= self.limits.connections_max {
+            return Err(AttachError::TooMany(self.limits.connections_max));
+        }
+        let online =
+            state.people.entry(user).or_insert_with(|| Online { before_load: Some(Vec::new()), ..Online::default() });
+        if online.connections.len() >= self.limits.connections_per_user_max {
+            return Err(AttachError::TooManyOfUser(self.limits.connections_per_user_max));
+        }
+        online.connections.push(Arc::clone(&connection));
+        let (first, needs_load) = (online.connections.len() == 1, online.before_load.is_some());
+        state.connections += 1;
+        if first {
+            state.tell_watchers(user, true, None);
+        }
+        Ok((connection, needs_load))
+    }
+
+    pub fn loaded(&self, user: UserId, conversations: Vec<ConversationId>) {
+        let mut state = self.state.lock();
+        let Some(online) = state.people.get_mut(&user) else { return };
+        let Some(facts) = online.before_load.take() else { return };
+        let mut all = conversations;
+        for (conversation, membership) in facts {
+            all.retain(|known| *known != conversation);
+            if membership == Membership::Joined {
+                all.push(conversation);
+            }
+        }
+        online.conversations.clone_from(&all);
+        for conversation in all {
+            let room = state.rooms.entry(conversation).or_default();
+            if !room.contains(&user) {
+                room.push(user);
+            }
+        }
+    }
+
+    /// Forgets a connection. `true` when it was the person's last one here.
+    pub fn detach(&self, connection: &Connection, now: Timestamp) -> bool {
+        let mut state = self.state.lock();
+        for watched in connection.watched.lock().drain(..) {
+            state.unwatch(watched, |watcher| watcher.id == connection.id);
+        }
+        let Some(online) = state.people.get_mut(&connection.user) else { return false };
+        let before = online.connections.len();
+        online.connections.retain(|known| known.id != connection.id);
+        let (gone, last) = (before - online.connections.len(), online.connections.is_empty());
+        state.connections -= gone;
+        if !last || gone == 0 {
+            return false;
+        }
+        if let Some(online) = state.people.remove(&connection.user) {
+            for conversation in online.conversations {
+                state.leave_room(conversation, connection.user);
+            }
+        }
+        state.tell_watchers(connection.user, false, Some(now));
+        true
+    }
+
+    /// A fact of the log, in commit order.
+    pub fn membership(&self, user: UserId, conversation: ConversationId, membership: Membership) {
+        let mut state = self.state.lock();
+        let Some(online) = state.people.get_mut(&user) else { return };
+        if let Some(facts) = &mut online.before_load {
+            facts.push((conversation, membership));
+            return;
+        }
+        online.conversations.retain(|known| *known != conversation);
+        match membership {
+            Membership::Joined => {
+                online.conversations.push(conversation);
+                let room = state.rooms.entry(conversation).or_default();
+                if !room.contains(&user) {
+                    room.push(user);
+                }
+            }
+            Membership::Left => state.leave_room(conversation, user),
+        }
+    }
+
+    /// To every connection of every member here, but not to those of `except`.
+    pub fn deliver(&self, conversation: ConversationId, event: ServerEvent, except: Option<UserId>) {
+        let state = self.state.lock();
+        let Some(room) = state.rooms.get(&conversation) else { return };
+        let publication = Arc::new(Publication::new(event));
+        for user in room.iter().filter(|user| Some(**user) != except) {
+            for connection in state.connections_of(*user) {
+                connection.lane.push_event(Arc::clone(&publication));
+            }
+        }
+    }
+
+    /// To every connection of one person.
+    pub fn deliver_to(&self, user: UserId, event: ServerEvent) {
+        let state = self.state.lock();
+        let connections = state.connections_of(user);
+        if connections.is_empty() {
+            return;
+        }
+        let publication = Arc::new(Publication::new(event));
+        for connection in connections {
+            connection.lane.push_event(Arc::clone(&publication));
+        }
+    }
+
+    pub fn end_session(&self, session: SessionId) {
+        let state = self.state.lock();
+        for connection in state.people.values().flat_map(|online| &online.connections) {
+            if connection.session() == session {
+                connection.lane.close(Closing::Unauthenticated);
+            }
+        }
+    }
+
+    /// Ends every connection: the server stops.
+    pub fn close_all(&self, closing: Closing) {
+        for online in self.state.lock().people.values() {
+            for connection in &online.connections {
+                connection.lane.close(closing);
+            }
+        }
+    }
+
+    /// Something may have been missed: everybody asks for the difference.
+    pub fn need_sync(&self) {
+        let publication = Arc::new(Publication::new(ServerEvent::SyncNeeded {}));
+        for online in self.state.lock().people.values() {
+            for connection in &online.connections {
+                connection.lane.push_event(Arc::clone(&publication));
+            }
+        }
+    }
+
+    pub fn counts(&self) -> HubCounts {
+        let state = self.state.lock();
+        HubCounts { connections: state.connections, people: state.people.len(), conversations: state.rooms.len() }
+    }
+
+    pub fn is_online(&self, user: UserId) -> bool {
+        self.state.lock().people.contains_key(&user)
+    }
+
+    /// Somebody writes, or stopped; never told to themselves. Expires by itself ([`Hub::expire_signs`]).
+    pub fn typing(&self, conversation: ConversationId, user: UserId, user_name: String, typing: bool, now: Timestamp) {
+        let mut state = self.state.lock();
+        let typing_now = Typing { conversation_id: conversation, user_id: user, user_name };
+        if typing {
+            let expiry = i64::try_from(self.limits.typing_expiry_ms).unwrap_or(i64::MAX);
+            state.signs.start(typing_now.clone(), now.plus_ms(expiry));
+        } else if !state.signs.stop(conversation, user) {
+            return;
+        }
+        state.tell_typing(typing_now, typing);
+    }
+
+    /// Ends the typing signs whose time is over. Called about every half second; cheap when there are none.
+    pub fn expire_signs(&self, now: Timestamp) {
+        let mut state = self.state.lock();
+        for typing in state.signs.expired(now) {
+            state.tell_typing(typing, false);
+        }
+    }
+
+    /// Adds people to those the connection watches; the caller has checked that it may. `false`: over the limit, nothing was added.
+    pub fn watch(&self, connection: &Arc<Connection>, people: &[UserId]) -> bool {
+        let mut state = self.state.lock();
+        let mut watched = connection.watched.lock();
+        let new: Vec<UserId> = people.iter().copied().filter(|user| !watched.contains(user)).collect();
+        if watched.len() + new.len() > self.limits.watched_max {
+            return false;
+        }
+        for user in new {
+            if !watched.contains(&user) {
+                watched.push(user);
+                state.watchers.entry(user).or_default().push(Arc::clone(connection));
+            }
+        }
+        true
+    }
+
+    /// `watcher` sees no more whether `user` is there.
+    pub fn forbid_watching(&self, user: UserId, watcher: UserId) {
+        let mut state = self.state.lock();
+        for connection in state.connections_of(watcher) {
+            connection.watched.lock().retain(|watched| *watched != user);
+        }
+        state.unwatch(user, |connection| connection.user == watcher);
+    }
+}
+
+impl State {
+    fn connections_of(&self, user: UserId) -> &[Arc<Connection>] {
+        self.people.get(&user).map_or(&[], |online| &online.connections)
+    }
+
+    fn leave_room(&mut self, conversation: ConversationId, user: UserId) {
+        if let Some(room) = self.rooms.get_mut(&conversation) {
+            room.retain(|known| *known != user);
+            if room.is_empty() {
+                self.rooms.remove(&conversation);
+            }
+        }
+        self.signs.stop(conversation, user);
+    }
+
+    fn unwatch(&mut self, user: UserId, which: impl Fn(&Connection) -> bool) {
+        if let Some(watchers) = self.watchers.get_mut(&user) {
+            watchers.retain(|watcher| !which(watcher));
+            if watchers.is_empty() {
+                self.watchers.remove(&user);
+            }
+        }
+    }
+
+    fn tell_watchers(&self, user: UserId, online: bool, last_seen_at: Option<Timestamp>) {
+        let Some(watchers) = self.watchers.get(&user) else { return };
+        let event = ServerEvent::PresenceUpdate(Presence { user_id: user, online, last_seen_at });
+        let publication = Arc::new(Publication::new(event));
+        for watcher in watchers {
+            watcher.lane.push_sign(SignKey::Presence(user), Arc::clone(&publication));
+        }
+    }
+
+    fn tell_typing(&self, typing: Typing, starts: bool) {
+        let Some(room) = self.rooms.get(&typing.conversation_id) else { return };
+        let (conversation, writer) = (typing.conversation_id, typing.user_id);
+        let event = if starts { ServerEvent::TypingStart(typing) } else { ServerEvent::TypingStop(typing) };
+        let publication = Arc::new(Publication::new(event));
+        for user in room.iter().filter(|user| **user != writer) {
+            for connection in self.connections_of(*user) {
+                connection.lane.push_sign(SignKey::Typing(conversation, writer), Arc::clone(&publication));
+            }
+        }
+    }
+}

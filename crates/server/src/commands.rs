@@ -1,0 +1,63 @@
+//! What an operator does from the shell, beside a running server or without one.
+
+use anyhow::{Context as _, bail};
+use tertulia_core::auth::Scopes;
+use tertulia_store::Store as _;
+
+use crate::settings::Settings;
+use crate::wiring::{self, Parts};
+
+/// Makes the person where needed and prints a token as its last line.
+pub async fn token(settings: &Settings, email: &str, name: Option<&str>) -> anyhow::Result<String> {
+    let parts = wiring::open(settings, false)?;
+    Ok(parts.services.auth().issue_for_email(email, name).await?.token)
+}
+
+pub async fn add_user(settings: &Settings, email: &str, name: &str) -> anyhow::Result<String> {
+    let mut password = String::new();
+    std::io::stdin().read_line(&mut password).context("the password is read from standard input")?;
+    let parts = wiring::open(settings, false)?;
+    let answer = parts.services.auth().register(email, password.trim_end_matches(['\r', '\n']), name).await?;
+    Ok(answer.user.id.to_string())
+}
+
+pub async fn create_api_key(settings: &Settings, name: &str, scopes: &str) -> anyhow::Result<(String, String)> {
+    let scopes: Scopes = scopes.parse().map_err(|e| anyhow::anyhow!("--scopes: {e}"))?;
+    let parts = wiring::open(settings, false)?;
+    let key = parts.services.auth().create_api_key(name, scopes).await?;
+    Ok((key.id.to_string(), key.token))
+}
+
+pub async fn revoke_api_key(settings: &Settings, id: &str) -> anyhow::Result<()> {
+    let id = id.parse().map_err(|e| anyhow::anyhow!("--id: {e}"))?;
+    let parts = wiring::open(settings, false)?;
+    Ok(parts.services.auth().revoke_api_key(id).await?)
+}
+
+pub async fn jobs(settings: &Settings) -> anyhow::Result<String> {
+    let Parts { store, .. } = wiring::open(settings, false)?;
+    let counts = store.job_counts().await?;
+    Ok(format!("ready {}\ndead {}", counts.ready, counts.dead))
+}
+
+pub async fn migrate(settings: &Settings) -> anyhow::Result<String> {
+    let Parts { store, .. } = wiring::open(settings, false)?;
+    let state = store.log_state().await?;
+    Ok(format!("{} is up to date, at position {}", settings.data.join("tertulia.db").display(), state.position))
+}
+
+/// Looks at the file with SQLite's own checks and asks the rows about the promises.
+pub fn doctor(settings: &Settings, new_epoch: bool) -> anyhow::Result<String> {
+    if !settings.data.join("tertulia.db").exists() {
+        bail!("there is no database in {}", settings.data.display());
+    }
+    let found = tertulia_store_sqlite::maintenance::check(&settings.data)?;
+    if !found.is_empty() {
+        bail!("{}", found.join("\n"));
+    }
+    if new_epoch {
+        tertulia_store_sqlite::maintenance::renew_epoch(&settings.data, &crate::powers::powers().bytes())?;
+        return Ok("the database is sound; it has a new epoch, and every client will start over".into());
+    }
+    Ok("the database is sound".into())
+}

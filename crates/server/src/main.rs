@@ -1,0 +1,210 @@
+//! `tertulia`: self-hosted chat in one binary.
+//!
+//! The only crate that names concrete homes and reads the ambient clock and randomness. The way through: [`settings`] what can be set; [`wiring`] how
+//! the parts fit; [`serve`] the server; [`commands`] the rest.
+
+mod commands;
+mod jwks;
+mod powers;
+mod serve;
+mod settings;
+mod wiring;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::settings::{LogFormat, Settings};
+
+/// Self-hosted chat.
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Args)]
+struct Common {
+    /// The folder of the database. [default: ./data]
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// A configuration file (TOML); see `serve --print-config`.
+    #[arg(long, env = "TERTULIA_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the server.
+    Serve {
+        #[command(flatten)]
+        common: Common,
+        /// Where to listen. Port 0 takes a free one. [default: 127.0.0.1:4000]
+        #[arg(long)]
+        listen: Option<SocketAddr>,
+        /// Prints every setting as it would be, and ends.
+        #[arg(long)]
+        print_config: bool,
+    },
+    /// Brings the database up to this version, and ends.
+    Migrate {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Makes a person where needed and prints a token for them as its last line.
+    Token {
+        #[command(flatten)]
+        common: Common,
+        #[arg(long)]
+        email: String,
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// People.
+    User {
+        #[command(subcommand)]
+        command: UserCommand,
+    },
+    /// Keys for server-to-server calls.
+    Apikey {
+        #[command(subcommand)]
+        command: ApiKeyCommand,
+    },
+    /// The queue.
+    Jobs {
+        #[command(subcommand)]
+        command: JobsCommand,
+    },
+    /// Checks the database.
+    Doctor {
+        #[command(flatten)]
+        common: Common,
+        /// After a restore that the server can't see: every client starts over.
+        #[arg(long)]
+        new_epoch: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum UserCommand {
+    /// Makes a local account; the password is read from standard input.
+    Add {
+        #[command(flatten)]
+        common: Common,
+        #[arg(long)]
+        email: String,
+        #[arg(long)]
+        name: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum ApiKeyCommand {
+    /// Prints the key as its last line; it can't be seen again.
+    Create {
+        #[command(flatten)]
+        common: Common,
+        #[arg(long)]
+        name: String,
+        /// Comma separated: chat:read, chat:write, users:read, users:write, tokens:write.
+        #[arg(long)]
+        scopes: String,
+    },
+    /// From now on the key is refused.
+    Revoke {
+        #[command(flatten)]
+        common: Common,
+        #[arg(long)]
+        id: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum JobsCommand {
+    /// How many wait, how many are dead.
+    Stats {
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+impl Common {
+    fn settings(&self) -> anyhow::Result<Settings> {
+        let mut settings = Settings::load(self.config.as_deref(), std::env::vars().collect())?;
+        if let Some(data) = &self.data {
+            settings.data.clone_from(data);
+        }
+        Ok(settings)
+    }
+}
+
+fn main() -> std::process::ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            say_error(&format!("tertulia: {error:#}"));
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a program's last word")]
+fn say_error(text: &str) {
+    eprintln!("{text}");
+}
+
+#[expect(clippy::print_stdout, reason = "what a command was asked for")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match command {
+            Command::Serve { common, listen, print_config } => {
+                let mut settings = common.settings()?;
+                if let Some(listen) = listen {
+                    settings.listen = listen;
+                }
+                if print_config {
+                    say(settings.print()?.trim_end());
+                    return Ok(());
+                }
+                start_log(&settings)?;
+                serve::serve(&settings).await?;
+            }
+            Command::Migrate { common } => say(&commands::migrate(&common.settings()?).await?),
+            Command::Token { common, email, name } => {
+                say(&commands::token(&common.settings()?, &email, name.as_deref()).await?)
+            }
+            Command::User { command: UserCommand::Add { common, email, name } } => {
+                say(&commands::add_user(&common.settings()?, &email, &name).await?);
+            }
+            Command::Apikey { command: ApiKeyCommand::Create { common, name, scopes } } => {
+                let (id, key) = commands::create_api_key(&common.settings()?, &name, &scopes).await?;
+                say(&format!("id {id}\n{key}"));
+            }
+            Command::Apikey { command: ApiKeyCommand::Revoke { common, id } } => {
+                commands::revoke_api_key(&common.settings()?, &id).await?
+            }
+            Command::Jobs { command: JobsCommand::Stats { common } } => {
+                say(&commands::jobs(&common.settings()?).await?)
+            }
+            Command::Doctor { common, new_epoch } => say(&commands::doctor(&common.settings()?, new_epoch)?),
+        }
+        Ok(())
+    })
+}
+
+fn start_log(settings: &Settings) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&settings.log)?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match settings.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+    Ok(())
+}

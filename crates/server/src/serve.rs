@@ -1,0 +1,110 @@
+//! `tertulia serve`.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use axum::serve::ListenerExt as _;
+use tertulia_core::Services;
+use tertulia_gateway::Gateway;
+use tertulia_realtime::Closing;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::settings::Settings;
+use crate::wiring;
+
+/// How often typing signs are looked at.
+const TICK: Duration = Duration::from_millis(100);
+const PRUNE_EVERY_TICKS: u32 = 600;
+
+/// How long open connections have to take their goodbye.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
+    std::fs::create_dir_all(&settings.data).with_context(|| format!("can't make {}", settings.data.display()))?;
+    let _lock = lock(&settings.data)?;
+    let parts = wiring::open(settings, true)?;
+    let gateway = Gateway::new(
+        Arc::clone(&parts.services),
+        tertulia_gateway::Settings {
+            public_url: settings.public_url.clone(),
+            cors_origins: settings.cors_origins.clone(),
+        },
+    );
+    let listener = tokio::net::TcpListener::bind(settings.listen)
+        .await
+        .with_context(|| format!("can't listen on {}", settings.listen))?;
+    let address = listener.local_addr()?;
+    // Frames are small and wait for nobody: without this each would wait for the last one's acknowledgement.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection without TCP_NODELAY");
+        }
+    });
+    let app = tertulia_gateway::router(&gateway).into_make_service_with_connect_info::<SocketAddr>();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let stopping = async move {
+        let _ = stopped.await;
+    };
+    #[expect(clippy::print_stderr, reason = "who starts the server waits for this line")]
+    {
+        eprintln!("listening on http://{address}");
+    }
+    let serving = axum::serve(listener, app).with_graceful_shutdown(stopping);
+    let serving = async { serving.await };
+    tokio::pin!(serving);
+    tokio::select! {
+        ended = &mut serving => ended.context("the listener failed")?,
+        () = housekeeping(&parts.services) => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping");
+    gateway.drain();
+    drop(stop);
+    parts.services.hub().close_all(Closing::Restarting);
+    let goodbye = async {
+        let _ = (&mut serving).await;
+    };
+    let emptied = async {
+        while parts.services.hub().counts().connections > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    // Requests under way are answered; whoever does not take the goodbye is cut off.
+    let _ = tokio::time::timeout(GOODBYE, async {
+        tokio::join!(emptied, tokio::time::timeout(Duration::from_secs(1), goodbye))
+    })
+    .await;
+    let store = Arc::clone(&parts.store);
+    tokio::task::spawn_blocking(move || store.close()).await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Two servers on one folder would each tell only half of the people.
+fn lock(folder: &Path) -> anyhow::Result<File> {
+    let path = folder.join("serve.lock");
+    let file = File::create(&path).with_context(|| format!("can't make {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(_) => bail!("another server runs on {}", folder.display()),
+    }
+}
+
+async fn housekeeping(services: &Services) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    for count in 1_u32.. {
+        ticks.tick().await;
+        services.hub().expire_signs(services.now());
+        if count % PRUNE_EVERY_TICKS == 0 {
+            services.prune();
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! What can be set: defaults, then a file, then the environment (`TERTULIA_...`, `__` between levels), then flags.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use config::{Config, Environment, File, FileFormat};
+use serde::{Deserialize, Serialize};
+use tertulia_core::auth::{AuthConfig, HostIssuer, HostKey};
+use tertulia_proto::Limits;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Where to listen. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The folder of the database.
+    pub data: PathBuf,
+    /// Where people reach this server, such as https://chat.example.org.
+    pub public_url: Option<String>,
+    /// Other origins whose pages may call the REST API.
+    pub cors_origins: Vec<String>,
+    /// `on` or `off` (for tests and measurements).
+    pub rate_limits: Switch,
+    /// A filter of tracing-subscriber, such as `info` or `tertulia_gateway=debug`.
+    pub log: String,
+    /// `text` or `json`.
+    pub log_format: LogFormat,
+    /// Database connections that read.
+    pub readers: usize,
+    pub auth: AuthSettings,
+    /// By the names of `tertulia_proto::Limits`, in snake case.
+    pub limits: HashMap<String, serde_json::Value>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Switch {
+    #[serde(alias = "true", alias = "1")]
+    On,
+    #[serde(alias = "false", alias = "0")]
+    Off,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuthSettings {
+    /// Whether people can register and sign in with a password.
+    pub local_accounts: Switch,
+    /// How long a session lasts without a refresh. 7 days.
+    pub session_ttl_ms: i64,
+    /// One host app by environment: its secret (HS256, 32 bytes at least) or the address of its keys.
+    #[serde(skip_serializing)]
+    pub host_secret: Option<String>,
+    pub host_jwks_url: Option<String>,
+    pub host_issuer: Option<String>,
+    pub host_audience: Option<String>,
+    /// Any number of host apps by file.
+    pub hosts: Vec<HostSettings>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostSettings {
+    pub issuer: Option<String>,
+    pub audience: Option<String>,
+    #[serde(skip_serializing)]
+    pub secret: Option<String>,
+    pub jwks_url: Option<String>,
+}
+
+impl Default for AuthSettings {
+    fn default() -> Self {
+        Self {
+            local_accounts: Switch::On,
+            session_ttl_ms: AuthConfig::default().session_ttl_ms,
+            host_secret: None,
+            host_jwks_url: None,
+            host_issuer: None,
+            host_audience: None,
+            hosts: Vec::new(),
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 4000)),
+            data: PathBuf::from("./data"),
+            public_url: None,
+            cors_origins: Vec::new(),
+            rate_limits: Switch::On,
+            log: "info".into(),
+            log_format: LogFormat::Text,
+            readers: 2,
+            auth: AuthSettings::default(),
+            limits: HashMap::new(),
+        }
+    }
+}
+
+/// First words of the variables that are settings; others that begin with `TERTULIA_` are somebody else's.
+const KNOWN: [&str; 10] =
+    ["LISTEN", "DATA", "PUBLIC_URL", "CORS_ORIGINS", "RATE_LIMITS", "LOG", "LOG_FORMAT", "READERS", "AUTH", "LIMITS"];
+
+impl Settings {
+    pub fn load(file: Option<&Path>, environment: HashMap<String, String>) -> anyhow::Result<Self> {
+        let known = |name: &str| {
+            let rest = name.strip_prefix("TERTULIA_").unwrap_or_default();
+            KNOWN.contains(&rest.split("__").next().unwrap_or_default())
+        };
+        let variables: HashMap<String, String> = environment.into_iter().filter(|(name, _)| known(name)).collect();
+        let mut layers = Config::builder();
+        if let Some(file) = file {
+            let text = std::fs::read_to_string(file).with_context(|| format!("can't read {}", file.display()))?;
+            layers = layers.add_source(File::from_str(&text, FileFormat::Toml));
+        }
+        let from_environment = Environment::with_prefix("TERTULIA")
+            .prefix_separator("_")
+            .separator("__")
+            .list_separator(",")
+            .with_list_parse_key("cors_origins")
+            .try_parsing(true)
+            .source(Some(variables));
+        let settings: Self =
+            layers.add_source(from_environment).build()?.try_deserialize().context("in the configuration")?;
+        settings.limits()?;
+        Ok(settings)
+    }
+
+    /// The defaults with what was set.
+    pub fn limits(&self) -> anyhow::Result<Limits> {
+        let mut all = serde_json::to_value(Limits::default())?;
+        for (name, value) in &self.limits {
+            let camel = camel_case(name);
+            let Some(slot) = all.get_mut(&camel) else { bail!("limits.{name}: there is no such limit") };
+            if value.as_u64().is_none() {
+                bail!("limits.{name}: must be a whole number");
+            }
+            *slot = value.clone();
+        }
+        serde_json::from_value(all).context("limits")
+    }
+
+    pub fn auth(&self) -> anyhow::Result<AuthConfig> {
+        let mut hosts = self.auth.hosts.clone();
+        if self.auth.host_secret.is_some() || self.auth.host_jwks_url.is_some() {
+            hosts.push(HostSettings {
+                issuer: self.auth.host_issuer.clone(),
+                audience: self.auth.host_audience.clone(),
+                secret: self.auth.host_secret.clone(),
+                jwks_url: self.auth.host_jwks_url.clone(),
+            });
+        }
+        let hosts = hosts.into_iter().map(HostSettings::issuer).collect::<anyhow::Result<Vec<_>>>()?;
+        Ok(AuthConfig {
+            local_accounts: self.auth.local_accounts == Switch::On,
+            session_ttl_ms: self.auth.session_ttl_ms,
+            hosts,
+            limits: self.limits()?,
+            ..AuthConfig::default()
+        })
+    }
+
+    /// As a file one can start from; secrets are left out.
+    pub fn print(&self) -> anyhow::Result<String> {
+        let mut shown = self.clone();
+        shown.limits = match serde_json::to_value(self.limits()?)? {
+            serde_json::Value::Object(all) => all.into_iter().map(|(name, value)| (snake_case(&name), value)).collect(),
+            _ => HashMap::new(),
+        };
+        let mut table = toml::Table::try_from(&shown)?;
+        table.sort_keys_recursive();
+        Ok(toml::to_string(&table)?)
+    }
+}
+
+impl HostSettings {
+    fn issuer(self) -> anyhow::Result<HostIssuer> {
+        let key = match (self.secret, self.jwks_url) {
+            (Some(secret), None) => HostKey::Secret(secret.into_bytes()),
+            (None, Some(url)) => HostKey::Jwks { url },
+            _ => bail!("auth.hosts: one of secret and jwks_url is needed"),
+        };
+        Ok(HostIssuer { issuer: self.issuer, audience: self.audience, key })
+    }
+}
+
+trait SortKeys {
+    fn sort_keys_recursive(&mut self);
+}
+
+/// Plain values first, as TOML wants them before the tables, and each group by name: the text is the same every time.
+impl SortKeys for toml::Table {
+    fn sort_keys_recursive(&mut self) {
+        let mut entries: Vec<(String, toml::Value)> = std::mem::take(self).into_iter().collect();
+        entries.sort_by(|(a, x), (b, y)| (x.is_table(), a).cmp(&(y.is_table(), b)));
+        for (name, mut value) in entries {
+            if let toml::Value::Table(table) = &mut value {
+                table.sort_keys_recursive();
+            }
+            self.insert(name, value);
+        }
+    }
+}
+
+fn camel_case(name: &str) -> String {
+    let mut parts = name.split('_');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |done, part| {
+        // "10s" of `sends_per_10s` and "10min" stay as they are.
+        let mut letters = part.chars();
+        let head: String = letters.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
+        done + &head + letters.as_str()
+    })
+}
+
+fn snake_case(name: &str) -> String {
+    let mut out = String::new();
+    let mut before = ' ';
+    for c in name.chars() {
+        if c.is_ascii_uppercase() || (c.is_ascii_digit() && !before.is_ascii_digit()) {
+            out.push('_');
+        }
+        out.push(c.to_ascii_lowercase());
+        before = c;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(variables: &[(&str, &str)]) -> anyhow::Result<Settings> {
+        Settings::load(None, variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
+    }
+
+    #[test]
+    fn every_limit_can_be_set_by_its_printed_name() {
+        let printed = Settings::default().print().unwrap();
+        let again: Settings = toml::from_str(&printed).unwrap();
+        assert_eq!(again.limits().unwrap(), Limits::default());
+        insta::assert_snapshot!(printed);
+    }
+
+    #[test]
+    fn the_environment_reaches_every_level() {
+        let settings = with(&[
+            ("TERTULIA_LIMITS__TYPING_EXPIRY_MS", "300"),
+            ("TERTULIA_LIMITS__SENDS_PER_10S", "7"),
+            ("TERTULIA_RATE_LIMITS", "off"),
+            ("TERTULIA_AUTH__SESSION_TTL_MS", "1000"),
+            ("TERTULIA_CORS_ORIGINS", "https://a.example,https://b.example"),
+            ("TERTULIA_BIN", "of somebody else"),
+        ])
+        .unwrap();
+        let limits = settings.limits().unwrap();
+        assert_eq!((limits.typing_expiry_ms, limits.sends_per_10s), (300, 7));
+        assert_eq!(settings.rate_limits, Switch::Off);
+        assert_eq!(settings.auth.session_ttl_ms, 1000);
+        assert_eq!(settings.cors_origins.len(), 2);
+    }
+
+    #[test]
+    fn a_wrong_name_or_value_is_an_error_that_names_it() {
+        let error = with(&[("TERTULIA_LIMITS__TYPING", "300")]).unwrap_err();
+        assert!(format!("{error:#}").contains("limits.typing"), "{error:#}");
+        assert!(with(&[("TERTULIA_LIMITS__BODY_MAX_BYTES", "many")]).is_err());
+        assert!(with(&[("TERTULIA_AUTH__TTL", "1")]).is_err());
+        assert!(with(&[("TERTULIA_RATE_LIMITS", "perhaps")]).is_err());
+    }
+}

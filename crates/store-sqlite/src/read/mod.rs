@@ -1,0 +1,7 @@
+//! Everything that is looked up. Each function runs inside one read transaction: one snapshot of the log.
+
+pub(crate) mod accounts;
+pub(crate) mod conversations;
+pub(crate) mod difference;
+pub(crate) mod history;
+pub(crate) mod search;

@@ -1,0 +1,146 @@
+//! Opening a file: settings of a connection, migrations, and whether the file is still the one this server left.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+/// "Tert" in ASCII: tells our files from other people's.
+const APPLICATION_ID: i32 = 0x5465_7274;
+
+/// Forward only. A released file's text never changes; the position in this list is the version in the file.
+const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_log.sql")];
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(
+        "{path} was written by a newer version of Tertulia (schema {found}, this one knows {known}): use that version"
+    )]
+    Newer { path: String, found: i64, known: i64 },
+    #[error("{0} is an SQLite file of another program")]
+    Foreign(String),
+    #[error("can't open {path}: {cause}")]
+    Failed { path: String, cause: String },
+}
+
+impl OpenError {
+    pub(crate) fn failed(path: &Path, cause: impl ToString) -> Self {
+        Self::Failed { path: path.display().to_string(), cause: cause.to_string() }
+    }
+}
+
+/// The connection that writes; makes and migrates the file.
+pub(crate) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
+    let failed = |e: rusqlite::Error| OpenError::failed(path, e);
+    let connection = Connection::open(path).map_err(failed)?;
+    // Other processes (`tertulia token`) write beside a running server, a row or two at a time.
+    connection.busy_timeout(std::time::Duration::from_secs(10)).map_err(failed)?;
+    connection
+        .execute_batch(
+            // FULL: a commit returns after the WAL is on the disk (promise 1). A WAL of up to 16 MiB before it is moved into the file.
+            "PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+             PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 4096; PRAGMA journal_size_limit = 67108864;",
+        )
+        .map_err(failed)?;
+    migrate(&connection, path)?;
+    connection.set_prepared_statement_cache_capacity(128);
+    Ok(connection)
+}
+
+pub(crate) fn open_memory() -> Result<Connection, OpenError> {
+    let path = Path::new(":memory:");
+    let connection = Connection::open_in_memory().map_err(|e| OpenError::failed(path, e))?;
+    connection.execute_batch("PRAGMA foreign_keys = ON").map_err(|e| OpenError::failed(path, e))?;
+    migrate(&connection, path)?;
+    connection.set_prepared_statement_cache_capacity(128);
+    Ok(connection)
+}
+
+/// A connection that only reads the log.
+pub(crate) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
+    let failed = |e: rusqlite::Error| OpenError::failed(path, e);
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
+    connection.busy_timeout(std::time::Duration::from_secs(10)).map_err(failed)?;
+    connection.execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -4096;").map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+fn migrate(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let failed = |e: rusqlite::Error| OpenError::failed(path, e);
+    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(failed);
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
+    let found = pragma("user_version")?;
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
+    let refusal = if tables > 0 && pragma("application_id")? != i64::from(APPLICATION_ID) {
+        Some(OpenError::Foreign(path.display().to_string()))
+    } else if found > known {
+        Some(OpenError::Newer { path: path.display().to_string(), found, known })
+    } else {
+        None
+    };
+    if let Some(refusal) = refusal {
+        connection.execute_batch("ROLLBACK").map_err(failed)?;
+        return Err(refusal);
+    }
+    for text in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(0)) {
+        connection.execute_batch(text).map_err(failed)?;
+    }
+    connection
+        .execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {known}"))
+        .map_err(failed)?;
+    connection.execute_batch("COMMIT").map_err(failed)
+}
+
+/// 64 unpredictable bytes: for the epoch, the incarnation and the token secret of a new log.
+pub type Seed = [u8; 64];
+
+/// Makes the state of a new log, or notes the start of an existing one. Gives a new epoch where the file beside the log remembers another
+/// incarnation than the log itself: then the log was put back from a backup, and the positions clients hold are of another log.
+pub(crate) fn begin_incarnation(connection: &Connection, witness: Option<&Path>, seed: &Seed) -> Result<(), OpenError> {
+    let path = witness.unwrap_or(Path::new(":memory:"));
+    let failed = |e: rusqlite::Error| OpenError::failed(path, e);
+    let (epoch, rest) = seed.split_at(16);
+    let (incarnation, secret) = rest.split_at(16);
+    let made = connection
+        .execute(
+            "INSERT INTO log_state (id, epoch, position, incarnation, token_secret) VALUES (1, ?1, 0, ?2, ?3) ON CONFLICT DO NOTHING",
+            (epoch, incarnation, secret),
+        )
+        .map_err(failed)?;
+    let Some(witness) = witness else { return Ok(()) };
+    if made == 1 {
+        return write_witness(witness, &[incarnation]);
+    }
+    let last: Vec<u8> =
+        connection.query_row("SELECT incarnation FROM log_state", [], |row| row.get(0)).map_err(failed)?;
+    let known = fs::read_to_string(witness).unwrap_or_default();
+    let same_log = known.lines().any(|line| line == hex(&last));
+    // Both names are in the file while the log is between them: a crash here is no restore.
+    write_witness(witness, &[&last, incarnation])?;
+    let new_epoch = if same_log { None } else { Some(epoch) };
+    connection
+        .execute("UPDATE log_state SET incarnation = ?1, epoch = coalesce(?2, epoch)", (incarnation, new_epoch))
+        .map_err(failed)?;
+    write_witness(witness, &[incarnation])
+}
+
+fn write_witness(path: &Path, incarnations: &[&[u8]]) -> Result<(), OpenError> {
+    let failed = |e: std::io::Error| OpenError::failed(path, e);
+    let text: String = incarnations.iter().map(|bytes| hex(bytes) + "\n").collect();
+    let beside = path.with_extension("new");
+    let mut file = fs::File::create(&beside).map_err(failed)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    fs::rename(&beside, path).map_err(failed)?;
+    if let Some(folder) = path.parent() {
+        fs::File::open(folder).and_then(|f| f.sync_all()).map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

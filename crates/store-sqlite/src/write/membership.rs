@@ -1,0 +1,187 @@
+//! Watermarks, and who comes, goes and may do what in a group.
+
+use tertulia_proto::{ApiError, ConversationId, Role, Seq, Timestamp, UserId};
+use tertulia_store::{Action, Effect, Write};
+
+use super::{Batch, ConversationRow, Place, Step};
+use crate::read::conversations;
+use crate::rows::{bad_value, role_number};
+
+impl Batch<'_> {
+    pub(super) fn advance_watermarks(
+        &mut self,
+        conversation: ConversationId,
+        actor: UserId,
+        delivered: Option<Seq>,
+        read: Option<Seq>,
+    ) -> Step<Effect> {
+        let row = self.conversation(conversation)?;
+        let place = self.place(row.no, actor)?;
+        self.rules.decide(Action::AdvanceWatermarks, &self.facts(&row, &place)?)?;
+        let (was_delivered, was_read): (i64, i64) = self
+            .connection
+            .prepare_cached("SELECT delivered_seq, read_seq FROM members WHERE conversation_no = ?1 AND user_no = ?2")?
+            .query_row((row.no, place.user_no), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let read_seq = read.unwrap_or(0).min(row.last_seq).max(was_read);
+        let delivered_seq = delivered.unwrap_or(0).min(row.last_seq).max(was_delivered).max(read_seq);
+        let changed = (delivered_seq, read_seq) != (was_delivered, was_read);
+        let mut rev = row.rev;
+        if changed {
+            rev = self.bump(row.no)?;
+            self.connection
+                .prepare_cached(
+                    "UPDATE members SET delivered_seq = ?3, read_seq = ?4, rev = ?5, pos = ?6 WHERE conversation_no = ?1 AND user_no = ?2",
+                )?
+                .execute((row.no, place.user_no, delivered_seq, read_seq, rev, self.pos))?;
+        }
+        Ok(Effect::WatermarksAdvanced { conversation, user: actor, delivered_seq, read_seq, rev, changed })
+    }
+
+    pub(super) fn change_members(&mut self, write: &Write) -> Step<Effect> {
+        let (conversation, actor, target) = match write {
+            Write::AddMember { conversation, actor, target, .. }
+            | Write::RemoveMember { conversation, actor, target, .. }
+            | Write::SetRole { conversation, actor, target, .. } => (*conversation, *actor, *target),
+            _ => return Ok(Effect::Done),
+        };
+        let row = self.conversation(conversation)?;
+        let place = self.place(row.no, actor)?;
+        if place.role.is_none() {
+            // A stranger gets the same answer whoever the target is.
+            self.rules.decide(Action::AddMember, &self.facts(&row, &place)?)?;
+        }
+        let target_place = self.place(row.no, target)?;
+        let facts = self.group_facts(&row, &place, &target_place)?;
+        match write {
+            Write::AddMember { now, .. } => {
+                self.rules.decide(Action::AddMember, &facts)?;
+                self.add_member(&row, target, &target_place, *now)
+            }
+            Write::RemoveMember { successor, now, .. } => {
+                let leaves = actor == target;
+                let action =
+                    if leaves { Action::Leave { names_successor: successor.is_some() } } else { Action::RemoveMember };
+                self.rules.decide(action, &facts)?;
+                if target_place.role.is_none() {
+                    return Err(ApiError::not_found("member").into());
+                }
+                let successor = if leaves { *successor } else { None };
+                self.remove_member(&row, target, &target_place, successor, *now)
+            }
+            Write::SetRole { role, .. } => {
+                self.rules.decide(Action::SetRole(*role), &facts)?;
+                match target_place.role {
+                    None => Err(ApiError::not_found("member").into()),
+                    Some(old) => self.set_role(&row, &target_place, old, *role),
+                }
+            }
+            _ => Ok(Effect::Done),
+        }
+    }
+
+    fn add_member(&mut self, row: &ConversationRow, target: UserId, place: &Place, now: Timestamp) -> Step<Effect> {
+        let view = |batch: &Self| -> Step<_> {
+            let view = conversations::conversation(batch.connection, target, row.id)?;
+            Ok(Box::new(view.ok_or_else(|| bad_value("a member without a conversation"))?))
+        };
+        if place.role.is_some() {
+            let member = conversations::member(self.connection, row.no, place.user_no)?;
+            return Ok(Effect::MemberAdded {
+                conversation: row.id,
+                user: target,
+                rev: row.rev,
+                member,
+                view: view(self)?,
+                changed: false,
+            });
+        }
+        let rev = self.bump(row.no)?;
+        self.connection
+            .prepare_cached("UPDATE conversations SET member_count = member_count + 1 WHERE no = ?1")?
+            .execute([row.no])?;
+        self.insert_member(row, place.user_no, Role::Member, rev, now)?;
+        let member = conversations::member(self.connection, row.no, place.user_no)?;
+        Ok(Effect::MemberAdded { conversation: row.id, user: target, rev, member, view: view(self)?, changed: true })
+    }
+
+    /// The row of somebody who is in from now on; a tombstone is filled anew.
+    pub(super) fn insert_member(
+        &mut self,
+        row: &ConversationRow,
+        user_no: i64,
+        role: Role,
+        rev: i64,
+        now: Timestamp,
+    ) -> Step<()> {
+        let floor = if row.shows_all { 0 } else { row.last_seq };
+        self.connection
+            .prepare_cached(
+                "INSERT INTO members (conversation_no, user_no, role, joined_at, joined_pos, visible_after_seq, delivered_seq, read_seq, rev, pos)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?5)
+                 ON CONFLICT (conversation_no, user_no) DO UPDATE SET role = excluded.role, joined_at = excluded.joined_at,
+                    joined_pos = excluded.joined_pos, visible_after_seq = excluded.visible_after_seq, delivered_seq = excluded.delivered_seq,
+                    read_seq = excluded.read_seq, rev = excluded.rev, pos = excluded.pos, removed_at = NULL, hidden_seq = NULL,
+                    muted_until = NULL",
+            )?
+            .execute((row.no, user_no, role_number(role), now.ms(), self.pos, floor, row.last_seq, rev))?;
+        self.mark_visible();
+        Ok(())
+    }
+
+    fn remove_member(
+        &mut self,
+        row: &ConversationRow,
+        target: UserId,
+        place: &Place,
+        successor: Option<UserId>,
+        now: Timestamp,
+    ) -> Step<Effect> {
+        let heir = match successor {
+            Some(successor) => {
+                let heir = self.place(row.no, successor)?;
+                if heir.role.is_none() || heir.user_no == place.user_no {
+                    return Err(ApiError::invalid("newOwner: not another member of this group").into());
+                }
+                Some(heir)
+            }
+            None => None,
+        };
+        let rev = self.bump(row.no)?;
+        self.connection
+            .prepare_cached("UPDATE conversations SET member_count = member_count - 1 WHERE no = ?1")?
+            .execute([row.no])?;
+        self.connection
+            .prepare_cached(
+                "UPDATE members SET removed_at = ?3, rev = ?4, pos = ?5 WHERE conversation_no = ?1 AND user_no = ?2",
+            )?
+            .execute((row.no, place.user_no, now.ms(), rev, self.pos))?;
+        let member = conversations::member(self.connection, row.no, place.user_no)?;
+        let successor = match heir {
+            Some(heir) => {
+                let rev = self.bump(row.no)?;
+                Some(self.write_role(row.no, heir.user_no, Role::Owner, rev)?)
+            }
+            None => None,
+        };
+        Ok(Effect::MemberRemoved { conversation: row.id, user: target, rev, member, successor })
+    }
+
+    fn set_role(&mut self, row: &ConversationRow, place: &Place, old: Role, role: Role) -> Step<Effect> {
+        if old == role {
+            let member = conversations::member(self.connection, row.no, place.user_no)?;
+            return Ok(Effect::RoleChanged { conversation: row.id, rev: row.rev, member, changed: false });
+        }
+        let rev = self.bump(row.no)?;
+        let member = self.write_role(row.no, place.user_no, role, rev)?;
+        Ok(Effect::RoleChanged { conversation: row.id, rev, member, changed: true })
+    }
+
+    fn write_role(&mut self, conversation_no: i64, user_no: i64, role: Role, rev: i64) -> Step<tertulia_proto::Member> {
+        self.connection
+            .prepare_cached(
+                "UPDATE members SET role = ?3, rev = ?4, pos = ?5 WHERE conversation_no = ?1 AND user_no = ?2",
+            )?
+            .execute((conversation_no, user_no, role_number(role), rev, self.pos))?;
+        Ok(conversations::member(self.connection, conversation_no, user_no)?)
+    }
+}

@@ -1,0 +1,230 @@
+//! What every home must pass, in sentences.
+//!
+//! A home's tests say how one is opened ([`Home`]) and expand [`conformance_tests!`](crate::conformance_tests): one test for each scenario, under
+//! its own name. What a scenario asserts is what both homes promise; where they may differ, no scenario looks.
+//!
+//! The way through: [`world`] is what a test holds, [`writes`] its vocabulary, `house` the rules it plays by, [`replica`] a client that applies
+//! differences, [`random`] a whole life against a ledger; the other files are scenarios by topic. A new scenario is a
+//! `pub async fn a_sentence(home: &impl Home)` and a line in the macro's list.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a suite of tests: a broken expectation is to stop it")]
+
+pub mod asking;
+pub mod difference;
+pub mod house;
+pub mod ledger;
+pub mod log;
+pub mod members;
+pub mod messages;
+pub mod paging;
+pub mod people;
+pub mod random;
+pub mod reading;
+pub mod replica;
+pub mod search;
+pub mod sink;
+pub mod watermarks;
+pub mod world;
+pub mod writes;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::{CommitSink, Rules, Store};
+
+/// How a home is opened in a test.
+pub trait Home {
+    /// A fresh, empty log; each call another one. What it needs lives as long as `self`.
+    fn open(&self, rules: Arc<dyn Rules>, sink: Arc<dyn CommitSink>) -> impl Future<Output = Arc<dyn Store>>;
+}
+
+/// One `#[tokio::test]` for each scenario, against the [`Home`] that the expression makes anew each time. The caller needs tokio with its
+/// features `macros` and `rt`.
+#[macro_export]
+macro_rules! conformance_tests {
+    ($home:expr) => {
+        $crate::conformance_tests! { @topics $home;
+            log: [
+                a_new_conversation_starts_at_seq_0_and_rev_1,
+                seq_is_gap_free_from_1_and_apart_for_each_conversation,
+                each_change_takes_one_rev,
+                a_message_is_kept_as_it_was_sent,
+                a_resent_message_keeps_its_first_seq,
+                a_resent_message_is_answered_as_it_is_now,
+                a_message_resent_to_another_conversation_is_still_the_first_one,
+                a_resent_message_is_answered_before_the_rules_are_asked,
+                a_message_sent_twice_in_one_burst_is_in_the_log_once,
+                the_same_client_msg_id_of_two_people_is_two_messages,
+                a_message_after_one_that_is_not_in_the_log_is_out_of_order,
+                a_chain_of_messages_is_taken_whole_or_from_its_first_refusal_on_not_at_all,
+                what_is_not_there_is_not_found_and_the_rules_are_not_asked,
+                the_results_of_one_caller_leave_in_the_order_of_the_submits,
+                the_results_of_many_callers_leave_in_commit_order,
+                the_position_grows_with_every_change_that_people_see,
+                messages_queue_one_notification_job_per_conversation_however_many,
+            ],
+            asking: [
+                the_rules_are_asked_with_the_facts_of_a_message,
+                in_a_dm_the_rules_hear_of_the_other_person,
+                the_rules_are_asked_with_the_facts_of_a_membership,
+                the_rules_are_asked_about_everything_else_too,
+                the_rules_are_asked_about_each_person_of_a_new_conversation,
+                whether_one_may_write_to_oneself_is_a_question_for_the_rules,
+                a_group_with_somebody_who_refuses_is_not_made_at_all,
+                facts_are_those_of_the_moment_within_a_burst_too,
+                a_refusal_changes_nothing,
+                a_refusal_in_a_burst_leaves_its_neighbours_alone,
+                a_stranger_is_answered_by_the_rules_and_sees_nothing,
+            ],
+            watermarks: [
+                watermarks_move_forward_only_and_read_implies_delivered,
+                a_watermark_above_the_logs_end_means_the_logs_end,
+                the_row_of_a_moved_watermark_bears_the_rev_of_its_change,
+                sending_moves_ones_own_watermarks_and_nobody_elses,
+                a_resent_message_moves_no_watermark,
+                unread_leaves_out_what_was_deleted_above_the_watermark,
+            ],
+            messages: [
+                an_edit_bears_its_rev_and_keeps_the_seq,
+                an_edit_to_the_same_body_changes_nothing,
+                a_deleted_message_leaves_a_tombstone_without_body_and_reactions,
+                the_last_message_may_be_a_tombstone,
+                reactions_are_shown_first_come_first_whatever_the_clock_says,
+                a_reaction_that_is_there_and_one_that_is_not_change_nothing,
+                a_reaction_over_the_limit_is_too_large,
+                a_change_names_a_message_of_its_own_conversation,
+                what_was_said_before_one_came_can_not_be_changed,
+                a_reply_is_to_a_message_of_the_same_conversation_that_one_may_see,
+                a_reply_may_follow_in_the_same_burst,
+                a_reaction_says_where_it_belongs,
+            ],
+            members: [
+                a_dm_shows_each_the_other,
+                a_pair_has_one_dm_however_often_and_from_whichever_side_it_is_opened,
+                opening_a_dm_that_is_there_answers_how_it_is_now,
+                opening_a_dm_that_one_had_hidden_brings_it_back,
+                people_who_are_not_there_are_not_found,
+                a_group_begins_with_its_owner_and_everybody_once,
+                a_new_title_is_everybodys_and_the_same_title_is_no_change,
+                a_new_member_of_a_joined_group_sees_what_came_after,
+                a_new_member_of_an_open_group_sees_everything,
+                adding_a_member_twice_changes_nothing,
+                a_removed_member_sees_nothing_any_more,
+                a_member_who_comes_back_begins_anew,
+                who_leaves_may_name_the_next_owner,
+                a_role_is_given_once,
+                a_new_name_is_shown_by_every_conversation_and_takes_a_rev_of_each,
+            ],
+            reading: [
+                a_history_is_read_from_both_ends_and_says_whether_there_is_more,
+                an_empty_history_is_a_page,
+                a_history_ends_where_the_member_came,
+                nothing_is_known_after_a_message_that_is_not_there,
+                the_list_shows_the_newest_activity_first,
+                the_lists_last_messages_bear_their_own_reactions,
+                the_pages_of_a_list_have_no_doubles_and_no_gaps,
+                a_page_of_the_list_is_not_moved_by_what_happens_meanwhile,
+                a_hidden_conversation_stays_out_of_the_list_until_something_new_arrives,
+                muting_is_for_me_alone_and_no_change_of_the_conversation,
+            ],
+            difference: [
+                a_difference_of_nothing_is_empty,
+                a_difference_brings_only_the_rows_that_changed,
+                state_and_difference_make_a_fresh_fetch_for_every_kind_of_change,
+                a_blocked_person_is_shown_as_such_on_ones_other_devices,
+                what_only_i_see_is_in_my_difference_alone_and_takes_no_rev,
+                a_difference_shows_nothing_of_other_peoples_conversations,
+                who_is_added_gets_the_whole_conversation_whatever_the_cursor,
+                who_is_removed_is_told_once_and_starts_anew_when_added_again,
+                who_was_removed_and_added_between_two_looks_is_a_member,
+                a_member_who_left_is_told_to_the_others_as_removed,
+            ],
+            paging: [
+                a_difference_in_pages_brings_every_conversation_once,
+                writes_between_the_pages_of_a_difference_are_not_lost,
+                who_leaves_between_the_pages_of_the_very_first_difference_is_told,
+                who_left_while_one_was_away_between_two_looks_is_told,
+                a_page_applied_twice_does_no_harm,
+                a_conversation_far_behind_sends_its_newest_page_and_tells_the_hole,
+                a_page_that_holds_all_new_messages_tells_no_hole,
+                who_is_added_to_a_long_open_group_gets_its_newest_page,
+                more_old_messages_changed_than_a_page_holds_are_told_to_be_stale,
+                exactly_a_page_of_old_messages_changed_makes_nothing_stale,
+                an_edit_is_not_lost_in_the_hole_of_a_conversation_that_comes_twice_in_one_difference,
+                an_edit_is_not_lost_in_the_hole_of_who_was_away_between_two_looks,
+                who_fetches_while_others_write_misses_nothing,
+            ],
+            people: [
+                a_user_is_created_once_per_e_mail,
+                a_user_who_must_be_there_is_made_or_found_and_keeps_the_name,
+                a_user_of_an_issuer_follows_it_and_takes_nobodys_e_mail,
+                a_name_that_follows_the_issuer_is_shown_in_every_conversation,
+                people_are_found_by_the_beginning_of_their_e_mail_only,
+                an_e_mail_is_shown_to_those_who_share_a_conversation,
+                a_session_is_opened_extended_and_ended,
+                nobody_ends_the_session_of_another,
+                an_api_key_is_known_by_its_hash_until_it_is_revoked,
+                a_log_has_one_epoch_and_one_secret,
+                acquaintances_are_neither_strangers_nor_those_who_blocked_me,
+                a_block_is_known_to_both_sides_of_a_dm_and_shown_to_one,
+                more_blocks_than_one_may_have_are_too_large,
+            ],
+            search: [
+                a_search_finds_any_substring_in_any_script,
+                what_is_searched_is_text_and_never_a_language,
+                hits_come_newest_first_and_no_more_than_asked,
+                a_search_finds_only_what_one_may_see,
+                an_edited_message_is_found_by_its_new_text_and_no_longer_by_the_old,
+                a_deleted_message_is_never_found,
+                a_message_edited_and_deleted_within_one_burst_is_indexed_as_it_ended,
+                a_hit_is_the_whole_message,
+            ],
+            random: [
+                a_random_life_keeps_the_promises,
+            ],
+        }
+    };
+    (@topics $home:expr; $($topic:ident: [$($scenario:ident),+ $(,)?]),+ $(,)?) => {
+        $($(
+            #[::tokio::test]
+            async fn $scenario() {
+                let home = $home;
+                $crate::conformance::$topic::$scenario(&home).await;
+            }
+        )+)+
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_scenario_is_in_the_list() {
+        let list = include_str!("mod.rs");
+        let topics = [
+            include_str!("log.rs"),
+            include_str!("asking.rs"),
+            include_str!("watermarks.rs"),
+            include_str!("messages.rs"),
+            include_str!("members.rs"),
+            include_str!("reading.rs"),
+            include_str!("difference.rs"),
+            include_str!("paging.rs"),
+            include_str!("people.rs"),
+            include_str!("search.rs"),
+            include_str!("random.rs"),
+        ];
+        for text in topics {
+            let mut scenarios =
+                text.split("\npub async fn ").skip(1).filter(|rest| rest.contains("(home: &impl Home)")).peekable();
+            assert!(scenarios.peek().is_some(), "a topic has scenarios");
+            for rest in scenarios {
+                let (name, parameters) = rest.split_once('(').expect("a function has parameters");
+                let is_scenario = parameters.starts_with("home: &impl Home)");
+                assert!(
+                    !is_scenario || list.contains(&format!("    {name},\n")),
+                    "{name} is not in the list of conformance_tests!"
+                );
+            }
+        }
+    }
+}

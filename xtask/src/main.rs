@@ -1,0 +1,88 @@
+//! The project's own tooling, so that one command runs here what the integration runs there.
+//!
+//! It must not know a crate of the product: it builds and starts them as anybody would.
+//!
+//! The way through: [`check`] is `test` and `lint`, [`launch`] starts programs in the foreground, [`setup`] brings what the tests of other
+//! languages need, [`tidy`] holds the ratchets; [`step`] and [`workspace`] are what all of them use.
+
+mod check;
+mod launch;
+mod setup;
+mod step;
+mod tidy;
+mod workspace;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+#[derive(Parser)]
+#[command(name = "xtask", bin_name = "cargo xtask", about = "The project's own tooling")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Brings what the end-to-end tests need: Node, Python, their packages
+    Setup,
+    /// Builds the server and runs it on 127.0.0.1:4000 with ./data
+    Run {
+        /// Passed on to `tertulia serve`
+        #[arg(last = true)]
+        args: Vec<OsString>,
+    },
+    /// Everything that must hold before a change is taken
+    Test {
+        /// Leaves out the end-to-end tests
+        #[arg(long)]
+        fast: bool,
+        /// Fuzzes each target for ten seconds as well
+        #[arg(long)]
+        fuzz: bool,
+    },
+    /// Formatting and clippy
+    Lint,
+    /// The ratchets: sizes, reasons, crate edges
+    Tidy,
+    /// Builds the server and the load generator and measures
+    Bench {
+        /// Passed on to `tertulia-load`; without a subcommand of it: `all`
+        #[arg(last = true)]
+        args: Vec<OsString>,
+    },
+    /// Fuzzes one target, or all of them one after the other
+    Fuzz {
+        target: Option<String>,
+        /// For each target
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+    },
+}
+
+fn main() -> ExitCode {
+    match dispatch(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: Command) -> anyhow::Result<()> {
+    let workspace = Workspace::load()?;
+    match command {
+        Command::Setup => setup::setup(&workspace),
+        Command::Run { args } => launch::serve(&workspace, &args),
+        Command::Test { fast, fuzz } => check::test(&workspace, fast, fuzz),
+        Command::Lint => check::lint(&workspace),
+        Command::Tidy => tidy::check(&workspace),
+        Command::Bench { args } => launch::bench(&workspace, &args),
+        Command::Fuzz { target, seconds } => launch::fuzz(&workspace, target.as_deref(), seconds),
+    }
+}

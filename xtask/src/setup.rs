@@ -1,0 +1,104 @@
+//! What the end-to-end tests need beside Rust. A second run that finds nothing changed takes no time.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::step::{probe, run};
+use crate::workspace::Workspace;
+
+const NODE_MAJOR_MIN: u32 = 20;
+
+pub fn setup(workspace: &Workspace) -> Result<()> {
+    node()?;
+    python()?;
+    let root = &workspace.root;
+    let stamps = workspace.target.join("stamps");
+    stamped(&stamps.join("npm"), &root.join("e2e/package-lock.json"), &root.join("e2e/node_modules"), || {
+        run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(root.join("e2e")))
+    })?;
+    let requirements = root.join("e2e/python/requirements.txt");
+    stamped(&stamps.join("venv"), &requirements, &venv_python(root), || {
+        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(root.join("e2e/.venv")))?;
+        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
+        run(Command::new(venv_python(root)).args(pip).arg(&requirements))
+    })
+}
+
+pub fn venv_python(root: &Path) -> PathBuf {
+    root.join("e2e/.venv/bin/python")
+}
+
+fn node() -> Result<()> {
+    let present = || {
+        probe(Command::new("node").arg("--version")).is_some() && probe(Command::new("npm").arg("--version")).is_some()
+    };
+    if !present() {
+        install("Node.js and npm", &["nodejs", "npm"])?;
+    }
+    let version = probe(Command::new("node").arg("--version")).unwrap_or_default();
+    if major(&version).is_none_or(|major| major < NODE_MAJOR_MIN) {
+        bail!(
+            "Node.js {NODE_MAJOR_MIN} or newer is needed, this is {version:?}: take a current one from https://nodejs.org"
+        );
+    }
+    Ok(())
+}
+
+fn python() -> Result<()> {
+    let present = || probe(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_some();
+    if !present() {
+        install("python3 with venv", &["python3", "python3-venv"])?;
+    }
+    if !present() {
+        bail!("python3 is there, but without its modules `venv` and `ensurepip`");
+    }
+    Ok(())
+}
+
+/// On Debian and its kin; elsewhere, and for whoever may not, it says what to do.
+fn install(what: &str, packages: &[&str]) -> Result<()> {
+    let packages = packages.join(" ");
+    if probe(Command::new("apt-get").arg("--version")).is_none() {
+        bail!("{what} is missing; install it with your system's package manager ({packages})");
+    }
+    if probe(Command::new("id").arg("-u")).as_deref() != Some("0") {
+        bail!("{what} is missing; install it with `sudo apt-get install {packages}`");
+    }
+    println!("{what} is missing: installing {packages}");
+    let apt = |args: &[&str]| run(Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(args));
+    apt(&["update", "--quiet"])?;
+    let names = packages.split(' ');
+    apt(&["install", "--quiet", "--yes", "--no-install-recommends"].into_iter().chain(names).collect::<Vec<_>>())
+}
+
+fn major(version: &str) -> Option<u32> {
+    version.strip_prefix('v')?.split('.').next()?.parse().ok()
+}
+
+/// Does the work unless it was done for the same input and its result is still there.
+fn stamped(stamp: &Path, input: &Path, result: &Path, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    let wanted = fs::read_to_string(input).with_context(|| format!("cannot read {}", input.display()))?;
+    if result.exists() && fs::read_to_string(stamp).is_ok_and(|found| found == wanted) {
+        return Ok(());
+    }
+    work()?;
+    if let Some(folder) = stamp.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    fs::write(stamp, wanted).with_context(|| format!("cannot write {}", stamp.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_major_number_of_a_version_is_read() {
+        assert_eq!(major("v20.20.2"), Some(20));
+        assert_eq!(major(""), None);
+        assert_eq!(major("20"), None);
+    }
+}
