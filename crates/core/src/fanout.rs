@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tertulia_proto::event::{
     ConversationRemoved, ConversationUpdated, MemberUpdated, MessageDeleted, ReactionUpdated, ReceiptUpdated,
 };
-use tertulia_proto::{Conversation, ConversationId, Member, ServerEvent, Timestamp, UserId};
+use tertulia_proto::{Conversation, ConversationId, Member, Message, ServerEvent, Timestamp, UserId};
 use tertulia_realtime::{Hub, Membership};
 use tertulia_store::{CommitSink, Committed, Effect};
 
@@ -38,16 +38,7 @@ impl Fanout {
             Effect::MessageEdited { message, changed: true } => {
                 self.hub.deliver(message.conversation_id, ServerEvent::MessageUpdated(Box::new(message)), None);
             }
-            Effect::MessageDeleted { message, changed: true } => {
-                let deleted = MessageDeleted {
-                    conversation_id: message.conversation_id,
-                    message_id: message.message_id,
-                    seq: message.seq,
-                    rev: message.rev,
-                    deleted_at: message.deleted_at.unwrap_or(Timestamp::from_ms(0)),
-                };
-                self.hub.deliver(message.conversation_id, ServerEvent::MessageDeleted(deleted), None);
-            }
+            Effect::MessageDeleted { message, changed: true } => self.tombstone(&message),
             Effect::ReactionsChanged { conversation, message, seq, rev, reactions, changed: true } => {
                 let updated =
                     ReactionUpdated { conversation_id: conversation, message_id: message, seq, rev, reactions };
@@ -105,6 +96,17 @@ impl Fanout {
             | Effect::UserReady { .. }
             | Effect::Done => {}
         }
+    }
+
+    fn tombstone(&self, message: &Message) {
+        let deleted = MessageDeleted {
+            conversation_id: message.conversation_id,
+            message_id: message.message_id,
+            seq: message.seq,
+            rev: message.rev,
+            deleted_at: message.deleted_at.unwrap_or(Timestamp::from_ms(0)),
+        };
+        self.hub.deliver(message.conversation_id, ServerEvent::MessageDeleted(deleted), None);
     }
 
     /// The conversation whole, as this person sees it, to all their devices.

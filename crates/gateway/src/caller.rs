@@ -33,6 +33,7 @@ impl FromRequestParts<App> for KeyHolder {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
         let token = bearer(&parts.headers).ok_or_else(missing)?;
         if !is_api_key(token) {
+            app.services.auth().authenticate(token).await?;
             return Err(ApiError::forbidden("this call is for API keys").into());
         }
         Ok(Self(app.services.auth().authenticate_api_key(token).await?))

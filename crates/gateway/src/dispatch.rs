@@ -15,7 +15,7 @@ use tertulia_realtime::{Closing, Connection, Outbound, Publication, Reply};
 
 use crate::App;
 
-/// Requests that are written, not looked up.
+/// What a connection's reader works with.
 pub struct Session {
     pub app: App,
     pub connection: Arc<Connection>,
@@ -23,6 +23,28 @@ pub struct Session {
     pub protocol: Protocol,
     /// Milliseconds when the present window of frames began, and the frames in it.
     window: (i64, u32),
+}
+
+/// A connection in the hub; it leaves when this is dropped, however its task ends.
+pub struct Attachment {
+    app: App,
+    connection: Arc<Connection>,
+}
+
+impl Attachment {
+    pub fn new(app: App, connection: Arc<Connection>) -> Self {
+        Self { app, connection }
+    }
+
+    pub fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        self.app.services.disconnect(&self.connection);
+    }
 }
 
 const FRAME_WINDOW_MS: i64 = 10_000;
@@ -98,7 +120,8 @@ impl Session {
             | ClientRequest::ReactToMessage(_)
             | ClientRequest::Receipt(_) => self.submit(to, request),
             other => {
-                let body = self.look_up(other).await;
+                // Boxed: else every idle connection would hold room for the largest lookup.
+                let body = Box::pin(self.look_up(other)).await;
                 end(&self.connection, to, body);
             }
         }

@@ -24,9 +24,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
             }
             _ => ApiError::invalid("body: ended early"),
         })?;
-        serde_json::from_slice(&bytes)
-            .map(Self)
-            .map_err(|error| ApiError::invalid(tertulia_proto::request::without_position(&error)).into())
+        Ok(Self(tertulia_proto::request::read_json(&bytes)?))
     }
 }
 

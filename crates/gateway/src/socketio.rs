@@ -3,11 +3,12 @@
 //! accepted, and does nothing but put the event into the connection's inbox, synchronously, in the order of arrival. One actor per connection works
 //! the inbox off.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use socketioxide::adapter::LocalAdapter;
@@ -20,11 +21,11 @@ use tertulia_core::auth::Identity;
 use tertulia_proto::request::ClientRequest;
 use tertulia_proto::{ApiError, ErrorCode, Protocol};
 use tertulia_realtime::{Closing, Connection, Outbound};
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 
 use crate::App;
 use crate::caller::handshake_token;
-use crate::dispatch::{Session, written};
+use crate::dispatch::{Attachment, Session, written};
 use crate::ws::expire;
 
 /// Packets the library holds for a socket before it refuses more; then the actor waits, and behind it the lane fills.
@@ -42,7 +43,7 @@ pub fn layer(app: &App) -> SocketIoLayer {
     let (layer, io) = SocketIo::builder()
         .max_buffer_size(PACKETS_MAX)
         .max_payload(u64::try_from(limits.request_max_bytes).unwrap_or(u64::MAX))
-        .ws_read_buffer_size(4096)
+        .ws_read_buffer_size(2048)
         .ws_max_message_size(frame_max)
         .ws_max_frame_size(frame_max)
         // Nobody sends us binary.
@@ -83,6 +84,12 @@ struct RawEvent {
     ack_id: Option<i64>,
 }
 
+impl RawEvent {
+    fn size(&self) -> usize {
+        EVENT_OVERHEAD_BYTES + self.text.as_ref().map_or(0, String::len)
+    }
+}
+
 impl FromMessageParts<LocalAdapter> for RawEvent {
     type Error = Infallible;
 
@@ -99,13 +106,50 @@ impl FromMessageParts<LocalAdapter> for RawEvent {
     }
 }
 
-/// What the guard hands to the actor.
+/// What the guard hands to the actor. Dropped with the socket when the actor never came for it, it leaves the hub by itself.
 #[derive(Clone)]
-struct Seat(Arc<parking_lot::Mutex<Option<(Identity, Arc<Connection>, Inbox)>>>);
+struct Seat(Arc<Mutex<Option<Guest>>>);
 
+struct Guest {
+    identity: Identity,
+    attachment: Attachment,
+    inbox: Arc<Inbox>,
+}
+
+/// Events that wait for the actor. Bounded by bytes instead of a count: a burst of small ones is fine.
 struct Inbox {
-    events: mpsc::UnboundedReceiver<RawEvent>,
-    waiting_bytes: Arc<AtomicUsize>,
+    waiting: Mutex<(VecDeque<RawEvent>, usize)>,
+    woken: Notify,
+    bytes_max: usize,
+}
+
+impl Inbox {
+    /// `false`: full, and the event is dropped; the connection must end.
+    fn push(&self, event: RawEvent) -> bool {
+        let mut waiting = self.waiting.lock();
+        let size = event.size();
+        if waiting.1 + size > self.bytes_max {
+            return false;
+        }
+        waiting.1 += size;
+        waiting.0.push_back(event);
+        drop(waiting);
+        self.woken.notify_one();
+        true
+    }
+
+    async fn next(&self) -> RawEvent {
+        loop {
+            {
+                let mut waiting = self.waiting.lock();
+                if let Some(event) = waiting.0.pop_front() {
+                    waiting.1 -= event.size();
+                    return event;
+                }
+            }
+            self.woken.notified().await;
+        }
+    }
 }
 
 /// Before the client is told that it is connected: who is it, and an inbox for whatever it sends from now on.
@@ -119,17 +163,12 @@ async fn accept(app: &App, socket: &SocketRef, auth: Option<AuthPayload>) -> Res
     let identity = app.services.identify(&token, acts_as).await.map_err(|refusal| refusal.code.as_str())?;
     let connection = app.services.connect(&identity).await.map_err(|refusal| refusal.code.as_str())?;
 
-    // Bounded by bytes instead of a channel's count: a burst of small events is fine, and what is over the bound ends the connection.
-    let (inbox, events) = mpsc::unbounded_channel();
-    let waiting_bytes = Arc::new(AtomicUsize::new(0));
-    let (theirs, waiting, bytes_max) =
-        (Arc::clone(&connection), Arc::clone(&waiting_bytes), app.services.limits().inbox_max_bytes);
+    let waiting = Mutex::new((VecDeque::new(), 0));
+    let inbox = Arc::new(Inbox { waiting, woken: Notify::new(), bytes_max: app.services.limits().inbox_max_bytes });
+    let (theirs, full) = (Arc::clone(&inbox), Arc::clone(&connection));
     socket.on_fallback(move |event: RawEvent| {
-        let size = EVENT_OVERHEAD_BYTES + event.text.as_ref().map_or(0, String::len);
-        if waiting.fetch_add(size, Ordering::Relaxed) + size > bytes_max {
-            theirs.lane.close(Closing::RateLimited);
-        } else {
-            let _ = inbox.send(event);
+        if !theirs.push(event) {
+            full.lane.close(Closing::RateLimited);
         }
         std::future::ready(())
     });
@@ -138,35 +177,27 @@ async fn accept(app: &App, socket: &SocketRef, auth: Option<AuthPayload>) -> Res
         gone.lane.close(Closing::Gone);
         std::future::ready(())
     });
-    let leaving = (Arc::clone(app), Arc::clone(&connection));
-    let seat = Seat(Arc::new(parking_lot::Mutex::new(Some((identity, connection, Inbox { events, waiting_bytes })))));
-    socket.extensions.insert(seat.clone());
-    // A client that goes away between this and the actor's start would stay in the hub for ever.
-    tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_secs(60)).await;
-        if seat.0.lock().take().is_some() {
-            leaving.0.services.disconnect(&leaving.1);
-        }
-    });
+    let attachment = Attachment::new(Arc::clone(app), connection);
+    socket.extensions.insert(Seat(Arc::new(Mutex::new(Some(Guest { identity, attachment, inbox })))));
     Ok(())
 }
 
 async fn run(app: App, socket: Arc<Socket<LocalAdapter>>, seat: Seat) {
-    let Some((identity, connection, inbox)) = seat.0.lock().take() else { return };
-    let session = Session::new(Arc::clone(&app), Arc::clone(&connection), identity, Protocol::SocketIo);
+    let Some(guest) = seat.0.lock().take() else { return };
+    let connection = guest.attachment.connection();
+    let session = Session::new(Arc::clone(&app), Arc::clone(connection), guest.identity, Protocol::SocketIo);
     let closing = tokio::select! {
-        closing = write(&socket, &connection) => closing,
-        () = read(session, inbox) => Closing::Gone,
-        () = expire(&app, &connection) => Closing::Unauthenticated,
+        closing = write(&socket, connection) => closing,
+        () = read(session, &guest.inbox) => Closing::Gone,
+        () = expire(&app, connection) => Closing::Unauthenticated,
     };
     if closing != Closing::Gone {
         app.metrics.ended(closing.code());
     }
     // A client that is told to leave does not come back by itself; at a restart the transport just ends, and it does.
     if !matches!(closing, Closing::Gone | Closing::Restarting) {
-        leave(socket, closing).await;
+        Box::pin(leave(socket, closing)).await;
     }
-    app.services.disconnect(&connection);
 }
 
 /// Tells why, then disconnects; for a client that reads no more, gives up after a while.
@@ -186,12 +217,12 @@ async fn leave(socket: Arc<Socket<LocalAdapter>>, closing: Closing) {
     }
 }
 
-async fn read(mut session: Session, mut inbox: Inbox) {
-    while let Some(event) = inbox.events.recv().await {
-        let size = EVENT_OVERHEAD_BYTES + event.text.as_ref().map_or(0, String::len);
-        inbox.waiting_bytes.fetch_sub(size, Ordering::Relaxed);
+async fn read(mut session: Session, inbox: &Inbox) {
+    loop {
+        let event = inbox.next().await;
         if !session.count_frame() {
-            break;
+            // The writer ends the connection.
+            std::future::pending::<()>().await;
         }
         let to = event.ack_id.and_then(|id| u64::try_from(id).ok());
         let text = event.text.map_err(|()| ApiError::invalid("event: must not be binary"));
@@ -200,8 +231,6 @@ async fn read(mut session: Session, mut inbox: Inbox) {
             Err(refusal) => session.refuse(to, refusal).await,
         }
     }
-    // The writer ends the connection.
-    std::future::pending().await
 }
 
 /// Reads `["name", payload?]`; what follows is ignored.

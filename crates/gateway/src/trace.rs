@@ -13,12 +13,13 @@ static TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
 /// The trace id of W3C Trace Context (version 00): `00-<32 hex>-<16 hex>-<2 hex>`.
 fn traceparent(request: &Request) -> Option<String> {
     let mut parts = request.headers().get("traceparent")?.to_str().ok()?.split('-');
-    let (version, id, parent) = (parts.next()?, parts.next()?, parts.next()?);
+    let (version, id, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let is_hex = |text: &str, len: usize| {
         text.len() == len && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
     };
-    let known = is_hex(version, 2) && is_hex(id, 32) && is_hex(parent, 16) && id.bytes().any(|b| b != b'0');
-    known.then(|| id.to_owned())
+    let is_set = |text: &str| text.bytes().any(|b| b != b'0');
+    let readable = is_hex(version, 2) && is_hex(id, 32) && is_hex(parent, 16) && is_hex(flags, 2);
+    (readable && version != "ff" && is_set(id) && is_set(parent)).then(|| id.to_owned())
 }
 
 pub async fn trace(State(app): State<App>, request: Request, next: Next) -> Response {

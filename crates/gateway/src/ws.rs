@@ -18,7 +18,7 @@ use tertulia_realtime::{Closing, Connection, Outbound, Publication, Reply};
 
 use crate::App;
 use crate::caller::{bearer_protocol, handshake_token};
-use crate::dispatch::{Session, written as written_replies};
+use crate::dispatch::{Attachment, Session, written as written_replies};
 
 /// How long a slow reader has to take what the socket still holds before the connection is cut without a word.
 const LAST_WORDS: Duration = Duration::from_secs(30);
@@ -30,7 +30,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 const WRITE_BUFFER_BYTES: usize = 16 * 1024;
 
 /// The library's default of 128 KiB costs 134 KiB of memory per idle connection; frames are small.
-const READ_BUFFER_BYTES: usize = 2048;
+const READ_BUFFER_BYTES: usize = 1024;
 
 pub async fn subscribe(
     State(app): State<App>,
@@ -52,18 +52,18 @@ pub async fn subscribe(
         upgrade = upgrade.protocols([protocol.to_owned()]);
     }
     upgrade.on_upgrade(move |socket| async move {
-        // Boxed: the future of a whole connection would otherwise lie in the upgrade's.
+        // Boxed: else every idle connection would hold room for what signing in needs.
         let identity = match token {
-            Ok(token) => app.services.identify(&token, acts_as.as_deref()).await,
+            Ok(token) => Box::pin(app.services.identify(&token, acts_as.as_deref())).await,
             Err(refusal) => Err(refusal),
         };
         let opened = match identity {
-            Ok(identity) => app.services.connect(&identity).await.map(|connection| (identity, connection)),
+            Ok(identity) => Box::pin(app.services.connect(&identity)).await.map(|connection| (identity, connection)),
             Err(refusal) => Err(refusal),
         };
         match opened {
             Ok((identity, connection)) => serve(app, socket, identity, connection).await,
-            Err(refusal) => refuse(socket, &refusal).await,
+            Err(refusal) => Box::pin(refuse(socket, &refusal)).await,
         }
     })
 }
@@ -82,6 +82,7 @@ async fn refuse(mut socket: WebSocket, refusal: &ApiError) {
 }
 
 async fn serve(app: App, socket: WebSocket, identity: Identity, connection: Arc<Connection>) {
+    let attachment = Attachment::new(Arc::clone(&app), Arc::clone(&connection));
     let connected = ServerEvent::Connected(Box::new(Connected {
         user_id: identity.user,
         session_id: identity.session,
@@ -103,7 +104,7 @@ async fn serve(app: App, socket: WebSocket, identity: Identity, connection: Arc<
         () = write(&app, sink, &connection) => true,
         () = expire(&app, &connection) => false,
     };
-    app.services.disconnect(&connection);
+    drop(attachment);
     if said_goodbye {
         // A socket closed with unread bytes in it is reset, and the client would not see the close frame.
         let _ = tokio::time::timeout(DRAIN, async { while let Some(Ok(_)) = stream.next().await {} }).await;

@@ -20,6 +20,22 @@ macro_rules! body {
     };
 }
 
+/// A body whose values may not reach a log.
+macro_rules! secret_body {
+    ($name:ident { $($field:ident : $ty:ty),* }) => {
+        #[derive(Clone, PartialEq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+        #[serde(rename_all = "camelCase")]
+        pub struct $name { $(pub $field: $ty),* }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        }
+    };
+}
+
 body!(SendMessage {
     conversation_id: ConversationId,
     client_msg_id: ClientMsgId,
@@ -50,7 +66,7 @@ body!(Receipt {
 });
 body!(TypingIn { conversation_id: ConversationId });
 body!(WatchPresence { user_ids: Vec<UserId> });
-body!(RefreshAuth { token: String });
+secret_body!(RefreshAuth { token: String });
 body!(
     /// One conversation after a message, or (without `conversationId`) everything since a cursor.
     SyncRequest {
@@ -127,8 +143,8 @@ body!(
         avatar_url: Option<Option<String>>,
     }
 );
-body!(RegisterBody { email: String, password: String, name: String });
-body!(LoginBody { email: String, password: String });
+secret_body!(RegisterBody { email: String, password: String, name: String });
+secret_body!(LoginBody { email: String, password: String });
 body!(
     /// Makes the user where needed.
     TokenBody {
@@ -178,7 +194,7 @@ impl ClientRequest {
     /// Reads the payload of a request by its name (dots or colons). The error names the field.
     pub fn parse(name: &str, payload: &str) -> Result<Self, ApiError> {
         fn read<'a, T: Deserialize<'a>>(payload: &'a str) -> Result<T, ApiError> {
-            serde_json::from_str(payload).map_err(|error| ApiError::invalid(without_position(&error)))
+            read_json(payload.as_bytes())
         }
         Ok(match name {
             "message.send" | "message:send" => Self::SendMessage(read(payload)?),
@@ -210,14 +226,30 @@ struct Envelope<'a> {
 pub fn parse_frame(text: &str) -> (Option<u64>, Result<ClientRequest, ApiError>) {
     match serde_json::from_str::<Envelope<'_>>(text) {
         Ok(envelope) => (envelope.id, ClientRequest::parse(&envelope.kind, text)),
-        Err(error) => (None, Err(ApiError::invalid(without_position(&error)))),
+        Err(_) => {
+            (None, Err(ApiError::invalid("frame: must be a JSON object {\"type\": \"...\", \"id\"?: number, ...}")))
+        }
     }
 }
 
-/// serde's text without "at line 1 column 2", which nobody can use.
-pub fn without_position(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    text.rfind(" at line ").map_or(text.as_str(), |at| &text[..at]).to_owned()
+/// Characters of an error's detail that may come from what was sent.
+const DETAIL_MAX_CHARS: usize = 200;
+
+/// Reads a JSON body; the error names the field. Only what fails is read again to find out where.
+pub fn read_json<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, ApiError> {
+    let failed = match serde_json::from_slice(bytes) {
+        Ok(value) => return Ok(value),
+        Err(error) => error,
+    };
+    let mut again = serde_json::Deserializer::from_slice(bytes);
+    let path = serde_path_to_error::deserialize::<_, T>(&mut again).err().map(|error| error.path().to_string());
+    let text = failed.to_string();
+    let text = text.rfind(" at line ").map_or(text.as_str(), |at| &text[..at]);
+    let detail = match path.as_deref() {
+        None | Some("." | "?") => text.to_owned(),
+        Some(path) => format!("{path}: {text}"),
+    };
+    Err(ApiError::invalid(detail.chars().take(DETAIL_MAX_CHARS).collect::<String>()))
 }
 
 #[cfg(test)]

@@ -1,1 +1,27 @@
+//! What tests of the whole server share: a throw-away server, named people, and clients as plain as can be.
+//!
+//! This crate must not know: the server's insides. It starts the real binary and speaks the wire contract.
+//!
+//! The way through: [`server`] the process and its folder; [`people`] who signs in; [`rest`] and [`socket`] the clients; [`ledger`] what was
+//! acknowledged and whether it is there; [`sender`] a client that keeps many sends under way; [`deadline`] waiting without a sleep; [`random`]
+//! chance that can be repeated.
 
+pub mod deadline;
+mod folder;
+pub mod ledger;
+pub mod people;
+pub mod random;
+pub mod rest;
+pub mod sender;
+pub mod server;
+pub mod socket;
+
+pub use deadline::within;
+pub use folder::Folder;
+pub use ledger::{Audit, Ledger};
+pub use people::Person;
+pub use random::Random;
+pub use rest::{Answer, Api};
+pub use sender::Sender;
+pub use server::{Options, Server};
+pub use socket::{Frame, Incoming, Socket, SocketOptions};

@@ -1,5 +1,7 @@
 //! A server in memory with a clock that is set by hand, and one request to it.
 
+#![allow(dead_code, reason = "each of the test programs uses its part")]
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

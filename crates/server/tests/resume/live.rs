@@ -1,0 +1,183 @@
+//! Coming back while others write at full speed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::json;
+use tertulia_proto::sync::Difference;
+use tertulia_proto::{ConversationId, UserId};
+use tertulia_testkit::{Frame, Incoming, Person, Random, Server, Socket};
+use tokio::task::JoinSet;
+
+use crate::options;
+use crate::replica::{Replica, Taken};
+use crate::writer::Writer;
+
+const RECONNECTS: usize = 30;
+
+struct Table {
+    server: Server,
+    people: Vec<Person>,
+    conversations: Vec<ConversationId>,
+    stop: Arc<AtomicBool>,
+    writers: JoinSet<Result<usize>>,
+}
+
+impl Table {
+    /// Four who write in three groups, and a reader, the last of the people.
+    async fn new(random: &mut Random) -> Result<Self> {
+        let server = Server::start(options()).await?;
+        let people = server.people(["alice", "bob", "carol", "dave", "guest", "reader"]).await?;
+        let everybody: Vec<Person> =
+            people.iter().filter(|person| !["alice", "guest"].contains(&person.name.as_str())).cloned().collect();
+        let alice = server.api(&people[0]);
+        let mut conversations = Vec::new();
+        for title in ["kitchen", "garden", "cellar"] {
+            conversations.push(alice.group(title, &everybody).await?.id);
+        }
+        let (stop, mut writers) = (Arc::new(AtomicBool::new(false)), JoinSet::new());
+        for (index, person) in people.iter().take(4).enumerate() {
+            let writer = Writer {
+                name: person.name.clone(),
+                api: server.api(person),
+                conversations: conversations.clone(),
+                moves: (index == 0).then(|| people[4].clone()),
+                everybody: everybody.clone(),
+                random: random.fork(),
+                stop: Arc::clone(&stop),
+            };
+            writers.spawn(writer.run(server.connect(person).await?));
+        }
+        Ok(Self { server, people, conversations, stop, writers })
+    }
+
+    fn reader(&self) -> Result<&Person> {
+        self.people.last().context("a reader")
+    }
+
+    /// The writers end with everything acknowledged; gives how much that was.
+    async fn finish(&mut self) -> Result<usize> {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut count = 0;
+        while let Some(writer) = self.writers.join_next().await {
+            count += writer??;
+        }
+        Ok(count)
+    }
+}
+
+/// Asks for the whole difference over the socket. Live events that come before its end are taken by the rule, jumps among them only noted: the
+/// difference holds what they skipped.
+async fn catch_up(socket: &mut Socket, replica: &mut Replica, page: usize) -> Result<usize> {
+    let mut noted = 0;
+    loop {
+        socket.send("sync.request", json!({ "cursor": replica.cursor, "limit": page })).await?;
+        let more = loop {
+            match socket.next().await? {
+                Incoming::Frame(Frame::Event { kind, fields }) if kind == "sync.batch" => {
+                    let difference: Difference = serde_json::from_value(fields)?;
+                    let more = difference.has_more;
+                    replica.take_difference(difference)?;
+                    break more;
+                }
+                Incoming::Frame(Frame::Event { kind, fields }) => {
+                    noted += usize::from(replica.take_event(&kind, &fields)? != Taken::Applied)
+                }
+                Incoming::Frame(Frame::Answer { result, .. }) => drop(result?),
+                Incoming::Closed(code) => bail!("closed with {code:?} before the difference"),
+            }
+        };
+        if !more {
+            return Ok(noted);
+        }
+    }
+}
+
+/// Takes so many live events; a jump among them is what may not happen.
+async fn follow(socket: &mut Socket, replica: &mut Replica, events: usize) -> Result<()> {
+    let mut applied = 0;
+    while applied < events {
+        match socket.next().await? {
+            Incoming::Frame(Frame::Event { kind, fields }) => match replica.take_event(&kind, &fields)? {
+                Taken::Applied => applied += 1,
+                Taken::Old => {}
+                Taken::Jump(what) => bail!("a jump after the difference: {what}"),
+            },
+            Incoming::Frame(Frame::Answer { result, .. }) => drop(result?),
+            Incoming::Closed(code) => bail!("closed with {code:?}"),
+        }
+    }
+    Ok(())
+}
+
+async fn come_back_often(table: &Table, replica: &mut Replica, random: &mut Random) -> Result<()> {
+    let api = table.server.api(table.reader()?);
+    for time in 1..=RECONNECTS {
+        let mut socket = table.server.connect(table.reader()?).await?;
+        let events = random.below(300);
+        let page = 1 + random.below(4);
+        let come_back = async {
+            catch_up(&mut socket, replica, page).await?;
+            replica.fill(&api).await?;
+            follow(&mut socket, replica, events).await
+        };
+        come_back.await.with_context(|| format!("reconnect {time}"))?;
+        // Half of them say goodbye.
+        if random.one_in(2) {
+            socket.close().await?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_who_comes_back_under_full_load_never_has_a_gap() {
+    let mut random = Random::from_environment();
+    let mut table = Table::new(&mut random).await.unwrap();
+    let mut replica = Replica::new(table.reader().unwrap().id);
+    come_back_often(&table, &mut replica, &mut random).await.unwrap();
+    let changes = table.finish().await.unwrap();
+
+    let api = table.server.api(table.reader().unwrap());
+    let mut socket = table.server.connect(table.reader().unwrap()).await.unwrap();
+    catch_up(&mut socket, &mut replica, 100).await.unwrap();
+    replica.fill(&api).await.unwrap();
+    let messages = replica.check_fresh(&api).await.unwrap();
+    eprintln!("{changes} changes, {messages} messages, {RECONNECTS} reconnects");
+    assert!(messages > RECONNECTS, "{messages} messages are no load");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_who_never_leaves_has_what_a_fresh_fetch_brings() {
+    let mut random = Random::from_environment();
+    let mut table = Table::new(&mut random).await.unwrap();
+    let reader = table.reader().unwrap().clone();
+    let mut replica = Replica::new(reader.id);
+    let api = table.server.api(&reader);
+    let mut socket = table.server.connect(&reader).await.unwrap();
+    catch_up(&mut socket, &mut replica, 100).await.unwrap();
+    replica.fill(&api).await.unwrap();
+    follow(&mut socket, &mut replica, 2000).await.unwrap();
+    table.finish().await.unwrap();
+    follow_to_the_end(&mut socket, &mut replica, &table, reader.id).await.unwrap();
+    replica.fill(&api).await.unwrap();
+    replica.check_fresh(&api).await.unwrap();
+}
+
+/// Live events alone bring every conversation to the `rev` it has.
+async fn follow_to_the_end(socket: &mut Socket, replica: &mut Replica, table: &Table, reader: UserId) -> Result<()> {
+    let reader = table.people.iter().find(|person| person.id == reader).context("the reader")?;
+    let api = table.server.api(reader);
+    let mut ids = table.conversations.clone();
+    for page in api.differences(None).await? {
+        ids.extend(page.conversations.iter().map(|changed| changed.conversation.id));
+    }
+    for id in ids {
+        let rev = api.conversation(id).await?.rev;
+        while replica.known.get(&id).is_none_or(|known| known.rev < rev) {
+            follow(socket, replica, 1).await?;
+        }
+    }
+    Ok(())
+}
