@@ -54,6 +54,15 @@ impl<K: Eq + Hash> SlidingWindow<K> {
         }
     }
 
+    /// Takes back one that was counted at `at`: it came to nothing.
+    pub fn give_back(&self, key: &K, at: Timestamp) {
+        if let Some(times) = self.seen.lock().get_mut(key)
+            && let Some(place) = times.iter().rposition(|time| *time == at.ms())
+        {
+            times.remove(place);
+        }
+    }
+
     /// Forgets who has been idle for a window. Called now and then.
     pub fn prune(&self, now: Timestamp) {
         self.seen.lock().retain(|_, times| times.back().is_some_and(|last| now.ms() - last < self.window_ms));
@@ -85,6 +94,16 @@ mod tests {
         let limit = SlidingWindow::new("sends", 1, 10_000);
         assert!(limit.take("a", at(1_000_000)).is_ok());
         assert!(limit.take("a", at(5)).is_ok());
+    }
+
+    #[test]
+    fn what_came_to_nothing_is_given_back() {
+        let limit = SlidingWindow::new("sends", 1, 10_000);
+        assert!(limit.take("a", at(5)).is_ok());
+        limit.give_back(&"a", at(6));
+        assert!(limit.take("a", at(7)).is_err());
+        limit.give_back(&"a", at(5));
+        assert!(limit.take("a", at(8)).is_ok());
     }
 
     #[test]

@@ -48,6 +48,11 @@ pub fn openapi() -> Value {
     serde_json::to_value(&document).unwrap_or_default()
 }
 
+/// A frame without fields of its own.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "only its schema is used")]
+struct Nothing {}
+
 struct Frames {
     schemas: serde_json::Map<String, Value>,
     messages: serde_json::Map<String, Value>,
@@ -93,6 +98,7 @@ pub fn asyncapi() -> Value {
     asked.add::<request::TypingIn>("typing.stop", "answered with {}");
     asked.add::<request::WatchPresence>("presence.watch", "answered with {presence: [Presence]}");
     asked.add::<request::RefreshAuth>("auth.refresh", "answered with {expiresAt}");
+    asked.add::<Nothing>("ping", "answered with {}");
     let mut told = Frames { schemas: std::mem::take(&mut asked.schemas), messages: serde_json::Map::new() };
     told.add::<event::Connected>("connected", "the first frame of a plain WebSocket");
     told.add::<event::MessageAck>("message.ack", "to the sending connection");
@@ -109,6 +115,7 @@ pub fn asyncapi() -> Value {
     told.add::<event::Presence>("presence.update", "to those who watch");
     told.add::<sync::Difference>("sync.batch", "the difference; for one conversation a ConversationBatch");
     told.schema::<event::ConversationBatch>();
+    told.add::<Nothing>("sync.needed", "something may have been missed: ask for the difference");
     told.add::<tertulia_proto::ApiError>("error", "a request was refused; with the request's id where it had one");
     let names = |messages: &serde_json::Map<String, Value>, channel: &str| -> Vec<Value> {
         messages

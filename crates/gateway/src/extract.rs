@@ -41,7 +41,7 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
     }
 }
 
-/// Segments of the path. What is no identifier is no thing either: `not_found`.
+/// Segments of the path; `invalid` for what is no identifier.
 pub struct Path<T>(pub T);
 
 impl<T: DeserializeOwned + Send> FromRequestParts<App> for Path<T> {

@@ -60,13 +60,8 @@ impl Gateway {
 
 /// The whole server as one router.
 pub fn router(gateway: &Arc<Gateway>) -> Router {
-    let rest = rest::router(gateway);
-    let sockets =
-        Router::new().route("/messages/subscribe", axum::routing::get(ws::subscribe)).with_state(Arc::clone(gateway));
     // The layer answers `/socket.io/` and hands everything else on.
-    Router::new()
-        .merge(rest)
-        .merge(sockets)
+    rest::router(gateway)
         .layer(socketio::layer(gateway))
         .layer(axum::middleware::from_fn_with_state(Arc::clone(gateway), trace::trace))
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -19,6 +20,7 @@ use tertulia_realtime::{Closing, Connection, Outbound, Publication, Reply};
 use crate::App;
 use crate::caller::{bearer_protocol, handshake_token};
 use crate::dispatch::{Attachment, Session, written as written_replies};
+use crate::error::Refusal;
 
 /// How long a slow reader has to take what the socket still holds before the connection is cut without a word.
 const LAST_WORDS: Duration = Duration::from_secs(30);
@@ -36,8 +38,14 @@ pub async fn subscribe(
     State(app): State<App>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
-    upgrade: WebSocketUpgrade,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(rejection) => {
+            return Refusal::from(ApiError::invalid(format!("Upgrade: {}", rejection.body_text()))).into_response();
+        }
+    };
     let query_token = query.as_deref().and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("token=")));
     let token = handshake_token(&headers, query_token, &app.settings);
     let acts_as = headers.get("tertulia-user").and_then(|value| value.to_str().ok()).map(str::to_owned);

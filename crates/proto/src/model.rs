@@ -124,7 +124,7 @@ pub struct Conversation {
     pub rev: Rev,
     pub last_message_at: Option<Timestamp>,
     /// `null` where nothing that I may see was said; absent in the difference, whose messages say it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "crate::request::present", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Message>))]
     pub last_message: Option<Option<Box<Message>>>,
     pub unread_count: i64,

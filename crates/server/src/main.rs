@@ -5,6 +5,7 @@
 
 mod commands;
 mod jwks;
+mod listen;
 mod powers;
 mod serve;
 mod settings;

@@ -1,18 +1,17 @@
 //! `tertulia serve`.
 
 use std::fs::File;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use axum::serve::ListenerExt as _;
 use tertulia_core::Services;
 use tertulia_gateway::Gateway;
 use tertulia_realtime::Closing;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::listen::Server;
 use crate::settings::Settings;
 use crate::wiring;
 
@@ -38,49 +37,30 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("can't listen on {}", settings.listen))?;
     let address = listener.local_addr()?;
-    // Frames are small and wait for nobody: without this each would wait for the last one's acknowledgement.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection without TCP_NODELAY");
-        }
-    });
-    let app = tertulia_gateway::router(&gateway).into_make_service_with_connect_info::<SocketAddr>();
+    let mut server = Server::new(tertulia_gateway::router(&gateway), settings.limits()?.connections_max);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let stopping = async move {
-        let _ = stopped.await;
-    };
     #[expect(clippy::print_stderr, reason = "who starts the server waits for this line")]
     {
         eprintln!("listening on http://{address}");
     }
-    let serving = axum::serve(listener, app).with_graceful_shutdown(stopping);
-    let serving = async { serving.await };
-    tokio::pin!(serving);
     tokio::select! {
-        ended = &mut serving => ended.context("the listener failed")?,
+        () = server.run(&listener) => {}
         () = housekeeping(&parts.services) => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
     tracing::info!("stopping");
     gateway.drain();
-    drop(stop);
+    drop(listener);
     parts.services.hub().close_all(Closing::Restarting);
-    let goodbye = async {
-        let _ = (&mut serving).await;
-    };
     let emptied = async {
         while parts.services.hub().counts().connections > 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     // Requests under way are answered; whoever does not take the goodbye is cut off.
-    let _ = tokio::time::timeout(GOODBYE, async {
-        tokio::join!(emptied, tokio::time::timeout(Duration::from_secs(1), goodbye))
-    })
-    .await;
+    let _ = tokio::time::timeout(GOODBYE, async { tokio::join!(emptied, server.finish()) }).await;
     let store = Arc::clone(&parts.store);
     tokio::task::spawn_blocking(move || store.close()).await?;
     tracing::info!("stopped");

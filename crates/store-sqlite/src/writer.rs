@@ -17,12 +17,15 @@ const QUEUE_MAX: usize = 32_768;
 /// Writes of one commit. 1,024 measured as enough: the commit's own cost is then under 2 % of the batch (see docs/adr/0003).
 const BATCH_MAX: usize = 1024;
 
+/// Told the numbers of the conversations that a commit changed.
+pub(crate) type Touched = Box<dyn Fn(&BTreeSet<i64>) + Send + Sync>;
+
 /// What the writer needs besides its connection.
 pub(crate) struct Desk {
     pub rules: Arc<dyn Rules>,
     pub sink: Arc<dyn CommitSink>,
     /// Told which conversations' bodies changed.
-    pub touched: Box<dyn Fn(&BTreeSet<i64>) + Send + Sync>,
+    pub touched: Touched,
 }
 
 impl Desk {

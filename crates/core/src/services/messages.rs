@@ -5,9 +5,9 @@ use tertulia_proto::request::{DeleteMessage, EditMessage, ReactToMessage, Receip
 use tertulia_proto::{ApiError, ConversationId, ErrorCode, Message, MessageId};
 use tertulia_store::{AppendMessage, Effect, HistoryPage, HistoryRange, Write};
 
-use super::{Done, Services, page_size, waited};
+use super::{Done, Services, page_size, unexpected, waited};
 use crate::auth::{Identity, Scope};
-use crate::write::store_failed;
+use crate::write::{store_failed, write_failed};
 
 /// The message in the log, and whether this request put it there.
 pub type MessageAckDone = Done<(MessageAck, bool)>;
@@ -28,45 +28,49 @@ fn ack(message: &Message) -> MessageAck {
 impl Services {
     /// Checks and submits; the acknowledgement comes after the commit.
     pub fn submit_message(&self, actor: &Identity, request: SendMessage, done: MessageAckDone) {
-        match self.append(actor, request) {
-            Ok(write) => self.submit(
-                write,
-                |effect| match effect {
-                    Effect::MessageAppended { message, fresh } => Some((ack(message), *fresh)),
-                    _ => None,
-                },
-                done,
-            ),
-            Err(refusal) => done(Err(refusal)),
-        }
+        self.append(actor, request, |message, fresh| (ack(message), fresh), done);
     }
 
     /// The message whole, and whether it is new.
     pub async fn send_message(&self, actor: &Identity, request: SendMessage) -> Result<(Message, bool), ApiError> {
-        let write = self.append(actor, request)?;
-        self.perform(write, |effect| match effect {
-            Effect::MessageAppended { message, fresh } => Some((message.clone(), *fresh)),
-            _ => None,
-        })
-        .await
+        waited(|done| self.append(actor, request, |message, fresh| (message.clone(), fresh), done)).await
     }
 
-    fn append(&self, actor: &Identity, request: SendMessage) -> Result<Write, ApiError> {
-        actor.require(Scope::ChatWrite)?;
-        self.check_body(&request.body)?;
+    fn append<T: 'static>(&self, actor: &Identity, request: SendMessage, map: fn(&Message, bool) -> T, done: Done<T>) {
         let now = self.now();
-        self.rates.sends.take(actor.user, now)?;
-        self.rates.sends_in_conversation.take(request.conversation_id, now)?;
-        Ok(Write::AppendMessage(Box::new(AppendMessage {
+        let conversation = request.conversation_id;
+        let checked = actor
+            .require(Scope::ChatWrite)
+            .and_then(|()| self.check_body(&request.body))
+            .and_then(|()| self.rates.count_send(actor.user, conversation, now));
+        let counted = match checked {
+            Ok(counted) => counted,
+            Err(refusal) => return done(Err(refusal)),
+        };
+        let write = Write::AppendMessage(Box::new(AppendMessage {
             id: MessageId::from_uuid(self.powers.new_uuid()),
-            conversation: request.conversation_id,
+            conversation,
             sender: actor.user,
             client_msg_id: request.client_msg_id,
             body: request.body,
             reply_to: request.reply_to,
             after: request.after_client_msg_id,
             now,
-        })))
+        }));
+        self.store.submit(
+            write,
+            Box::new(move |result| match result {
+                Ok(Effect::MessageAppended { message, fresh }) => {
+                    counted.settle(*fresh);
+                    done(Ok(map(message, *fresh)));
+                }
+                Ok(other) => done(Err(unexpected(other))),
+                Err(error) => {
+                    counted.settle(false);
+                    done(Err(write_failed(error.clone())));
+                }
+            }),
+        );
     }
 
     /// Not blank and within the limit. U+0000 is refused because PostgreSQL has no text with it.

@@ -34,6 +34,35 @@ struct RateLimits {
     sign_ins: SlidingWindow<String>,
 }
 
+/// A send that was counted, until it is known what came of it.
+struct Counted {
+    rates: Arc<RateLimits>,
+    conversation: ConversationId,
+    at: Timestamp,
+}
+
+impl Counted {
+    /// What a conversation may take is for its members' messages: what was refused, or was there already, takes nothing of it.
+    fn settle(self, accepted: bool) {
+        if !accepted {
+            self.rates.sends_in_conversation.give_back(&self.conversation, self.at);
+        }
+    }
+}
+
+impl RateLimits {
+    fn count_send(
+        self: &Arc<Self>,
+        sender: UserId,
+        conversation: ConversationId,
+        at: Timestamp,
+    ) -> Result<Counted, ApiError> {
+        self.sends.take(sender, at)?;
+        self.sends_in_conversation.take(conversation, at).inspect_err(|_| self.sends.give_back(&sender, at))?;
+        Ok(Counted { rates: Arc::clone(self), conversation, at })
+    }
+}
+
 /// The services over one store and one hub.
 pub struct Services {
     store: Arc<dyn Store>,
@@ -41,7 +70,7 @@ pub struct Services {
     powers: Powers,
     limits: Limits,
     auth: Auth,
-    rates: RateLimits,
+    rates: Arc<RateLimits>,
     rate_limits: bool,
 }
 
@@ -66,7 +95,7 @@ impl Services {
             opened: SlidingWindow::new("conversations opened", on(limits.conversations_opened_per_10min), 600_000),
             sign_ins: SlidingWindow::new("sign-ins", on(limits.sign_ins_per_minute), 60_000),
         };
-        Self { store, hub, powers, limits, auth, rates, rate_limits }
+        Self { store, hub, powers, limits, auth, rates: Arc::new(rates), rate_limits }
     }
 
     pub fn limits(&self) -> &Limits {

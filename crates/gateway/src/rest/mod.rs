@@ -36,6 +36,7 @@ pub fn router(app: &App) -> Router {
     let (router, _) = routes().split_for_parts();
     router
         .merge(crate::docs::routes())
+        .route("/messages/subscribe", axum::routing::get(crate::ws::subscribe))
         .fallback(async || Refusal::from(ApiError::not_found("path")))
         .method_not_allowed_fallback(async || {
             Refusal::with_status(

@@ -89,7 +89,7 @@ const MEMBERS: &[Row] = &[
     // Carol has blocked the owner.
     row("POST /api/v1/conversations/{place}/members", r#"{"userId":"{carol}"}"#, W,
                                                                               [404, 404, 403, 201, 403, 403,   401, 401, 401, 401,   403, 403]),
-    // Whether somebody has an account is not for strangers either.
+    // Who is in the group may learn that there is no such account, as a search by e-mail would tell them.
     row("POST /api/v1/conversations/{place}/members", r#"{"email":"unknown@example.org"}"#, W,
                                                                               [404, 404, 404, 404, 404, 404,   401, 401, 401, 401,   403, 404]),
     row("PATCH /api/v1/conversations/{place}/members/{person}", r#"{"role":"admin"}"#, W,
@@ -299,4 +299,12 @@ async fn a_key_names_the_person_it_acts_for_and_is_refused_once_revoked() {
     let id = auth.authenticate_api_key(&token).await.unwrap().id;
     auth.revoke_api_key(id).await.unwrap();
     assert_eq!(world.server.call(me("owner@example.org")).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_person_acts_for_nobody_else() {
+    let world = World::new().await;
+    let token = world.papers(Caller::Member, None).await.token.unwrap();
+    let ask = Ask::new("GET /api/v1/me").bearer(&token).header("tertulia-user", "owner@example.org");
+    assert_eq!(world.server.call(ask).await.json()["name"], "Member");
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use axum::http::HeaderName;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tertulia_core::auth::Scope::{self, ChatRead, ChatWrite, UsersRead};
@@ -94,13 +95,17 @@ impl Listening {
     }
 
     async fn connect(&self, papers: &Papers) -> Stream {
-        let mut request = format!("ws://{}/messages/subscribe", self.address).into_client_request().unwrap();
-        if let Some(token) = &papers.token {
-            request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
-        }
-        if let Some(acts_as) = &papers.acts_as {
-            request.headers_mut().insert("tertulia-user", acts_as.parse().unwrap());
-        }
+        let token = papers.token.iter().map(|token| ("authorization", format!("Bearer {token}")));
+        let acts_as = papers.acts_as.iter().map(|who| ("tertulia-user", who.clone()));
+        self.connect_with("", token.chain(acts_as)).await
+    }
+
+    async fn connect_with(&self, query: &str, headers: impl IntoIterator<Item = (&'static str, String)>) -> Stream {
+        let address = format!("ws://{}/messages/subscribe{query}", self.address);
+        let mut request = address.into_client_request().unwrap();
+        request
+            .headers_mut()
+            .extend(headers.into_iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())));
         connect_async(request).await.unwrap().0
     }
 
@@ -175,6 +180,31 @@ async fn a_socket_opens_for_a_good_token_alone() {
                 assert_eq!(first, Err(4401), "{caller:?}");
             }
             _ => assert!(is_open, "{caller:?}: {first:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_comes_by_query_subprotocol_or_cookie_too() {
+    let listening = Listening::new().await;
+    let token = listening.world.papers(Caller::Member, None).await.token.unwrap();
+    let cookie = ("cookie", format!("tertulia_session={token}"));
+    let origin = |host: &str| ("origin", format!("http://{host}"));
+    let protocol = ("sec-websocket-protocol", format!("bearer.{token}"));
+    let own = origin(&listening.address.to_string());
+    for (query, headers, is_let_in) in [
+        (format!("?a=b&token={token}"), vec![], true),
+        (String::new(), vec![protocol], true),
+        (String::new(), vec![cookie.clone(), own], true),
+        (String::new(), vec![cookie.clone(), origin("evil.example.org")], false),
+        (String::new(), vec![cookie], false),
+        ("?token=nonsense".to_owned(), vec![], false),
+    ] {
+        let what = format!("{query} {headers:?}");
+        let first = next(&mut listening.connect_with(&query, headers).await).await;
+        match first {
+            Ok(frame) => assert!(is_let_in && frame["type"] == "connected", "{what}: {frame}"),
+            Err(code) => assert!(!is_let_in && code == 4401, "{what}: {code}"),
         }
     }
 }
