@@ -45,8 +45,10 @@ pub struct Limits {
     pub sends_per_10s: u32,
     /// Sends per conversation in a minute. 120.
     pub sends_per_conversation_per_minute: u32,
-    /// Attempts to sign in or register per address and e-mail in a minute. 20.
+    /// Attempts to sign in or register with one e-mail in a minute. 20.
     pub sign_ins_per_minute: u32,
+    /// Attempts to sign in or register from one address in a minute; many people may share one. 200.
+    pub sign_ins_per_address_per_minute: u32,
     /// Frames a connection may send in 10 seconds before it is closed with 4429. 2000.
     pub frames_per_10s: u32,
     /// Connections of one person at once. 100.
@@ -90,6 +92,7 @@ impl Default for Limits {
             sends_per_10s: 30,
             sends_per_conversation_per_minute: 120,
             sign_ins_per_minute: 20,
+            sign_ins_per_address_per_minute: 200,
             frames_per_10s: 2000,
             connections_per_user_max: 100,
             connections_max: 100_000,

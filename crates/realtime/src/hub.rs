@@ -246,6 +246,10 @@ impl Hub {
     /// Adds people to those the connection watches; the caller has checked that it may. `false`: over the limit, nothing was added.
     pub fn watch(&self, connection: &Arc<Connection>, people: &[UserId]) -> bool {
         let mut state = self.state.lock();
+        if !state.connections_of(connection.user).iter().any(|known| known.id == connection.id) {
+            // It has left while it asked; nobody would take it away any more.
+            return true;
+        }
         let mut watched = connection.watched.lock();
         let new: Vec<UserId> = people.iter().copied().filter(|user| !watched.contains(user)).collect();
         if watched.len() + new.len() > self.limits.watched_max {

@@ -87,6 +87,7 @@ struct Waiting {
     signs: Vec<(SignKey, Arc<Publication>)>,
     /// Live events that came while a difference was being read; they follow it.
     held: Option<Vec<Arc<Publication>>>,
+    held_bytes: usize,
     closing: Option<Closing>,
 }
 
@@ -126,9 +127,11 @@ impl Lane {
         if waiting.closing.is_some() {
             return;
         }
+        let held_bytes = waiting.held_bytes + publication.size_hint();
         if let Some(held) = &mut waiting.held {
-            if held.len() < self.limits.frames_max {
+            if held.len() < self.limits.frames_max && (held_bytes <= self.limits.bytes_max || held.is_empty()) {
                 held.push(publication);
+                waiting.held_bytes = held_bytes;
                 return;
             }
             return self.close_locked(waiting, Closing::TooSlow);
@@ -145,8 +148,9 @@ impl Lane {
     }
 
     fn push_locked(&self, mut waiting: parking_lot::MutexGuard<'_, Waiting>, outbound: Outbound) {
-        // A frame larger than the whole lane (a page of the difference) still goes out when nothing else waits.
-        let size = outbound.size();
+        // However large a frame is (a page of the difference), it leaves room for the events before it and the answer after it: who reads is not
+        // sent away for it, again and again. Two such frames fill the lane.
+        let size = outbound.size().min(self.limits.bytes_max / 2);
         let full = waiting.durable.len() >= self.limits.frames_max
             || (waiting.bytes + size > self.limits.bytes_max && !waiting.durable.is_empty());
         if full {
@@ -184,11 +188,9 @@ impl Lane {
     pub fn release(&self) {
         let mut waiting = self.waiting.lock();
         let held = waiting.held.take().unwrap_or_default();
+        waiting.bytes += std::mem::take(&mut waiting.held_bytes);
         // Under one lock: an event that comes now may not stand before one that waited.
-        for publication in held {
-            waiting.bytes += publication.size_hint();
-            waiting.durable.push_back(Outbound::Event(publication));
-        }
+        waiting.durable.extend(held.into_iter().map(Outbound::Event));
         if waiting.durable.len() > self.limits.frames_max {
             return self.close_locked(waiting, Closing::TooSlow);
         }

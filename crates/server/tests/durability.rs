@@ -12,7 +12,7 @@ const SENDERS: usize = 10;
 const WINDOW: usize = 48;
 
 /// Longest time under load before a kill.
-const LOAD_MICROS_MAX: u64 = 900_000;
+const LOAD_MICROS_MAX: u64 = 600_000;
 
 /// Longest time from the process's start to a kill while it opens its files.
 const START_MICROS_MAX: u64 = 60_000;

@@ -144,3 +144,60 @@ fn write_witness(path: &Path, incarnations: &[&[u8]]) -> Result<(), OpenError> {
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder of its own under the build's folder for tests.
+    fn folder(name: &str) -> std::path::PathBuf {
+        let folder = std::env::temp_dir().join(format!("tertulia-schema-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn a_commit_returns_after_the_log_has_reached_the_disk() {
+        let folder = folder("full");
+        let writer = open_writer(&folder.join("tertulia.db")).unwrap();
+        let pragma = |name: &str| writer.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+        // 2 is FULL: in WAL mode every commit is synced, not only checkpoints (sqlite.org/pragma.html#pragma_synchronous).
+        assert_eq!(pragma("synchronous"), 2);
+        assert_eq!(pragma("foreign_keys"), 1);
+        let mode: String = writer.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+        assert_eq!(mode, "wal");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn the_file_of_another_program_or_of_a_newer_version_is_left_alone() {
+        let folder = folder("foreign");
+        let path = folder.join("tertulia.db");
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
+        assert!(matches!(open_writer(&path), Err(OpenError::Foreign(_))));
+        fs::remove_file(&path).unwrap();
+        drop(open_writer(&path).unwrap());
+        Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
+        assert!(matches!(open_writer(&path), Err(OpenError::Newer { found: 99, .. })));
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_log_put_back_from_a_copy_is_another_log_and_a_restart_is_not() {
+        let folder = folder("epoch");
+        let (path, witness) = (folder.join("tertulia.db"), folder.join("incarnation"));
+        let start = |seed: u8| {
+            let writer = open_writer(&path).unwrap();
+            begin_incarnation(&writer, Some(&witness), &[seed; 64]).unwrap();
+            writer.query_row("SELECT epoch FROM log_state", [], |row| row.get::<_, Vec<u8>>(0)).unwrap()
+        };
+        let first = start(1);
+        assert_eq!(start(2), first);
+        let copy = fs::read(&path).unwrap();
+        assert_eq!(start(3), first);
+        fs::write(&path, copy).unwrap();
+        assert_ne!(start(4), first);
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -56,26 +56,29 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// `seq` without gaps, no message twice, every acknowledged one where it was acknowledged, and each chain (`name-number`, see
-    /// [`crate::sender::Sender`]) in order and without gaps.
+    /// Reads on in a conversation and takes what is there.
     pub async fn check(&mut self, api: &Api, conversation: ConversationId, ledger: &Ledger) -> Result<()> {
         let from = self.last_seq.get(&conversation).copied().unwrap_or(0);
-        let acknowledged = ledger.of(conversation, from);
         let messages = api.history_after(conversation, from).await?;
+        self.take(conversation, &messages, ledger)
+    }
+
+    /// `seq` without gaps, no message twice, every acknowledged one where it was acknowledged, and each chain (`name-number`, see
+    /// [`crate::sender::Sender`]) in order and without gaps.
+    pub fn take(&mut self, conversation: ConversationId, messages: &[Message], ledger: &Ledger) -> Result<()> {
+        let from = self.last_seq.get(&conversation).copied().unwrap_or(0);
+        let mut there = BTreeMap::new();
         for (message, seq) in messages.iter().zip(from + 1..) {
             ensure!(message.seq == seq, "{conversation}: message {} stands where {seq} was expected", message.seq);
             let id = message.client_msg_id.to_string();
-            self.in_order(&id)?;
             ensure!(self.seen.insert(id.clone()), "{id} is in the log twice");
+            self.in_order(&id)?;
+            there.insert(id, message);
         }
-        let there: BTreeMap<String, &Message> =
-            messages.iter().map(|message| (message.client_msg_id.to_string(), message)).collect();
-        for (id, ack) in acknowledged {
+        for (id, ack) in ledger.of(conversation, from) {
             let Some(message) = there.get(&id) else { bail!("{id} was acknowledged ({ack:?}) and is lost") };
-            ensure!(
-                message.seq == ack.seq && message.message_id == ack.message,
-                "{id}: acknowledged as {ack:?}, is {message:?}"
-            );
+            let is_it = message.seq == ack.seq && message.message_id == ack.message;
+            ensure!(is_it, "{id}: acknowledged as {ack:?}, is {message:?}");
         }
         self.last_seq.insert(conversation, from + i64::try_from(messages.len())?);
         Ok(())
@@ -92,5 +95,77 @@ impl Audit {
 
     pub fn messages(&self) -> usize {
         self.seen.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn id(number: usize) -> String {
+        format!("00000000-0000-7000-8000-{number:012}")
+    }
+
+    fn message(seq: usize, name: &str) -> Message {
+        let fields = json!({
+            "messageId": id(seq), "conversationId": id(0), "seq": seq, "rev": seq, "senderId": id(0), "senderName": "alice",
+            "senderAvatar": null, "clientMsgId": name, "body": "x", "createdAt": "2026-01-01T00:00:00.000Z", "editedAt": null,
+            "deletedAt": null, "reactions": [],
+        });
+        serde_json::from_value(fields).unwrap()
+    }
+
+    fn log(names: &[&str]) -> Vec<Message> {
+        names.iter().enumerate().map(|(index, name)| message(index + 1, name)).collect()
+    }
+
+    fn ack(seq: usize, name: &str) -> MessageAck {
+        let fields = json!({ "clientMsgId": name, "messageId": id(seq), "seq": seq, "rev": seq, "createdAt": "2026-01-01T00:00:00.000Z" });
+        serde_json::from_value(fields).unwrap()
+    }
+
+    fn audit(names: &[&str], acks: &[(usize, &str)]) -> Result<()> {
+        let (ledger, conversation) = (Ledger::default(), id(0).parse().unwrap());
+        for (seq, name) in acks {
+            ledger.note(conversation, &ack(*seq, name))?;
+        }
+        Audit::default().take(conversation, &log(names), &ledger)
+    }
+
+    #[test]
+    fn a_log_with_all_that_was_acknowledged_is_sound_and_may_hold_more() {
+        audit(&["a-0", "b-0", "a-1", "a-2"], &[(1, "a-0"), (3, "a-1")]).unwrap();
+    }
+
+    #[test]
+    fn what_breaks_a_promise_is_found() {
+        let wrong: [(&[&str], &[(usize, &str)], &str); 6] = [
+            (&["a-0"], &[(1, "a-0"), (2, "a-1")], "is lost"),
+            (&["a-0", "b-0"], &[(2, "a-0")], "acknowledged as"),
+            (&["a-0", "a-0"], &[], "twice"),
+            (&["a-1", "a-0"], &[], "overtaken"),
+            (&["a-0", "a-2"], &[], "overtaken or lost"),
+            (&["a-0"], &[(1, "a-0"), (2, "a-0")], "and then as"),
+        ];
+        for (names, acks, what) in wrong {
+            let error = audit(names, acks).unwrap_err().to_string();
+            assert!(error.contains(what), "{error}");
+        }
+        let (ledger, conversation) = (Ledger::default(), id(0).parse().unwrap());
+        let gap = [message(1, "a-0"), message(3, "a-1")];
+        assert!(Audit::default().take(conversation, &gap, &ledger).is_err());
+    }
+
+    #[test]
+    fn an_audit_goes_on_where_it_was() {
+        let (ledger, conversation) = (Ledger::default(), id(0).parse().unwrap());
+        let (all, mut audit) = (log(&["a-0", "a-1", "a-2"]), Audit::default());
+        audit.take(conversation, &all[..2], &ledger).unwrap();
+        ledger.note(conversation, &ack(3, "a-2")).unwrap();
+        assert!(audit.take(conversation, &[], &ledger).is_err(), "acknowledged and not there");
+        audit.take(conversation, &all[2..], &ledger).unwrap();
+        assert_eq!(audit.messages(), 3);
     }
 }

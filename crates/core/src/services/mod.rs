@@ -32,6 +32,7 @@ struct RateLimits {
     sends_in_conversation: SlidingWindow<ConversationId>,
     opened: SlidingWindow<UserId>,
     sign_ins: SlidingWindow<String>,
+    sign_ins_from: SlidingWindow<std::net::IpAddr>,
 }
 
 /// A send that was counted, until it is known what came of it.
@@ -94,6 +95,11 @@ impl Services {
             ),
             opened: SlidingWindow::new("conversations opened", on(limits.conversations_opened_per_10min), 600_000),
             sign_ins: SlidingWindow::new("sign-ins", on(limits.sign_ins_per_minute), 60_000),
+            sign_ins_from: SlidingWindow::new(
+                "sign-ins from this address",
+                on(limits.sign_ins_per_address_per_minute),
+                60_000,
+            ),
         };
         Self { store, hub, powers, limits, auth, rates: Arc::new(rates), rate_limits }
     }
@@ -153,9 +159,14 @@ impl Services {
         })
     }
 
-    /// An attempt to sign in or register, counted by what it is an attempt at.
-    pub fn count_sign_in(&self, key: &str) -> Result<(), ApiError> {
-        self.rates.sign_ins.take(key.to_owned(), self.now())
+    /// An attempt to sign in or register, counted by e-mail and by where it comes from: neither one source against many accounts nor many sources
+    /// against one.
+    pub fn count_sign_in(&self, email: &str, from: Option<std::net::IpAddr>) -> Result<(), ApiError> {
+        let now = self.now();
+        if let Some(from) = from {
+            self.rates.sign_ins_from.take(from, now)?;
+        }
+        self.rates.sign_ins.take(email.trim().to_lowercase().chars().take(254).collect(), now)
     }
 
     /// Forgets idle counters. Called now and then.
@@ -165,6 +176,7 @@ impl Services {
         self.rates.sends_in_conversation.prune(now);
         self.rates.opened.prune(now);
         self.rates.sign_ins.prune(now);
+        self.rates.sign_ins_from.prune(now);
     }
 
     /// Submits a write and maps its effect for who asked.

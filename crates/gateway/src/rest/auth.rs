@@ -36,13 +36,9 @@ pub fn key_routes() -> OpenApiRouter<App> {
 
 type Peer = Option<Extension<ConnectInfo<SocketAddr>>>;
 
-/// By address and by e-mail: neither one source against many accounts nor many sources against one.
 fn count_attempt(app: &App, peer: &Peer, email: &str) -> Result<(), ApiError> {
-    if let Some(Extension(ConnectInfo(address))) = peer {
-        app.services.count_sign_in(&format!("address {}", address.ip()))?;
-    }
-    let email: String = email.trim().to_lowercase().chars().take(254).collect();
-    app.services.count_sign_in(&format!("e-mail {email}"))
+    let from = peer.as_ref().map(|Extension(ConnectInfo(address))| address.ip());
+    app.services.count_sign_in(email, from)
 }
 
 fn signed_in(app: &App, status: StatusCode, answer: TokenAnswer) -> impl IntoResponse + use<> {
@@ -78,6 +74,7 @@ async fn register(
     Ok(signed_in(&app, StatusCode::CREATED, answer))
 }
 
+/// Signs in with e-mail and password.
 #[utoipa::path(post, path = "/auth/login", tag = "auth", request_body = LoginBody,
     responses((status = 200, description = "signed in; also sets the session cookie", body = TokenAnswer), Problems))]
 async fn login(

@@ -83,6 +83,7 @@ async fn create_group(
     Ok((StatusCode::CREATED, Json(app.services.create_group(&identity, group).await?)))
 }
 
+/// One conversation whole: with its last message and all members.
 #[utoipa::path(get, path = "/conversations/{id}", tag = "conversations", params(("id" = ConversationId, Path)),
     security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = Conversation), Problems))]
 async fn get(

@@ -19,6 +19,7 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(add)).routes(routes!(set_role, remove))
 }
 
+/// Brings somebody in; they see what comes from now on, or everything where the group says so.
 #[utoipa::path(post, path = "/conversations/{id}/members", tag = "members", params(("id" = ConversationId, Path)), request_body = PersonBody,
     security(("bearer" = []), ("cookie" = [])),
     responses((status = 200, description = "was a member already", body = Member), (status = 201, body = Member), Problems))]
@@ -32,6 +33,7 @@ async fn add(
     Ok((if fresh { StatusCode::CREATED } else { StatusCode::OK }, Json(member)))
 }
 
+/// Gives a role: `owner`, `admin` or `member`.
 #[utoipa::path(patch, path = "/conversations/{id}/members/{user_id}", tag = "members",
     params(("id" = ConversationId, Path), ("user_id" = UserId, Path)), request_body = RoleBody,
     security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = Member), Problems))]

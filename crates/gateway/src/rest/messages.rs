@@ -89,6 +89,7 @@ async fn send(
     Ok((if fresh { StatusCode::CREATED } else { StatusCode::OK }, Json(message)))
 }
 
+/// One message.
 #[utoipa::path(get, path = "/conversations/{id}/messages/{message_id}", tag = "messages",
     params(("id" = ConversationId, Path), ("message_id" = MessageId, Path)),
     security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = Message), Problems))]
@@ -100,6 +101,7 @@ async fn get(
     Ok(Json(app.services.message(&identity, id, message).await?))
 }
 
+/// Changes the body of one's own message.
 #[utoipa::path(patch, path = "/conversations/{id}/messages/{message_id}", tag = "messages",
     params(("id" = ConversationId, Path), ("message_id" = MessageId, Path)), request_body = EditBody,
     security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = Message), Problems))]
@@ -124,6 +126,7 @@ async fn delete(
     Ok(Json(app.services.delete_message(&identity, DeleteMessage { conversation_id, message_id }).await?))
 }
 
+/// Adds a reaction; one of each emoji per person.
 #[utoipa::path(put, path = "/conversations/{id}/messages/{message_id}/reactions/{emoji}", tag = "messages",
     params(("id" = ConversationId, Path), ("message_id" = MessageId, Path), ("emoji" = Emoji, Path)),
     security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = ReactionUpdated), Problems))]
@@ -136,6 +139,7 @@ async fn react(
     Ok(Json(app.services.react(&identity, request).await?))
 }
 
+/// Takes a reaction back.
 #[utoipa::path(delete, path = "/conversations/{id}/messages/{message_id}/reactions/{emoji}", tag = "messages",
     params(("id" = ConversationId, Path), ("message_id" = MessageId, Path), ("emoji" = Emoji, Path)),
     security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = ReactionUpdated), Problems))]

@@ -23,12 +23,14 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(block, unblock))
 }
 
+/// Oneself.
 #[utoipa::path(get, path = "/me", tag = "people", security(("bearer" = []), ("cookie" = [])),
     responses((status = 200, body = User), Problems))]
 async fn me(State(app): State<App>, Caller(identity): Caller) -> Answer<Json<User>> {
     Ok(Json(app.services.me(&identity).await?))
 }
 
+/// Changes name or picture; every conversation shows the new ones.
 #[utoipa::path(patch, path = "/me", tag = "people", request_body = ProfilePatch, security(("bearer" = []), ("cookie" = [])),
     responses((status = 200, body = User), Problems))]
 async fn update_me(
@@ -57,6 +59,7 @@ async fn find(State(app): State<App>, Caller(identity): Caller, Query(query): Qu
     Ok(Json(Found { users: app.services.find_users(&identity, &query.email).await? }))
 }
 
+/// Somebody by id; the e-mail only where one shares a conversation.
 #[utoipa::path(get, path = "/users/{id}", tag = "people", params(("id" = UserId, Path)), security(("bearer" = []), ("cookie" = [])),
     responses((status = 200, body = User), Problems))]
 async fn user(State(app): State<App>, Caller(identity): Caller, Path(id): Path<UserId>) -> Answer<Json<User>> {
@@ -71,6 +74,7 @@ async fn block(State(app): State<App>, Caller(identity): Caller, Path(id): Path<
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Ends a block.
 #[utoipa::path(delete, path = "/users/{id}/block", tag = "people", params(("id" = UserId, Path)), security(("bearer" = []), ("cookie" = [])),
     responses((status = 204, description = "no longer blocked"), Problems))]
 async fn unblock(State(app): State<App>, Caller(identity): Caller, Path(id): Path<UserId>) -> Answer<StatusCode> {
