@@ -78,7 +78,7 @@ impl Fanout {
                     self.member(conversation, successor, None);
                 }
             }
-            Effect::ProfileChanged { rows, .. } => {
+            Effect::ProfileChanged { rows, .. } | Effect::UserReady { rows, .. } => {
                 for (conversation, member) in rows {
                     self.member(conversation, member, None);
                 }
@@ -93,7 +93,6 @@ impl Fanout {
             | Effect::MemberAdded { .. }
             | Effect::RoleChanged { .. }
             | Effect::BlockChanged { view: None, .. }
-            | Effect::UserReady { .. }
             | Effect::Done => {}
         }
     }

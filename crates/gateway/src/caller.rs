@@ -94,7 +94,10 @@ pub fn handshake_token(headers: &HeaderMap, query: Option<&str>, settings: &Sett
         return Ok(protocol["bearer.".len()..].to_owned());
     }
     let token = cookie(headers).ok_or_else(missing)?;
-    if !is_same_origin(headers, settings) {
+    // A browser names the origin of every upgrade and of every request to another site, but not of a page's own polling; and to another site's
+    // requests it does not add this cookie (SameSite=Lax).
+    let polls_at_home = !headers.contains_key(header::ORIGIN) && !headers.contains_key(header::UPGRADE);
+    if !polls_at_home && !is_same_origin(headers, settings) {
         return Err(ApiError::forbidden(
             "Origin: with the session cookie, sockets must come from a page of this server",
         ));

@@ -84,6 +84,11 @@ impl Session {
         Self { app, connection, identity, protocol, window: (0, 0) }
     }
 
+    /// Something came from the client.
+    pub fn heard(&self) {
+        self.connection.hear(self.app.services.now().ms());
+    }
+
     /// Refuses what could not be read.
     pub async fn refuse(&self, to: Option<u64>, error: ApiError) {
         let Ok(permit) = self.connection.in_flight.acquire().await else { return };
@@ -213,6 +218,9 @@ impl Session {
         let identity = self.app.services.identify(token, None).await?;
         if identity.user != self.identity.user {
             return Err(ApiError::forbidden("token: of another person; open another connection"));
+        }
+        if !self.app.services.still_stands(identity.session, &identity).await {
+            return Err(ApiError::unauthenticated("the session has ended"));
         }
         self.connection.renew(identity.session, identity.expires_at.ms());
         self.identity = identity;

@@ -30,6 +30,8 @@ pub struct Settings {
     /// Where people reach this server, such as `https://chat.example.org`. Cookies are `Secure` when it is https; without it the `Host` header tells
     /// what the same origin is.
     pub public_url: Option<String>,
+    /// Whether a proxy in front of this server says in `X-Forwarded-For` where a request comes from; its last entry is believed.
+    pub behind_proxy: bool,
     /// Other origins whose pages may call the REST API with a Bearer token.
     pub cors_origins: Vec<String>,
 }
@@ -63,5 +65,6 @@ pub fn router(gateway: &Arc<Gateway>) -> Router {
     // The layer answers `/socket.io/` and hands everything else on.
     rest::router(gateway)
         .layer(socketio::layer(gateway))
+        .layer(rest::cors(gateway))
         .layer(axum::middleware::from_fn_with_state(Arc::clone(gateway), trace::trace))
 }

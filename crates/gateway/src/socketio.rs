@@ -26,7 +26,7 @@ use tokio::sync::Notify;
 use crate::App;
 use crate::caller::handshake_token;
 use crate::dispatch::{Attachment, Session, written};
-use crate::ws::expire;
+use crate::ws::watch_over;
 
 /// Packets the library holds for a socket before it refuses more; then the actor waits, and behind it the lane fills.
 const PACKETS_MAX: usize = 1024;
@@ -185,11 +185,12 @@ async fn accept(app: &App, socket: &SocketRef, auth: Option<AuthPayload>) -> Res
 async fn run(app: App, socket: Arc<Socket<LocalAdapter>>, seat: Seat) {
     let Some(guest) = seat.0.lock().take() else { return };
     let connection = guest.attachment.connection();
+    let watched = guest.identity.clone();
     let session = Session::new(Arc::clone(&app), Arc::clone(connection), guest.identity, Protocol::SocketIo);
     let closing = tokio::select! {
         closing = write(&socket, connection) => closing,
         () = read(session, &guest.inbox) => Closing::Gone,
-        () = expire(&app, connection) => Closing::Unauthenticated,
+        () = watch_over(&app, connection, &watched, false) => Closing::Unauthenticated,
     };
     if closing != Closing::Gone {
         app.metrics.ended(closing.code());
@@ -206,7 +207,7 @@ async fn leave(socket: Arc<Socket<LocalAdapter>>, closing: Closing) {
         Closing::Unauthenticated => ErrorCode::Unauthenticated,
         Closing::TooSlow | Closing::RateLimited => ErrorCode::RateLimited,
         Closing::FrameTooLarge => ErrorCode::TooLarge,
-        Closing::Gone | Closing::Restarting => ErrorCode::Unavailable,
+        Closing::Gone | Closing::Silent | Closing::Restarting => ErrorCode::Unavailable,
     };
     let _ = socket.emit("error", &ApiError::new(code, format!("{}: {}", closing.code(), closing.reason())));
     for _ in 0..1000 {
@@ -271,6 +272,8 @@ use Sent::{Done, Full};
 
 fn send(socket: &Arc<Socket<LocalAdapter>>, outbound: &Outbound) -> Sent {
     let sent = match outbound {
+        // The protocol beneath has its own.
+        Outbound::Ping => Ok(()),
         Outbound::Event(publication) => {
             let name = publication.event().name(Protocol::SocketIo);
             match raw(&publication.encoded(Protocol::SocketIo)) {

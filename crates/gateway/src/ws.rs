@@ -99,6 +99,7 @@ async fn serve(app: App, socket: WebSocket, identity: Identity, connection: Arc<
     }));
     connection.lane.push(Outbound::Event(Arc::new(Publication::new(connected))));
     let (sink, mut stream) = socket.split();
+    let watched = identity.clone();
     let mut session = Session::new(Arc::clone(&app), Arc::clone(&connection), identity, Protocol::WebSocket);
     let reading = async {
         let closing = read(&mut session, &mut stream).await;
@@ -110,7 +111,7 @@ async fn serve(app: App, socket: WebSocket, identity: Identity, connection: Arc<
     let said_goodbye = tokio::select! {
         () = reading => false,
         () = write(&app, sink, &connection) => true,
-        () = expire(&app, &connection) => false,
+        () = watch_over(&app, &connection, &watched, true) => false,
     };
     drop(attachment);
     if said_goodbye {
@@ -119,28 +120,54 @@ async fn serve(app: App, socket: WebSocket, identity: Identity, connection: Arc<
     }
 }
 
-/// Ends the connection with its token; never returns before its lane has been told and read out.
-pub(crate) async fn expire(app: &App, connection: &Connection) {
+/// How often a connection is looked after: whether its token still stands, and whether anybody is there.
+const CARE: Duration = Duration::from_secs(30);
+
+/// Two pings without a pong: the other end is gone.
+const SILENCE_MAX_MS: i64 = 75_000;
+
+/// Ends the connection with its token, its session, or (with `pings`) the silence of the other end. Never returns: the lane is told, and the writer
+/// says goodbye.
+pub(crate) async fn watch_over(app: &App, connection: &Connection, identity: &Identity, pings: bool) {
+    connection.hear(app.services.now().ms());
     loop {
-        let left = connection.expires_at_ms().saturating_sub(app.services.now().ms());
+        let now = app.services.now().ms();
+        let left = connection.expires_at_ms().saturating_sub(now);
         if left <= 0 {
             connection.lane.close(Closing::Unauthenticated);
             return std::future::pending().await;
         }
-        // An hour at most: the token may be renewed, and clocks jump.
-        let wait = u64::try_from(left).unwrap_or(0).min(3_600_000);
-        tokio::time::sleep(Duration::from_millis(wait)).await;
+        // Whole seconds at most: the token may be renewed, and clocks jump.
+        let wait = Duration::from_millis(u64::try_from(left).unwrap_or(0)).min(CARE);
+        tokio::time::sleep(wait).await;
+        if pings && connection.silent_ms(app.services.now().ms()) > SILENCE_MAX_MS {
+            connection.lane.close(Closing::Silent);
+        } else if pings {
+            connection.lane.push(Outbound::Ping);
+        }
+        // Another process may have ended the session or revoked the key: nothing told this one.
+        if !Box::pin(app.services.still_stands(connection.session(), identity)).await {
+            connection.lane.close(Closing::Unauthenticated);
+        }
     }
 }
 
 /// Reads until the client leaves (`None`) or is to be sent away.
 async fn read(session: &mut Session, stream: &mut SplitStream<WebSocket>) -> Option<Closing> {
     loop {
+        if session.connection.lane.closing().is_some() {
+            // The writer says goodbye; nothing more is done for this connection.
+            std::future::pending::<()>().await;
+        }
         let message = match stream.next().await? {
             Ok(message) => message,
             Err(error) if is_too_large(&error) => return Some(Closing::FrameTooLarge),
             Err(_) => return None,
         };
+        session.heard();
+        if session.connection.lane.closing().is_some() {
+            continue;
+        }
         match message {
             Message::Text(frame) => {
                 if !session.count_frame() {
@@ -173,8 +200,8 @@ async fn write(app: &App, mut sink: SplitSink<WebSocket, Message>, connection: &
             tokio::pin!(writing);
             tokio::select! {
                 written = &mut writing => written,
-                // The socket is full and the lane behind it as well: a little time for what is in the socket, then the end.
-                () = too_slow(connection) => {
+                // The socket is full: a little time for what is in it, then the end, whatever the reason.
+                _ = connection.lane.closed() => {
                     tokio::time::timeout(LAST_WORDS, writing).await.unwrap_or(Err(axum::Error::new("too slow")))
                 }
             }
@@ -195,7 +222,10 @@ async fn write(app: &App, mut sink: SplitSink<WebSocket, Message>, connection: &
 
 async fn send_all(sink: &mut SplitSink<WebSocket, Message>, frames: Vec<Outbound>) -> Result<(), axum::Error> {
     for outbound in frames {
-        sink.feed(Message::Text(frame(outbound))).await?;
+        match outbound {
+            Outbound::Ping => sink.feed(Message::Ping(Bytes::new())).await?,
+            told => sink.feed(Message::Text(frame(told))).await?,
+        }
     }
     sink.flush().await
 }
@@ -212,16 +242,11 @@ async fn say_goodbye(sink: &mut SplitSink<WebSocket, Message>, connection: &Conn
     let _ = tokio::time::timeout(LAST_WORDS, goodbye).await;
 }
 
-async fn too_slow(connection: &Connection) {
-    if connection.lane.closed().await != Closing::TooSlow {
-        std::future::pending().await
-    }
-}
-
 fn frame(outbound: Outbound) -> Utf8Bytes {
     match outbound {
         Outbound::Event(publication) => utf8(publication.encoded(Protocol::WebSocket)),
         Outbound::Reply(reply) => reply_frame(&reply).into(),
+        Outbound::Ping => Utf8Bytes::default(),
     }
 }
 

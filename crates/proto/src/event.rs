@@ -152,12 +152,12 @@ impl ServerEvent {
             Self::SyncBatch(d) => {
                 let messages: usize = d.conversations.iter().flat_map(|c| &c.messages).map(Message::size_hint).sum();
                 let members: usize =
-                    d.conversations.iter().filter_map(|c| c.conversation.members.as_ref()).map(Vec::len).sum();
+                    d.conversations.iter().filter_map(|c| c.conversation.members.as_ref()).map(|m| m.len()).sum();
                 300 + d.conversations.len() * 450 + members * 280 + messages
             }
             Self::ConversationBatch(b) => 100 + b.messages.iter().map(Message::size_hint).sum::<usize>(),
             Self::ConversationUpdated(c) => {
-                300 + c.conversation.as_ref().map_or(0, |c| 600 + c.members.as_ref().map_or(0, Vec::len) * 280)
+                300 + c.conversation.as_ref().map_or(0, |c| 600 + c.members.as_ref().map_or(0, |m| m.len()) * 280)
             }
             Self::ReactionUpdated(r) => 250 + r.reactions.iter().map(|r| 20 + r.user_ids.len() * 39).sum::<usize>(),
             Self::Connected(_) => 1200,

@@ -21,7 +21,7 @@ pub struct Limits {
     pub group_members_max: usize,
     /// Conversations a person may open in 10 minutes. 200.
     pub conversations_opened_per_10min: u32,
-    /// Reactions on one message, all people together. 2000.
+    /// Reactions on one message, all people together. 1000.
     pub reactions_per_message_max: usize,
     /// People one may have blocked. 10000.
     pub blocks_per_user_max: usize,
@@ -45,6 +45,12 @@ pub struct Limits {
     pub sends_per_10s: u32,
     /// Sends per conversation in a minute. 120.
     pub sends_per_conversation_per_minute: u32,
+    /// Edits, deletions, reactions, receipts and other changes per person in 10 seconds. 300.
+    pub changes_per_10s: u32,
+    /// Searches, of messages or people, per person in a minute. 120.
+    pub searches_per_minute: u32,
+    /// Differences and lists of people watched per person in 10 seconds. 300.
+    pub lookups_per_10s: u32,
     /// Attempts to sign in or register with one e-mail in a minute. 20.
     pub sign_ins_per_minute: u32,
     /// Attempts to sign in or register from one address in a minute; many people may share one. 200.
@@ -79,7 +85,7 @@ impl Default for Limits {
             password_max_bytes: 1024,
             group_members_max: 1000,
             conversations_opened_per_10min: 200,
-            reactions_per_message_max: 2000,
+            reactions_per_message_max: 1000,
             blocks_per_user_max: 10_000,
             request_max_bytes: 64 * 1024,
             frame_max_bytes: 64 * 1024,
@@ -91,6 +97,9 @@ impl Default for Limits {
             search_query_max_bytes: 256,
             sends_per_10s: 30,
             sends_per_conversation_per_minute: 120,
+            changes_per_10s: 300,
+            searches_per_minute: 120,
+            lookups_per_10s: 300,
             sign_ins_per_minute: 20,
             sign_ins_per_address_per_minute: 200,
             frames_per_10s: 2000,

@@ -1,5 +1,7 @@
 //! What people see: users, conversations, members, messages.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::emoji::Emoji;
@@ -106,7 +108,8 @@ pub struct Message {
 impl Message {
     /// Bytes the message takes on the wire, roughly: for the bound of a lane.
     pub fn size_hint(&self) -> usize {
-        450 + self.body.len() + self.sender_name.len() + self.reactions.len() * 80
+        let reactions: usize = self.reactions.iter().map(|r| 40 + r.user_ids.len() * 39).sum();
+        450 + self.body.len() + self.sender_name.len() + reactions
     }
 }
 
@@ -140,7 +143,8 @@ pub struct Conversation {
     pub member_count: i64,
     /// All members in the single call; the changed ones in the difference; absent in the list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub members: Option<Vec<Member>>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<Member>>))]
+    pub members: Option<Arc<[Member]>>,
 }
 
 /// Signed in: the answer to registering, signing in and refreshing.

@@ -139,12 +139,12 @@ fn listed(conversation: Conversation, last_message: Option<Message>) -> Conversa
 
 fn whole() -> Conversation {
     let removed = Member { user_id: bob(), name: "Bob".into(), role: Role::Admin, removed: true, ..member() };
-    Conversation { members: Some(vec![member(), removed]), ..listed(group(), Some(message())) }
+    Conversation { members: Some([member(), removed].into()), ..listed(group(), Some(message())) }
 }
 
 fn changed() -> SyncConversation {
     SyncConversation {
-        conversation: Conversation { members: Some(vec![member()]), ..group() },
+        conversation: Conversation { members: Some([member()].into()), ..group() },
         messages: vec![fresh_message(), tombstone()],
         hole_before: Some(1),
         stale_before: Some(1),

@@ -229,7 +229,7 @@ impl Hub {
         if typing {
             let expiry = i64::try_from(self.limits.typing_expiry_ms).unwrap_or(i64::MAX);
             state.signs.start(typing_now.clone(), now.plus_ms(expiry));
-        } else if !state.signs.stop(conversation, user) {
+        } else if state.signs.stop(conversation, user).is_none() {
             return;
         }
         state.tell_typing(typing_now, typing);
@@ -264,6 +264,26 @@ impl Hub {
         true
     }
 
+    /// Whom a person's connections here watch.
+    pub fn watched_by(&self, watcher: UserId) -> Vec<UserId> {
+        let state = self.state.lock();
+        let mut watched: Vec<UserId> =
+            state.connections_of(watcher).iter().flat_map(|connection| connection.watched.lock().clone()).collect();
+        watched.sort_unstable();
+        watched.dedup();
+        watched
+    }
+
+    /// Who of the people here watches a person.
+    pub fn watchers_of(&self, user: UserId) -> Vec<UserId> {
+        let state = self.state.lock();
+        let mut watchers: Vec<UserId> =
+            state.watchers.get(&user).into_iter().flatten().map(|connection| connection.user).collect();
+        watchers.sort_unstable();
+        watchers.dedup();
+        watchers
+    }
+
     /// `watcher` sees no more whether `user` is there.
     pub fn forbid_watching(&self, user: UserId, watcher: UserId) {
         let mut state = self.state.lock();
@@ -286,7 +306,9 @@ impl State {
                 self.rooms.remove(&conversation);
             }
         }
-        self.signs.stop(conversation, user);
+        if let Some(typing) = self.signs.stop(conversation, user) {
+            self.tell_typing(typing, false);
+        }
     }
 
     fn unwatch(&mut self, user: UserId, which: impl Fn(&Connection) -> bool) {

@@ -20,6 +20,8 @@ pub enum Closing {
     TooSlow,
     /// Too many frames or connections: come back later.
     RateLimited,
+    /// Nothing came from the client for too long.
+    Silent,
     /// A frame above the limit: not again.
     FrameTooLarge,
     /// The server stops: come back, not all at once.
@@ -30,6 +32,7 @@ impl Closing {
     pub const fn code(self) -> u16 {
         match self {
             Self::Gone => 1000,
+            Self::Silent => 1001,
             Self::Unauthenticated => 4401,
             Self::TooSlow => 4408,
             Self::RateLimited => 4429,
@@ -41,6 +44,7 @@ impl Closing {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Gone => "bye",
+            Self::Silent => "nothing heard for too long: come back and ask for the difference",
             Self::Unauthenticated => "unauthenticated: sign in again",
             Self::TooSlow => "too slow: come back and ask for the difference",
             Self::FrameTooLarge => "frame too large: see limits.frameMaxBytes",
@@ -62,12 +66,15 @@ pub struct Reply {
 pub enum Outbound {
     Event(Arc<Publication>),
     Reply(Reply),
+    /// Asks whether the other end is still there.
+    Ping,
 }
 
 impl Outbound {
     fn size(&self) -> usize {
         match self {
             Self::Event(publication) => publication.size_hint(),
+            Self::Ping => 8,
             Self::Reply(reply) => 64 + reply.body.as_ref().map_or(200, String::len),
         }
     }
@@ -113,8 +120,8 @@ pub struct Batch {
     pub closing: Option<Closing>,
 }
 
-/// Signs that wait for one connection; more are dropped, the oldest first: they expire by themselves.
-const SIGNS_MAX: usize = 256;
+/// Signs that wait for one connection; of more the oldest are dropped. Above what one may watch, so that it is a typing sign, which expires anyway.
+const SIGNS_MAX: usize = 4096;
 
 impl Lane {
     pub fn new(limits: LaneLimits) -> Self {

@@ -21,9 +21,9 @@ impl Signs {
         }
     }
 
-    /// `true` where there was a sign.
-    pub fn stop(&mut self, conversation: ConversationId, user: UserId) -> bool {
-        self.active.remove(&(conversation, user)).is_some()
+    /// The sign that was there.
+    pub fn stop(&mut self, conversation: ConversationId, user: UserId) -> Option<Typing> {
+        self.active.remove(&(conversation, user)).map(|(_, typing)| typing)
     }
 
     pub fn expired(&mut self, now: Timestamp) -> Vec<Typing> {

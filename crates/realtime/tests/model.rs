@@ -1,5 +1,7 @@
 //! The hub against a model of it that is too simple to be wrong, over random operations.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic, in its helpers too")]
+
 mod house;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -126,8 +128,10 @@ impl World {
             Step::Leave(person, room) => {
                 self.members.remove(&(person, room));
                 self.hub.membership(user(person), conversation(room), Membership::Left);
-                if self.people.get(&person).is_some_and(|presence| presence.loaded) {
-                    self.typing.remove(&(person, room));
+                if self.people.get(&person).is_some_and(|presence| presence.loaded)
+                    && self.typing.remove(&(person, room)).is_some()
+                {
+                    self.tell_typing(person, room, false);
                 }
             }
             Step::Deliver(room, except) => self.deliver(room, except),
@@ -187,7 +191,9 @@ impl World {
             let was_loaded = self.people.remove(&client.person).is_some_and(|presence| presence.loaded);
             if was_loaded {
                 for room in self.rooms_of(client.person) {
-                    self.typing.remove(&(client.person, room));
+                    if self.typing.remove(&(client.person, room)).is_some() {
+                        self.tell_typing(client.person, room, false);
+                    }
                 }
             }
             self.tell_watchers(client.person, false);

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper::server::conn::http1::Builder;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
@@ -24,25 +23,24 @@ const HEAD_MAX_BYTES: usize = 32 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 pub struct Server {
-    builder: Builder<TokioExecutor>,
+    builder: Builder,
     router: Router,
     permits: Arc<Semaphore>,
     connections: JoinSet<()>,
-    graceful: GracefulShutdown,
+    stopping: watch::Sender<bool>,
 }
 
 impl Server {
     /// At most so many TCP connections at once; further ones wait to be accepted.
     pub fn new(router: Router, connections_max: usize) -> Self {
-        let mut builder = Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_MAX_BYTES);
-        builder.http2().timer(TokioTimer::new()).max_header_list_size(16 * 1024).keep_alive_interval(HEAD_TIMEOUT);
+        let mut builder = Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_MAX_BYTES);
         Self {
             builder,
             router,
             permits: Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS))),
             connections: JoinSet::new(),
-            graceful: GracefulShutdown::new(),
+            stopping: watch::Sender::new(false),
         }
     }
 
@@ -76,18 +74,27 @@ impl Server {
             request.extensions_mut().insert(ConnectInfo(peer));
             router.clone().oneshot(request)
         });
-        let connection = self.builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-        let connection = self.graceful.watch(connection);
+        let connection = self.builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let mut stopping = self.stopping.subscribe();
         self.connections.spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(error, "a connection ended");
+            let mut connection = std::pin::pin!(connection);
+            let ended = tokio::select! {
+                ended = &mut connection => ended,
+                () = async { drop(stopping.wait_for(|stopping| *stopping).await) } => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a connection ended");
             }
             drop(permit);
         });
     }
 
     /// Answers the requests under way and lets nobody ask more.
-    pub async fn finish(self) {
-        self.graceful.shutdown().await;
+    pub async fn finish(mut self) {
+        self.stopping.send_replace(true);
+        while self.connections.join_next().await.is_some() {}
     }
 }

@@ -6,18 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use tertulia_core::Services;
 use tertulia_gateway::Gateway;
 use tertulia_realtime::Closing;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::listen::Server;
-use crate::settings::Settings;
-use crate::wiring;
+use crate::settings::{Settings, Switch};
+use crate::wiring::{self, Parts};
 
 /// How often typing signs are looked at.
 const TICK: Duration = Duration::from_millis(100);
 const PRUNE_EVERY_TICKS: u32 = 600;
+const REMEMBER_EVERY_TICKS: u32 = 10;
 
 /// How long open connections have to take their goodbye.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -30,6 +30,7 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
         Arc::clone(&parts.services),
         tertulia_gateway::Settings {
             public_url: settings.public_url.clone(),
+            behind_proxy: settings.behind_proxy == Switch::On,
             cors_origins: settings.cors_origins.clone(),
         },
     );
@@ -46,7 +47,7 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     }
     tokio::select! {
         () = server.run(&listener) => {}
-        () = housekeeping(&parts.services) => {}
+        () = housekeeping(&parts) => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
@@ -61,6 +62,9 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     };
     // Requests under way are answered; whoever does not take the goodbye is cut off.
     let _ = tokio::time::timeout(GOODBYE, async { tokio::join!(emptied, server.finish()) }).await;
+    if let Err(error) = parts.store.remember_position().await {
+        tracing::warn!(%error, "the position could not be noted beside the log");
+    }
     let store = Arc::clone(&parts.store);
     tokio::task::spawn_blocking(move || store.close()).await?;
     tracing::info!("stopped");
@@ -77,12 +81,18 @@ fn lock(folder: &Path) -> anyhow::Result<File> {
     }
 }
 
-async fn housekeeping(services: &Services) {
+async fn housekeeping(parts: &Parts) {
+    let services = &parts.services;
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     for count in 1_u32.. {
         ticks.tick().await;
         services.hub().expire_signs(services.now());
+        if count % REMEMBER_EVERY_TICKS == 0
+            && let Err(error) = parts.store.remember_position().await
+        {
+            tracing::error!(%error, "the position could not be noted beside the log");
+        }
         if count % PRUNE_EVERY_TICKS == 0 {
             services.prune();
         }

@@ -19,6 +19,8 @@ pub struct Settings {
     pub data: PathBuf,
     /// Where people reach this server, such as https://chat.example.org.
     pub public_url: Option<String>,
+    /// `on` where a proxy says in X-Forwarded-For where a request comes from.
+    pub behind_proxy: Switch,
     /// Other origins whose pages may call the REST API.
     pub cors_origins: Vec<String>,
     /// `on` or `off` (for tests and measurements).
@@ -97,11 +99,12 @@ impl Default for Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 4000)),
             data: PathBuf::from("./data"),
             public_url: None,
+            behind_proxy: Switch::Off,
             cors_origins: Vec::new(),
             rate_limits: Switch::On,
             log: "info".into(),
             log_format: LogFormat::Text,
-            readers: 2,
+            readers: 4,
             auth: AuthSettings::default(),
             limits: HashMap::new(),
         }
@@ -109,8 +112,19 @@ impl Default for Settings {
 }
 
 /// First words of the variables that are settings; others that begin with `TERTULIA_` are somebody else's.
-const KNOWN: [&str; 10] =
-    ["LISTEN", "DATA", "PUBLIC_URL", "CORS_ORIGINS", "RATE_LIMITS", "LOG", "LOG_FORMAT", "READERS", "AUTH", "LIMITS"];
+const KNOWN: [&str; 11] = [
+    "LISTEN",
+    "DATA",
+    "PUBLIC_URL",
+    "BEHIND_PROXY",
+    "CORS_ORIGINS",
+    "RATE_LIMITS",
+    "LOG",
+    "LOG_FORMAT",
+    "READERS",
+    "AUTH",
+    "LIMITS",
+];
 
 impl Settings {
     pub fn load(file: Option<&Path>, environment: HashMap<String, String>) -> anyhow::Result<Self> {

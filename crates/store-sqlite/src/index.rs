@@ -26,8 +26,8 @@ const LAG_MAX: Duration = Duration::from_secs(20);
 
 #[derive(Default)]
 struct Waiting {
-    /// Conversation numbers, and since when they wait.
-    since: BTreeMap<i64, Instant>,
+    /// Conversation numbers, since when they wait, and how often they were told.
+    since: BTreeMap<i64, (Instant, u64)>,
     closed: bool,
 }
 
@@ -54,7 +54,7 @@ impl Backlog {
         let now = instant();
         let mut waiting = self.waiting.lock();
         for no in conversations {
-            waiting.since.entry(*no).or_insert(now);
+            waiting.since.entry(*no).or_insert((now, 0)).1 += 1;
         }
         drop(waiting);
         self.woken.notify_one();
@@ -62,7 +62,7 @@ impl Backlog {
 
     pub fn lag(&self) -> SearchLag {
         let waiting = self.waiting.lock();
-        let age = waiting.since.values().min().map_or(Duration::ZERO, |since| instant().duration_since(*since));
+        let age = waiting.since.values().min().map_or(Duration::ZERO, |(since, _)| instant().duration_since(*since));
         SearchLag {
             conversations: u64::try_from(waiting.since.len()).unwrap_or(u64::MAX),
             age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
@@ -83,7 +83,7 @@ impl Backlog {
                 return None;
             }
             let now = instant();
-            let oldest = waiting.since.values().min().map(|since| now.duration_since(*since));
+            let oldest = waiting.since.values().min().map(|(since, _)| now.duration_since(*since));
             match oldest {
                 None => self.woken.wait(&mut waiting),
                 Some(age) if now >= until || age >= LAG_MAX => break,
@@ -93,23 +93,18 @@ impl Backlog {
         Some(waiting.since.keys().copied().collect())
     }
 
-    fn done(&self, no: i64, began: Instant) {
-        let mut waiting = self.waiting.lock();
-        // What was told while the step ran is not in it.
-        if waiting.since.get(&no).is_some_and(|since| *since <= began) {
-            waiting.since.remove(&no);
-        } else if let Some(since) = waiting.since.get_mut(&no) {
-            *since = (*since).max(began);
-        }
+    /// How often the conversation has been told up to now.
+    fn told(&self, no: i64) -> u64 {
+        self.waiting.lock().since.get(&no).map_or(0, |(_, told)| *told)
     }
 
-    /// Told again during the step: waits from now on, not since the first time.
-    fn begin(&self, no: i64) -> Instant {
-        let now = instant();
-        if let Some(since) = self.waiting.lock().since.get_mut(&no) {
-            *since = (*since).min(now);
+    /// The step that began when the conversation had been told so often has arrived. What was told meanwhile is not in it and waits from now on.
+    fn done(&self, no: i64, told: u64) {
+        let mut waiting = self.waiting.lock();
+        match waiting.since.get_mut(&no) {
+            Some((since, times)) if *times != told => *since = instant(),
+            _ => drop(waiting.since.remove(&no)),
         }
-        now
     }
 }
 
@@ -211,9 +206,9 @@ fn run(connection: &Connection, backlog: &Backlog) {
     while let Some(conversations) = backlog.next(rest) {
         let began = instant();
         for no in conversations {
-            let step_began = backlog.begin(no);
+            let told = backlog.told(no);
             match in_transaction(connection, no) {
-                Ok(true) => backlog.done(no, step_began),
+                Ok(true) => backlog.done(no, told),
                 Ok(false) => {}
                 Err(error) => {
                     tracing::warn!(%error, "indexing failed and is tried again");

@@ -29,6 +29,7 @@ use tertulia_store::*;
 use crate::index::{Backlog, Indexer};
 use crate::readers::{Readers, in_snapshot};
 use crate::rows::Sql;
+use crate::schema::Witness;
 use crate::writer::{Desk, Writer};
 
 /// How a file is opened.
@@ -51,6 +52,7 @@ enum Home {
 pub struct SqliteStore {
     home: Home,
     desk: Arc<Desk>,
+    witness: Option<Arc<Witness>>,
 }
 
 impl SqliteStore {
@@ -69,9 +71,13 @@ impl SqliteStore {
         let is_new: i64 = connection
             .query_row("SELECT count(*) FROM log_state", [], |row| row.get(0))
             .map_err(|e| OpenError::failed(&log, e))?;
-        if options.serves || is_new == 0 {
-            schema::begin_incarnation(&connection, Some(&witness), &options.seed)?;
-        }
+        let witness = if options.serves || is_new == 0 {
+            schema::begin_incarnation(&connection, Some(&witness), &options.seed)?
+                .filter(|_| options.serves)
+                .map(Arc::new)
+        } else {
+            None
+        };
         let indexer = if options.serves { Some(Indexer::start(&log, &index)?) } else { None };
         let readers = (0..options.readers.max(1))
             .map(|_| {
@@ -90,7 +96,7 @@ impl SqliteStore {
         };
         let desk = Arc::new(Desk { rules, sink, touched: Box::new(touched) });
         let writer = Writer::start(connection, Arc::clone(&desk)).map_err(|e| OpenError::failed(&log, e))?;
-        Ok(Arc::new(Self { home: Home::File { writer, readers: Readers::new(readers), indexer }, desk }))
+        Ok(Arc::new(Self { home: Home::File { writer, readers: Readers::new(readers), indexer }, desk, witness }))
     }
 
     /// A log without threads or files: every call is done when it returns.
@@ -105,7 +111,7 @@ impl SqliteStore {
             .and_then(|()| index::create(&connection))
             .map_err(|e| OpenError::failed(Path::new(":memory:"), e))?;
         let desk = Arc::new(Desk { rules, sink, touched: Box::new(|_| ()) });
-        Ok(Arc::new(Self { home: Home::Inline(Mutex::new(connection)), desk }))
+        Ok(Arc::new(Self { home: Home::Inline(Mutex::new(connection)), desk, witness: None }))
     }
 
     /// Commits what waits and stops the threads; later writes are refused.
@@ -116,6 +122,14 @@ impl SqliteStore {
                 indexer.close();
             }
         }
+    }
+
+    /// Notes beside the log how far it has come, so that a restore is noticed. Called about every second; cheap when nothing happened.
+    pub async fn remember_position(&self) -> Result<(), StoreError> {
+        let Some(witness) = self.witness.clone() else { return Ok(()) };
+        let position = self.log_state().await?.position;
+        let noted = tokio::task::spawn_blocking(move || witness.remember(position)).await;
+        noted.map_err(|e| StoreError::Unavailable(e.to_string()))?.map_err(|e| StoreError::Unavailable(e.to_string()))
     }
 
     /// Writes that wait for the writer.
@@ -201,6 +215,10 @@ impl Store for SqliteStore {
 
     fn api_key(&self, hash: [u8; 32]) -> Reading<'_, Option<ApiKeyRecord>> {
         self.read(move |c| read::accounts::api_key(c, &hash))
+    }
+
+    fn api_key_stands(&self, id: ApiKeyId) -> Reading<'_, bool> {
+        self.read(move |c| read::accounts::api_key_stands(c, id))
     }
 
     fn token_secret(&self) -> Reading<'_, [u8; 32]> {

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags};
 
 /// "Tert" in ASCII: tells our files from other people's.
@@ -98,9 +99,33 @@ fn migrate(connection: &Connection, path: &Path) -> Result<(), OpenError> {
 /// 64 unpredictable bytes: for the epoch, the incarnation and the token secret of a new log.
 pub type Seed = [u8; 64];
 
+/// What the file beside the log remembers of it: the names of its latest starts, and a position it had reached.
+pub(crate) struct Witness {
+    path: PathBuf,
+    incarnation: Vec<u8>,
+    position: Mutex<i64>,
+}
+
+impl Witness {
+    /// Notes how far the log has come. What is noted has been committed and is on the disk, so the log can't honestly be behind it later.
+    pub fn remember(&self, position: i64) -> Result<(), OpenError> {
+        let mut noted = self.position.lock();
+        if position > *noted {
+            write_witness(&self.path, &[&self.incarnation], position)?;
+            *noted = position;
+        }
+        Ok(())
+    }
+}
+
 /// Makes the state of a new log, or notes the start of an existing one. Gives a new epoch where the file beside the log remembers another
-/// incarnation than the log itself: then the log was put back from a backup, and the positions clients hold are of another log.
-pub(crate) fn begin_incarnation(connection: &Connection, witness: Option<&Path>, seed: &Seed) -> Result<(), OpenError> {
+/// incarnation than the log itself, or a position that the log has not reached: then the log was put back from a backup, and the positions clients
+/// hold are of another log.
+pub(crate) fn begin_incarnation(
+    connection: &Connection,
+    witness: Option<&Path>,
+    seed: &Seed,
+) -> Result<Option<Witness>, OpenError> {
     let path = witness.unwrap_or(Path::new(":memory:"));
     let failed = |e: rusqlite::Error| OpenError::failed(path, e);
     let (epoch, rest) = seed.split_at(16);
@@ -111,26 +136,30 @@ pub(crate) fn begin_incarnation(connection: &Connection, witness: Option<&Path>,
             (epoch, incarnation, secret),
         )
         .map_err(failed)?;
-    let Some(witness) = witness else { return Ok(()) };
-    if made == 1 {
-        return write_witness(witness, &[incarnation]);
-    }
-    let last: Vec<u8> =
-        connection.query_row("SELECT incarnation FROM log_state", [], |row| row.get(0)).map_err(failed)?;
-    let known = fs::read_to_string(witness).unwrap_or_default();
-    let same_log = known.lines().any(|line| line == hex(&last));
-    // Both names are in the file while the log is between them: a crash here is no restore.
-    write_witness(witness, &[&last, incarnation])?;
-    let new_epoch = if same_log { None } else { Some(epoch) };
-    connection
-        .execute("UPDATE log_state SET incarnation = ?1, epoch = coalesce(?2, epoch)", (incarnation, new_epoch))
+    let Some(witness) = witness else { return Ok(None) };
+    let (last, position): (Vec<u8>, i64) = connection
+        .query_row("SELECT incarnation, position FROM log_state", [], |row| Ok((row.get(0)?, row.get(1)?)))
         .map_err(failed)?;
-    write_witness(witness, &[incarnation])
+    if made == 0 {
+        let known = fs::read_to_string(witness).unwrap_or_default();
+        let same_name = known.lines().any(|line| line == hex(&last));
+        let noted = known.lines().find_map(|line| line.strip_prefix("position ")?.parse::<i64>().ok());
+        let same_log = same_name && noted.is_none_or(|noted| position >= noted);
+        // Both names are in the file while the log is between them: a crash here is no restore.
+        write_witness(witness, &[&last, incarnation], position)?;
+        let new_epoch = if same_log { None } else { Some(epoch) };
+        connection
+            .execute("UPDATE log_state SET incarnation = ?1, epoch = coalesce(?2, epoch)", (incarnation, new_epoch))
+            .map_err(failed)?;
+    }
+    write_witness(witness, &[incarnation], position)?;
+    Ok(Some(Witness { path: witness.to_owned(), incarnation: incarnation.to_vec(), position: Mutex::new(position) }))
 }
 
-fn write_witness(path: &Path, incarnations: &[&[u8]]) -> Result<(), OpenError> {
+fn write_witness(path: &Path, incarnations: &[&[u8]], position: i64) -> Result<(), OpenError> {
     let failed = |e: std::io::Error| OpenError::failed(path, e);
-    let text: String = incarnations.iter().map(|bytes| hex(bytes) + "\n").collect();
+    let mut text: String = incarnations.iter().map(|bytes| hex(bytes) + "\n").collect();
+    text.push_str(&format!("position {position}\n"));
     let beside = path.with_extension("new");
     let mut file = fs::File::create(&beside).map_err(failed)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
@@ -197,7 +226,16 @@ mod tests {
         let copy = fs::read(&path).unwrap();
         assert_eq!(start(3), first);
         fs::write(&path, copy).unwrap();
-        assert_ne!(start(4), first);
+        let second = start(4);
+        assert_ne!(second, first);
+        // A copy made while this incarnation ran has its name, but is behind what the file beside it has seen.
+        let writer = open_writer(&path).unwrap();
+        let noted = begin_incarnation(&writer, Some(&witness), &[5; 64]).unwrap().unwrap();
+        drop(writer);
+        let of_this_start = fs::read(&path).unwrap();
+        noted.remember(7).unwrap();
+        fs::write(&path, of_this_start).unwrap();
+        assert_ne!(start(6), second);
         fs::remove_dir_all(folder).unwrap();
     }
 }

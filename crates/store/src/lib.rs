@@ -76,6 +76,8 @@ pub trait Store: Send + Sync + 'static {
     fn account(&self, lookup: AccountLookup) -> Reading<'_, Option<Account>>;
     fn session(&self, session: SessionId) -> Reading<'_, Option<SessionRecord>>;
     fn api_key(&self, hash: [u8; 32]) -> Reading<'_, Option<ApiKeyRecord>>;
+    /// Whether the key is there and not revoked.
+    fn api_key_stands(&self, id: ApiKeyId) -> Reading<'_, bool>;
     /// The secret that signs this log's own tokens, made with the log.
     fn token_secret(&self) -> Reading<'_, [u8; 32]>;
 
@@ -124,5 +126,6 @@ pub trait Store: Send + Sync + 'static {
 }
 
 pub use tertulia_proto::{
-    Conversation, ConversationId, ListCursor, Member, Message, MessageId, Role, SessionId, Timestamp, User, UserId,
+    ApiKeyId, Conversation, ConversationId, ListCursor, Member, Message, MessageId, Role, SessionId, Timestamp, User,
+    UserId,
 };

@@ -8,6 +8,8 @@ use tertulia_proto::{
 /// One fact to be made true, whole or not at all. Ids and times come from the caller: a home has neither clock nor chance.
 #[derive(Debug, Clone)]
 pub enum Write {
+    /// Changes nothing. Its end comes after that of everything submitted before it, so who waits for it has waited for all of that.
+    Fence,
     AppendMessage(Box<AppendMessage>),
     EditMessage {
         conversation: ConversationId,
@@ -246,9 +248,11 @@ pub enum Effect {
         user: UserId,
         view: Option<Box<Conversation>>,
     },
+    /// `rows`: where an issuer gave a known person another name or picture, their row in each of their conversations.
     UserReady {
         user: User,
         created: bool,
+        rows: Vec<(ConversationId, Member)>,
     },
     /// The person's row in each of their conversations, which all show the new name.
     ProfileChanged {

@@ -104,6 +104,9 @@ mod tests {
 
     use super::*;
 
+    type Names<'a> = &'a [&'a str];
+    type Acks<'a> = &'a [(usize, &'a str)];
+
     fn id(number: usize) -> String {
         format!("00000000-0000-7000-8000-{number:012}")
     }
@@ -126,7 +129,7 @@ mod tests {
         serde_json::from_value(fields).unwrap()
     }
 
-    fn audit(names: &[&str], acks: &[(usize, &str)]) -> Result<()> {
+    fn audit(names: Names, acks: Acks) -> Result<()> {
         let (ledger, conversation) = (Ledger::default(), id(0).parse().unwrap());
         for (seq, name) in acks {
             ledger.note(conversation, &ack(*seq, name))?;
@@ -141,7 +144,7 @@ mod tests {
 
     #[test]
     fn what_breaks_a_promise_is_found() {
-        let wrong: [(&[&str], &[(usize, &str)], &str); 6] = [
+        let wrong: [(Names, Acks, &str); 6] = [
             (&["a-0"], &[(1, "a-0"), (2, "a-1")], "is lost"),
             (&["a-0", "b-0"], &[(2, "a-0")], "acknowledged as"),
             (&["a-0", "a-0"], &[], "twice"),

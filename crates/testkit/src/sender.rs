@@ -66,11 +66,11 @@ impl Sender {
         let Ok(mut socket) = Socket::connect(url, &self.person.token, SocketOptions::default()).await else {
             return Ok(None);
         };
-        let mut to_repeat = self.to_repeat();
+        let mut repeats = self.repeats();
         loop {
             let mut full = false;
             while self.under_way.len() < self.window && !full {
-                let (chain, number, again) = to_repeat.pop_front().unwrap_or_else(|| self.fresh());
+                let (chain, number, again) = repeats.pop_front().unwrap_or_else(|| self.fresh());
                 full = self.feed(&mut socket, chain, number, again).await.is_err();
             }
             // A failed write says less than what can still be read.
@@ -84,7 +84,7 @@ impl Sender {
     }
 
     /// The open ones in order, and now and then one that was acknowledged long ago.
-    fn to_repeat(&mut self) -> VecDeque<(usize, u64, bool)> {
+    fn repeats(&mut self) -> VecDeque<(usize, u64, bool)> {
         let mut all = VecDeque::new();
         for (index, chain) in self.chains.iter().enumerate() {
             let done = chain.open.front().copied().unwrap_or(chain.next);

@@ -114,7 +114,7 @@ impl Socket {
     /// Sends a request and waits for its answer; events that come before it are kept. A refusal is an error that holds the [`ApiError`].
     pub async fn request(&mut self, kind: &str, fields: Value) -> Result<Value> {
         let id = self.send(kind, fields).await?;
-        Ok(self.answer(id).await?.with_context(|| kind.to_owned())?)
+        self.answer(id).await?.with_context(|| kind.to_owned())
     }
 
     pub async fn answer(&mut self, id: u64) -> Result<Result<Value, ApiError>> {

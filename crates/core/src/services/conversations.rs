@@ -124,7 +124,7 @@ impl Services {
         conversation: ConversationId,
         patch: ConversationPatch,
     ) -> Result<Conversation, ApiError> {
-        actor.require(Scope::ChatWrite)?;
+        self.count_change(actor)?;
         if let Some(title) = patch.title {
             let write = Write::SetTitle { conversation, actor: actor.user, title: self.title(&title)? };
             self.perform(write, |effect| matches!(effect, Effect::TitleChanged { .. }).then_some(())).await?;
@@ -139,7 +139,7 @@ impl Services {
 
     /// Hides it for me until something new arrives.
     pub async fn hide(&self, actor: &Identity, conversation: ConversationId) -> Result<(), ApiError> {
-        actor.require(Scope::ChatWrite)?;
+        self.count_change(actor)?;
         let write = Write::Hide { conversation, actor: actor.user };
         self.perform(write, |effect| matches!(effect, Effect::PersonalChanged { .. }).then_some(())).await
     }
@@ -151,7 +151,7 @@ impl Services {
         conversation: ConversationId,
         person: &PersonBody,
     ) -> Result<(Member, bool), ApiError> {
-        actor.require(Scope::ChatWrite)?;
+        self.count_change(actor)?;
         self.member_of(actor, conversation).await?;
         let target = self.person(person).await?;
         self.perform(Write::AddMember { conversation, actor: actor.user, target, now: self.now() }, member).await
@@ -165,10 +165,12 @@ impl Services {
         target: UserId,
         new_owner: Option<UserId>,
     ) -> Result<(), ApiError> {
-        actor.require(Scope::ChatWrite)?;
+        self.count_change(actor)?;
         let write =
             Write::RemoveMember { conversation, actor: actor.user, target, successor: new_owner, now: self.now() };
-        self.perform(write, member).await.map(drop)
+        self.perform(write, member).await?;
+        self.forget_strangers(target).await;
+        Ok(())
     }
 
     pub async fn set_role(
@@ -178,7 +180,7 @@ impl Services {
         target: UserId,
         role: Role,
     ) -> Result<Member, ApiError> {
-        actor.require(Scope::ChatWrite)?;
+        self.count_change(actor)?;
         Ok(self.perform(Write::SetRole { conversation, actor: actor.user, target, role }, member).await?.0)
     }
 }

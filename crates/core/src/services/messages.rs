@@ -87,8 +87,14 @@ impl Services {
         Ok(())
     }
 
+    /// Whether the actor may change something, and not too often.
+    pub(super) fn count_change(&self, actor: &Identity) -> Result<(), ApiError> {
+        actor.require(Scope::ChatWrite)?;
+        self.rates.changes.take(actor.user, self.now())
+    }
+
     pub fn submit_edit(&self, actor: &Identity, request: EditMessage, done: Done<Message>) {
-        let checked = actor.require(Scope::ChatWrite).and_then(|()| self.check_body(&request.body));
+        let checked = self.count_change(actor).and_then(|()| self.check_body(&request.body));
         if let Err(refusal) = checked {
             return done(Err(refusal));
         }
@@ -115,7 +121,7 @@ impl Services {
     }
 
     pub fn submit_delete(&self, actor: &Identity, request: DeleteMessage, done: Done<Message>) {
-        if let Err(refusal) = actor.require(Scope::ChatWrite) {
+        if let Err(refusal) = self.count_change(actor) {
             return done(Err(refusal));
         }
         let write = Write::DeleteMessage {
@@ -139,7 +145,7 @@ impl Services {
     }
 
     pub fn submit_reaction(&self, actor: &Identity, request: ReactToMessage, done: Done<ReactionUpdated>) {
-        if let Err(refusal) = actor.require(Scope::ChatWrite) {
+        if let Err(refusal) = self.count_change(actor) {
             return done(Err(refusal));
         }
         let write = Write::SetReaction {
@@ -172,7 +178,7 @@ impl Services {
 
     pub fn submit_receipt(&self, actor: &Identity, request: &Receipt, done: Done<ReceiptUpdated>) {
         let negative = |seq: Option<i64>| seq.is_some_and(|seq| seq < 0);
-        let checked = actor.require(Scope::ChatWrite).and_then(|()| match request {
+        let checked = self.count_change(actor).and_then(|()| match request {
             Receipt { delivered_seq: None, read_seq: None, .. } => {
                 Err(ApiError::invalid("deliveredSeq, readSeq: one of them is needed"))
             }
@@ -255,6 +261,7 @@ impl Services {
             return Err(ApiError::new(ErrorCode::Invalid, format!("q: at least {SEARCH_MIN_CHARS} characters")));
         }
         let limit = page_size(limit, 20, self.limits.search_page_max)?;
+        self.rates.searches.take(actor.user, self.now())?;
         if let Some(conversation) = within {
             self.member_of(actor, conversation).await?;
         }

@@ -31,6 +31,9 @@ struct RateLimits {
     sends: SlidingWindow<UserId>,
     sends_in_conversation: SlidingWindow<ConversationId>,
     opened: SlidingWindow<UserId>,
+    changes: SlidingWindow<UserId>,
+    searches: SlidingWindow<UserId>,
+    lookups: SlidingWindow<UserId>,
     sign_ins: SlidingWindow<String>,
     sign_ins_from: SlidingWindow<std::net::IpAddr>,
 }
@@ -94,6 +97,9 @@ impl Services {
                 60_000,
             ),
             opened: SlidingWindow::new("conversations opened", on(limits.conversations_opened_per_10min), 600_000),
+            changes: SlidingWindow::new("changes", on(limits.changes_per_10s), 10_000),
+            searches: SlidingWindow::new("searches", on(limits.searches_per_minute), 60_000),
+            lookups: SlidingWindow::new("lookups", on(limits.lookups_per_10s), 10_000),
             sign_ins: SlidingWindow::new("sign-ins", on(limits.sign_ins_per_minute), 60_000),
             sign_ins_from: SlidingWindow::new(
                 "sign-ins from this address",
@@ -175,6 +181,9 @@ impl Services {
         self.rates.sends.prune(now);
         self.rates.sends_in_conversation.prune(now);
         self.rates.opened.prune(now);
+        self.rates.changes.prune(now);
+        self.rates.searches.prune(now);
+        self.rates.lookups.prune(now);
         self.rates.sign_ins.prune(now);
         self.rates.sign_ins_from.prune(now);
     }

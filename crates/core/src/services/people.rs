@@ -1,11 +1,12 @@
 //! Profiles, finding people, blocking.
 
+use tertulia_proto::model::TokenAnswer;
 use tertulia_proto::request::ProfilePatch;
-use tertulia_proto::{ApiError, User, UserId};
+use tertulia_proto::{ApiError, ErrorCode, User, UserId};
 use tertulia_store::{AccountLookup, Effect, Write};
 
 use super::Services;
-use crate::auth::{Identity, Scope, normalize_name};
+use crate::auth::{Identity, Scope, normalize_email, normalize_name};
 use crate::write::store_failed;
 
 /// Characters of an e-mail that must be known to find its owner by prefix: nobody gets to list everybody.
@@ -21,6 +22,7 @@ impl Services {
 
     pub async fn update_profile(&self, actor: &Identity, patch: ProfilePatch) -> Result<User, ApiError> {
         actor.require(Scope::UsersWrite)?;
+        self.rates.changes.take(actor.user, self.now())?;
         let name = patch.name.map(|name| normalize_name(&name, &self.limits)).transpose()?;
         let avatar_url = match patch.avatar_url {
             Some(Some(url)) => Some(Some(self.avatar_url(&url)?)),
@@ -47,6 +49,18 @@ impl Services {
         }
     }
 
+    /// A token for a person the host app vouches for. Not for an account that somebody registered here with a password: its e-mail was never
+    /// proven, and whoever made it would share it with the person meant.
+    pub async fn mint_token(&self, email: &str, name: Option<&str>) -> Result<TokenAnswer, ApiError> {
+        let lookup = AccountLookup::Email(normalize_email(email)?);
+        let known = self.store.account(lookup).await.map_err(|e| store_failed(&e))?;
+        if known.is_some_and(|account| account.password_hash.is_some()) {
+            let why = "email: registered here with a password, which proves nothing about whose it is; switch off auth.local_accounts, or use another";
+            return Err(ApiError::new(ErrorCode::Conflict, why));
+        }
+        self.auth.issue_for_email(email, name).await
+    }
+
     pub async fn user(&self, actor: &Identity, user: UserId) -> Result<User, ApiError> {
         actor.require(Scope::UsersRead)?;
         let found = self.store.user(actor.user, user).await.map_err(|e| store_failed(&e))?;
@@ -61,6 +75,7 @@ impl Services {
                 "email: {PREFIX_MIN_CHARS} characters to 254 bytes of the beginning are needed"
             )));
         }
+        self.rates.searches.take(actor.user, self.now())?;
         self.store.users_by_email(actor.user, prefix, FOUND_MAX).await.map_err(|e| store_failed(&e))
     }
 

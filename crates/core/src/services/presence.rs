@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use tertulia_proto::event::Presence;
-use tertulia_proto::{ApiError, ConversationId, ErrorCode, UserId};
+use tertulia_proto::{ApiError, ApiKeyId, ConversationId, ErrorCode, SessionId, UserId};
 use tertulia_realtime::{AttachError, Connection};
-use tertulia_store::Write;
+use tertulia_store::{Effect, Write};
 
 use super::Services;
 use crate::auth::{Identity, Scope};
@@ -21,7 +21,16 @@ impl Services {
         })?;
         if needs_load {
             match self.store.memberships(actor.user).await {
-                Ok(conversations) => self.hub.loaded(actor.user, conversations),
+                Ok(conversations) => {
+                    // A fence: what was committed before the conversations were read has been told when this returns, so nothing from before
+                    // somebody joined reaches them live.
+                    let fence = self.perform(Write::Fence, |effect| matches!(effect, Effect::Done).then_some(()));
+                    if let Err(refusal) = fence.await {
+                        self.hub.detach(&connection, self.now());
+                        return Err(refusal);
+                    }
+                    self.hub.loaded(actor.user, conversations);
+                }
                 Err(error) => {
                     self.hub.detach(&connection, self.now());
                     return Err(store_failed(&error));
@@ -29,14 +38,20 @@ impl Services {
             }
         }
         // The session may have ended between its check and the registration; nobody would have told this connection.
-        let session = self.store.session(actor.session).await.map_err(|e| store_failed(&e));
-        if let Ok(Some(record)) = session
-            && record.ended
-        {
+        if !self.still_stands(actor.session, actor).await {
             self.hub.detach(&connection, self.now());
             return Err(ApiError::unauthenticated("the session has ended"));
         }
         Ok(connection)
+    }
+
+    /// Whether a session, or the API key that acts, has not been ended meanwhile. When the store can't tell, it stands: a hiccup throws nobody out.
+    pub async fn still_stands(&self, session: SessionId, actor: &Identity) -> bool {
+        if actor.scopes.is_some() {
+            let id = ApiKeyId::from_bytes(*session.as_bytes());
+            return self.store.api_key_stands(id).await.unwrap_or(true);
+        }
+        !matches!(self.store.session(session).await, Ok(Some(record)) if record.ended)
     }
 
     pub fn disconnect(&self, connection: &Connection) {
@@ -56,6 +71,24 @@ impl Services {
         Ok(())
     }
 
+    /// Ends the watches between a person who left somewhere and everybody they no longer share a conversation with.
+    pub(super) async fn forget_strangers(&self, person: UserId) {
+        let watched = self.hub.watched_by(person);
+        let watchers = self.hub.watchers_of(person);
+        if let Ok(known) = self.store.acquaintances(person, watched.clone()).await {
+            for stranger in watched.into_iter().filter(|id| known.iter().all(|k| k.user != *id)) {
+                self.hub.forbid_watching(stranger, person);
+            }
+        }
+        for watcher in watchers {
+            if let Ok(known) = self.store.acquaintances(watcher, vec![person]).await
+                && known.is_empty()
+            {
+                self.hub.forbid_watching(person, watcher);
+            }
+        }
+    }
+
     /// Watches people one shares a conversation with; the answer leaves all others out.
     pub async fn watch_presence(
         &self,
@@ -64,6 +97,10 @@ impl Services {
         people: Vec<UserId>,
     ) -> Result<Vec<Presence>, ApiError> {
         actor.require(Scope::UsersRead)?;
+        self.rates.lookups.take(actor.user, self.now())?;
+        let mut people = people;
+        people.sort_unstable();
+        people.dedup();
         if people.len() > self.limits.watched_max {
             return Err(ApiError::too_large("userIds", self.limits.watched_max, "people"));
         }

@@ -18,6 +18,7 @@ impl Services {
         limit: Option<i64>,
     ) -> Result<Difference, ApiError> {
         actor.require(Scope::ChatRead)?;
+        self.rates.lookups.take(actor.user, self.now())?;
         let conversations_max = page_size(limit, self.limits.sync_page_max, self.limits.sync_page_max)?;
         let log = self.store.log_state().await.map_err(|e| store_failed(&e))?;
         let epoch = Uuid::from_bytes(log.epoch);

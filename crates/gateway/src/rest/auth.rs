@@ -36,8 +36,11 @@ pub fn key_routes() -> OpenApiRouter<App> {
 
 type Peer = Option<Extension<ConnectInfo<SocketAddr>>>;
 
-fn count_attempt(app: &App, peer: &Peer, email: &str) -> Result<(), ApiError> {
-    let from = peer.as_ref().map(|Extension(ConnectInfo(address))| address.ip());
+fn count_attempt(app: &App, peer: &Peer, headers: &HeaderMap, email: &str) -> Result<(), ApiError> {
+    let forwarded = headers.get_all("x-forwarded-for").into_iter().next_back().and_then(|value| value.to_str().ok());
+    let told =
+        forwarded.filter(|_| app.settings.behind_proxy).and_then(|list| list.rsplit(',').next()?.trim().parse().ok());
+    let from = told.or_else(|| peer.as_ref().map(|Extension(ConnectInfo(address))| address.ip()));
     app.services.count_sign_in(email, from)
 }
 
@@ -69,7 +72,7 @@ async fn register(
     Body(body): Body<RegisterBody>,
 ) -> Answer<impl IntoResponse> {
     own_page(&app, &headers)?;
-    count_attempt(&app, &peer, &body.email)?;
+    count_attempt(&app, &peer, &headers, &body.email)?;
     let answer = app.services.auth().register(&body.email, &body.password, &body.name).await?;
     Ok(signed_in(&app, StatusCode::CREATED, answer))
 }
@@ -84,7 +87,7 @@ async fn login(
     Body(body): Body<LoginBody>,
 ) -> Answer<impl IntoResponse> {
     own_page(&app, &headers)?;
-    count_attempt(&app, &peer, &body.email)?;
+    count_attempt(&app, &peer, &headers, &body.email)?;
     let answer = app.services.auth().login(&body.email, &body.password).await?;
     Ok(signed_in(&app, StatusCode::OK, answer))
 }
@@ -140,6 +143,6 @@ async fn mint_token(
     Body(body): Body<TokenBody>,
 ) -> Answer<impl IntoResponse> {
     key.require(Scope::TokensWrite)?;
-    let answer = app.services.auth().issue_for_email(&body.email, body.name.as_deref()).await?;
+    let answer = app.services.mint_token(&body.email, body.name.as_deref()).await?;
     Ok((StatusCode::CREATED, Json(answer)))
 }

@@ -46,12 +46,11 @@ pub fn router(app: &App) -> Router {
         })
         .layer(DefaultBodyLimit::max(app.services.limits().request_max_bytes))
         .layer(CompressionLayer::new())
-        .layer(cors(app))
         .with_state(Arc::clone(app))
 }
 
 /// Without credentials: other origins come with a Bearer token, never with the cookie.
-fn cors(app: &App) -> CorsLayer {
+pub fn cors(app: &App) -> CorsLayer {
     let origins = app.settings.cors_origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))

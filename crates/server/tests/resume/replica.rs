@@ -54,7 +54,7 @@ impl Known {
     fn new(conversation: &Conversation) -> Self {
         let (title, last_seq) = (conversation.title.clone(), conversation.last_seq);
         let mut members = BTreeMap::new();
-        for member in conversation.members.iter().flatten() {
+        for member in conversation.members.iter().flat_map(|all| all.iter()) {
             members.insert(member.user_id, member.clone());
         }
         Self { rev: conversation.rev, title, last_seq, members, messages: BTreeMap::new(), missing: BTreeSet::new() }
@@ -141,7 +141,7 @@ impl Replica {
         if conversation.rev >= known.rev {
             (known.rev, known.title, known.last_seq) = (conversation.rev, conversation.title, conversation.last_seq);
         }
-        for member in conversation.members.context("a difference brings the changed members")? {
+        for member in conversation.members.context("a difference brings the changed members")?.to_vec() {
             newer(&mut known.members, member.user_id, member, |member| member.rev);
         }
         if let Some(hole_before) = changed.hole_before {
@@ -218,7 +218,7 @@ impl Replica {
         ensure!(known.rev == there.rev, "rev {} here, {} there", known.rev, there.rev);
         ensure!(known.title == there.title, "title {:?} here, {:?} there", known.title, there.title);
         ensure!(known.last_seq == there.last_seq, "lastSeq {} here, {} there", known.last_seq, there.last_seq);
-        let mut members = there.members.context("the single call brings the members")?;
+        let mut members = there.members.context("the single call brings the members")?.to_vec();
         members.sort_by_key(|member| member.user_id);
         let mine: Vec<Member> = known.members.values().filter(|member| !member.removed).cloned().collect();
         ensure!(mine == members, "members here: {mine:#?}\nthere: {members:#?}");

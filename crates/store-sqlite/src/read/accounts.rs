@@ -101,6 +101,12 @@ pub(crate) fn api_key(connection: &Connection, hash: &[u8; 32]) -> Sql<Option<Ap
         .optional()
 }
 
+pub(crate) fn api_key_stands(connection: &Connection, id: ApiKeyId) -> Sql<bool> {
+    connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM api_keys WHERE id = ?1 AND revoked_at IS NULL)")?
+        .query_row([id.as_bytes().as_slice()], |row| row.get(0))
+}
+
 pub(crate) fn acquaintances(connection: &Connection, viewer: UserId, others: &[UserId]) -> Sql<Vec<Acquaintance>> {
     let Some(viewer_no) = user_no(connection, viewer)? else { return Ok(Vec::new()) };
     let mut statement = connection.prepare_cached(&format!(

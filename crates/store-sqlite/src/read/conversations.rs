@@ -135,7 +135,7 @@ pub(crate) fn conversation(
     let no = view.no;
     let mut found = with_last_messages(connection, vec![view])?;
     let Some(mut conversation) = found.pop() else { return Ok(None) };
-    conversation.members = Some(members(connection, no, None)?);
+    conversation.members = Some(members(connection, no, None)?.into());
     Ok(Some(conversation))
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn page(
         if changed.removed {
             page.removed.push(changed.id);
         } else if let Some(conversation) = one(connection, user, &changed, from, messages_max)? {
-            rows += conversation.messages.len() + conversation.conversation.members.as_ref().map_or(0, Vec::len);
+            rows += conversation.messages.len() + conversation.conversation.members.as_ref().map_or(0, |m| m.len());
             page.conversations.push(conversation);
         }
     }
@@ -94,7 +94,7 @@ fn one(
     let mut conversation = view.conversation;
     // Only a client that has nothing at all need not hear who is gone: others may hold the conversation from an earlier page or an earlier stay.
     let above = (from != SyncFrom::BEGINNING).then_some(base);
-    conversation.members = Some(conversations::members(connection, changed.no, above)?);
+    conversation.members = Some(conversations::members(connection, changed.no, above)?.into());
     let floor = message_key(changed.no, view.visible_after_seq);
     let end = message_key(changed.no, conversation.last_seq + 1);
 

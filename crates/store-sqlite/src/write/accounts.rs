@@ -79,7 +79,7 @@ impl Batch<'_> {
                 user.now.ms(),
             ))?;
         let made = self.account(&AccountLookup::Id(user.id))?.ok_or_else(|| ApiError::not_found("user"))?;
-        Ok(Effect::UserReady { user: made, created: true })
+        Ok(Effect::UserReady { user: made, created: true, rows: Vec::new() })
     }
 
     fn create_user(&mut self, user: &NewUser) -> Step<Effect> {
@@ -95,7 +95,7 @@ impl Batch<'_> {
         if let Some(email) = &user.email
             && let Some(user) = self.account(&AccountLookup::Email(email.clone()))?
         {
-            return Ok(Effect::UserReady { user, created: false });
+            return Ok(Effect::UserReady { user, created: false, rows: Vec::new() });
         }
         self.insert_user(user, user.email.as_deref())
     }
@@ -107,11 +107,16 @@ impl Batch<'_> {
             self.connection
                 .prepare_cached("UPDATE users SET email = ?2 WHERE id = ?1 AND email IS NOT ?2")?
                 .execute((known.id.as_bytes().as_slice(), email))?;
+            let mut rows = Vec::new();
             if known.name != user.name || known.avatar_url != user.avatar_url {
-                self.update_profile(known.id, Some(&user.name), Some(&user.avatar_url))?;
+                if let Effect::ProfileChanged { rows: changed, .. } =
+                    self.update_profile(known.id, Some(&user.name), Some(&user.avatar_url))?
+                {
+                    rows = changed;
+                }
             }
             let user = self.account(&lookup)?.ok_or_else(|| ApiError::not_found("user"))?;
-            return Ok(Effect::UserReady { user, created: false });
+            return Ok(Effect::UserReady { user, created: false, rows });
         }
         // An e-mail that a local account has proves nothing about who this is: it is left where it is.
         let email = self.free_email(user, None)?;

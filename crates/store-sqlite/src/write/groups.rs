@@ -99,7 +99,12 @@ impl Batch<'_> {
             let role = if *user == actor { Role::Owner } else { Role::Member };
             self.insert_member(&row, *no, role, row.rev, now)?;
         }
-        let views = people.iter().map(|(user, _)| Ok((*user, self.view(*user, id)?))).collect::<Step<_>>()?;
+        // In a group that has just begun all members see the same but for their role; the rows of its members are shared.
+        let owners = self.view(actor, id)?;
+        let mut members = owners.clone();
+        members.my_role = Role::Member;
+        let others = people.iter().filter(|(user, _)| *user != actor).map(|(user, _)| (*user, members.clone()));
+        let views = std::iter::once((actor, owners)).chain(others).collect();
         Ok(Effect::ConversationOpened { views, fresh: true })
     }
 

@@ -123,7 +123,7 @@ pub async fn a_group_begins_with_its_owner_and_everybody_once(home: &impl Home) 
             (ConversationKind::Group, role, 3, false)
         );
         assert_eq!((view.title.as_deref(), view.history_visibility), (Some("The group"), HistoryVisibility::Joined));
-        assert_eq!(view.members.as_ref().map(Vec::len), Some(3));
+        assert_eq!(view.members.as_ref().map(|all| all.len()), Some(3));
         assert_eq!(by_id(world.view(viewer, view.id).await), by_id(view));
     }
 }

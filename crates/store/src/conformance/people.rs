@@ -8,7 +8,7 @@ use crate::*;
 
 async fn ready(world: &World, write: Write) -> (User, bool) {
     match world.done(write).await {
-        Effect::UserReady { user, created } => (user, created),
+        Effect::UserReady { user, created, .. } => (user, created),
         other => unexpected(&other),
     }
 }

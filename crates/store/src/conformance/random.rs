@@ -220,7 +220,7 @@ impl Life {
         let mut rows: Vec<_> = view
             .members
             .iter()
-            .flatten()
+            .flat_map(|all| all.iter())
             .map(|row| (row.user_id, row.delivered_seq, row.read_seq, row.rev <= talk.rev))
             .collect();
         rows.sort();

@@ -97,7 +97,7 @@ impl Replica {
         if known.conversation.rev <= conversation.rev {
             known.conversation = conversation;
         }
-        for member in members {
+        for member in members.to_vec() {
             if known.members.get(&member.user_id).is_none_or(|mine| mine.rev <= member.rev) {
                 known.members.insert(member.user_id, member);
             }
@@ -154,7 +154,7 @@ impl Replica {
         assert_eq!(self.known.keys().copied().collect::<Vec<_>>(), expected, "{when}: the conversations");
         for (id, known) in &self.known {
             let mut fresh = world.view(self.person, *id).await;
-            let mut members = fresh.members.take().expect("the single call brings the members");
+            let mut members = fresh.members.take().expect("the single call brings the members").to_vec();
             members.sort_by_key(|member| member.user_id);
             let last_message = fresh.last_message.take().expect("the single call brings the last message");
             assert_eq!(known.conversation, fresh, "{when}: the conversation");

@@ -161,7 +161,7 @@ impl World {
 
     pub async fn member(&self, viewer: UserId, conversation: ConversationId, person: UserId) -> Member {
         let members = self.view(viewer, conversation).await.members.expect("the single call brings the members");
-        members.into_iter().find(|member| member.user_id == person).expect("the person is a member")
+        members.iter().find(|member| member.user_id == person).cloned().expect("the person is a member")
     }
 
     pub async fn unread(&self, person: UserId, conversation: ConversationId) -> i64 {
@@ -284,7 +284,9 @@ pub fn cursor_of(conversation: &Conversation) -> ListCursor {
 /// The same conversation with its members in order of id: nobody promises another.
 pub fn by_id(mut conversation: Conversation) -> Conversation {
     if let Some(members) = &mut conversation.members {
-        members.sort_by_key(|member| member.user_id);
+        let mut sorted = members.to_vec();
+        sorted.sort_by_key(|member| member.user_id);
+        *members = sorted.into();
     }
     conversation
 }
