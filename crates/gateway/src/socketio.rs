@@ -185,6 +185,7 @@ async fn accept(app: &App, socket: &SocketRef, auth: Option<AuthPayload>) -> Res
 async fn run(app: App, socket: Arc<Socket<LocalAdapter>>, seat: Seat) {
     let Some(guest) = seat.0.lock().take() else { return };
     let connection = guest.attachment.connection();
+    connection.lane.release();
     let watched = guest.identity.clone();
     let session = Session::new(Arc::clone(&app), Arc::clone(connection), guest.identity, Protocol::SocketIo);
     let closing = tokio::select! {

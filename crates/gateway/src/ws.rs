@@ -98,6 +98,7 @@ async fn serve(app: App, socket: WebSocket, identity: Identity, connection: Arc<
         limits: app.services.limits().clone(),
     }));
     connection.lane.push(Outbound::Event(Arc::new(Publication::new(connected))));
+    connection.lane.release();
     let (sink, mut stream) = socket.split();
     let watched = identity.clone();
     let mut session = Session::new(Arc::clone(&app), Arc::clone(&connection), identity, Protocol::WebSocket);
@@ -113,11 +114,12 @@ async fn serve(app: App, socket: WebSocket, identity: Identity, connection: Arc<
         () = write(&app, sink, &connection) => true,
         () = watch_over(&app, &connection, &watched, true) => false,
     };
-    drop(attachment);
     if said_goodbye {
         // A socket closed with unread bytes in it is reset, and the client would not see the close frame.
         let _ = tokio::time::timeout(DRAIN, async { while let Some(Ok(_)) = stream.next().await {} }).await;
     }
+    // Only now: a server that stops waits for those who are still in the hub.
+    drop(attachment);
 }
 
 /// How often a connection is looked after: whether its token still stands, and whether anybody is there.

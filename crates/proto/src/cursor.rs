@@ -14,7 +14,7 @@ pub struct SyncCursor {
     pub epoch: Uuid,
     /// Every change at or below this position has been handed over.
     pub base: i64,
-    /// Inside a difference of several pages: the last conversation handed over, in order of (position, id).
+    /// Inside a difference of several pages: the position where it will end, and the last conversation handed over, in order of id.
     pub within: Option<(i64, ConversationId)>,
 }
 

@@ -37,7 +37,8 @@ pub struct SyncConversation {
     /// New messages before this `seq` were left out: fetch them when the reader scrolls there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hole_before: Option<Seq>,
-    /// More than a page of older messages changed: of those held below this `seq` some may be stale. Fetch them again when the reader scrolls there.
+    /// Of the messages held below this `seq` some may be stale: they lie in the hole, or more of them changed than a page holds. Fetch them again when
+    /// the reader scrolls there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale_before: Option<Seq>,
 }

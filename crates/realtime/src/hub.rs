@@ -68,7 +68,7 @@ impl Hub {
     }
 
     /// Registers a connection. With `true` the caller loads the person's conversations and hands them to [`Hub::loaded`] before it tells the client
-    /// that it is connected: what is committed after that arrives live, what was committed before is in the difference.
+    /// that it is connected, and lets the lane go (`Lane::release`): what is committed after that arrives live, what was committed before is in the difference.
     pub fn attach(
         &self,
         user: UserId,
@@ -78,6 +78,8 @@ impl Hub {
         let lane = LaneLimits { frames_max: self.limits.lane_max_frames, bytes_max: self.limits.lane_max_bytes };
         let id = ConnectionId(self.next_id.fetch_add(1, Ordering::Relaxed));
         let connection = Arc::new(Connection::new(id, user, session, expires_at.ms(), lane, self.limits.in_flight_max));
+        // Until the client has been told that it is connected: nothing may come before that.
+        connection.lane.hold();
         let mut state = self.state.lock();
         if state.connections >= self.limits.connections_max {
             return Err(AttachError::TooMany(self.limits.connections_max));

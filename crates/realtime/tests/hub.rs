@@ -28,6 +28,7 @@ fn an_event_reaches_every_connection_of_every_member_and_nobody_else() {
 fn facts_that_come_during_the_load_are_applied_after_it_in_their_order() {
     let hub = hub();
     let (alice, needs_load) = hub.attach(user(1), session(1), LATER).unwrap();
+    alice.lane.release();
     assert!(needs_load);
     hub.membership(user(1), conversation(1), Membership::Left);
     hub.membership(user(1), conversation(2), Membership::Joined);
@@ -49,7 +50,9 @@ fn facts_that_come_during_the_load_are_applied_after_it_in_their_order() {
 fn a_second_load_of_the_same_person_changes_nothing() {
     let hub = hub();
     let (phone, first) = hub.attach(user(1), session(1), LATER).unwrap();
+    phone.lane.release();
     let (laptop, second) = hub.attach(user(1), session(2), LATER).unwrap();
+    laptop.lane.release();
     assert!(first && second, "until somebody has loaded, each has to");
     hub.loaded(user(1), vec![conversation(1)]);
     hub.membership(user(1), conversation(1), Membership::Left);
@@ -65,6 +68,7 @@ fn a_second_load_of_the_same_person_changes_nothing() {
 fn a_load_for_somebody_who_has_left_is_no_matter() {
     let hub = hub();
     let (alice, _) = hub.attach(user(1), session(1), LATER).unwrap();
+    alice.lane.release();
     hub.detach(&alice, NOW);
     hub.loaded(user(1), vec![conversation(1)]);
     hub.membership(user(1), conversation(1), Membership::Joined);
@@ -217,6 +221,7 @@ fn limits_are_kept_and_a_refusal_leaves_nothing_behind() {
 fn the_end_of_a_session_ends_its_connections_and_no_others() {
     let hub = hub();
     let (phone, _) = hub.attach(user(1), session(1), LATER).unwrap();
+    phone.lane.release();
     let (laptop, _) = hub.attach(user(1), session(2), LATER).unwrap();
     let (renewed, _) = hub.attach(user(1), session(1), LATER).unwrap();
     renewed.renew(session(3), LATER.ms());

@@ -167,6 +167,7 @@ impl World {
             return;
         }
         let (connection, needs_load) = attached.unwrap();
+        connection.lane.release();
         assert_eq!(needs_load, !self.people.get(&person).is_some_and(|presence| presence.loaded));
         if count == 0 {
             self.people.insert(person, Presence { loaded: false, early: self.rooms_of(person) });

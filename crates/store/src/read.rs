@@ -89,7 +89,7 @@ pub struct HistoryPage {
 pub struct SyncFrom {
     /// Rows above this position are wanted.
     pub base: i64,
-    /// Conversations up to here in order of (position, id) were handed over by earlier pages of the same difference.
+    /// Inside a difference of several pages: the position where it will end, and the last conversation handed over, in order of id.
     pub within: Option<(i64, ConversationId)>,
 }
 

@@ -63,6 +63,7 @@ pub fn hub() -> Hub {
 /// A connection of somebody whose conversations are known from the start.
 pub fn online(hub: &Hub, person: u32, conversations: &[u32]) -> Arc<Connection> {
     let (connection, needs_load) = hub.attach(user(person), session(person), LATER).unwrap();
+    connection.lane.release();
     if needs_load {
         hub.loaded(user(person), conversations.iter().map(|number| conversation(*number)).collect());
     }

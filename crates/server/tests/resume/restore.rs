@@ -94,6 +94,23 @@ async fn a_database_put_back_from_a_copy_is_another_log() {
     assert!(!again.reset && again.conversations.is_empty());
 }
 
+/// Waits until the server has noted beside the log that it has come as far as the cursor; it does so every second.
+async fn noted(house: &House, cursor: &str) {
+    let reached = SyncCursor::decode(cursor).unwrap().base;
+    let witness = house.server.folder().path().join("incarnation");
+    let noted = async {
+        loop {
+            let text = std::fs::read_to_string(&witness).unwrap_or_default();
+            let position = text.lines().find_map(|line| line.strip_prefix("position ")?.parse::<i64>().ok());
+            if position.is_some_and(|position| position >= reached) {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), noted).await.unwrap();
+}
+
 /// The usual backup: taken while the server runs, and put back without a restart in between.
 #[tokio::test]
 async fn a_copy_taken_while_the_server_ran_is_another_log_when_it_is_put_back() {
@@ -105,6 +122,7 @@ async fn a_copy_taken_while_the_server_ran_is_another_log_when_it_is_put_back() 
     drop(log);
     house.say("lost", 3).await.unwrap();
     let old = house.since(None).await.unwrap();
+    noted(&house, &old.cursor).await;
     put_back(&mut house, &copy).await.unwrap();
 
     house.say("instead", 5).await.unwrap();

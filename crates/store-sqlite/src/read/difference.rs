@@ -1,8 +1,8 @@
 //! The difference: what changed for one person above a commit position.
 //!
-//! Conversations are handed over in the order of (position of their last change, id). One that changes while the pages are being fetched moves to
-//! the end and comes (again) there, so the position of the last page's snapshot is a true base for the next difference: everything at or below it
-//! has been handed over. Rows are filtered by the difference's own base throughout, never by where a page began.
+//! Conversations are handed over in the order of their ids, each once, so that a difference ends however much is written meanwhile. The base of the
+//! next one is the position of the first page's snapshot: everything at or below it has been handed over when the last page has, and what was
+//! written while the pages were fetched comes (again) with the next. Rows are filtered by the difference's own base throughout.
 
 use rusqlite::Connection;
 use tertulia_proto::sync::SyncConversation;
@@ -19,7 +19,6 @@ const ROWS_MAX: usize = 1000;
 struct Changed {
     no: i64,
     id: ConversationId,
-    pos: i64,
     removed: bool,
     joined_pos: i64,
 }
@@ -32,7 +31,9 @@ pub(crate) fn page(
     messages_max: usize,
 ) -> Sql<DifferencePage> {
     let position = log_state(connection)?.position;
-    let done = SyncFrom { base: position, within: None };
+    // Where the first page stood.
+    let target = from.within.map_or(position, |(target, _)| target);
+    let done = SyncFrom { base: target, within: None };
     let mut page = DifferencePage { conversations: Vec::new(), removed: Vec::new(), next: done, has_more: false };
     if from.base >= position && from.within.is_none() {
         return Ok(page);
@@ -46,7 +47,7 @@ pub(crate) fn page(
             page.next = SyncFrom { base: from.base, within: last };
             break;
         }
-        last = Some((changed.pos, changed.id));
+        last = Some((target, changed.id));
         if changed.removed {
             page.removed.push(changed.id);
         } else if let Some(conversation) = one(connection, user, &changed, from, messages_max)? {
@@ -58,23 +59,22 @@ pub(crate) fn page(
 }
 
 fn changed(connection: &Connection, user_no: i64, from: SyncFrom, limit: usize) -> Sql<Vec<Changed>> {
-    let (pos, id) = from.within.map_or((from.base, [0xff; 16]), |(pos, id)| (pos, *id.as_bytes()));
+    let after = from.within.map_or([0; 16], |(_, id)| *id.as_bytes());
     connection
         .prepare_cached(
             // A removed member learns of the removal, and of nothing after it. A client that has nothing yet need not hear of it at all.
-            "SELECT no, id, pos, removed, joined_pos FROM (
+            "SELECT no, id, removed, joined_pos FROM (
                 SELECT c.no AS no, c.id AS id, m.removed_at IS NOT NULL AS removed, m.joined_pos AS joined_pos,
                     CASE WHEN m.removed_at IS NULL THEN max(c.pos, m.pos) ELSE m.pos END AS pos
                 FROM members m JOIN conversations c ON c.no = m.conversation_no WHERE m.user_no = ?1)
-             WHERE (pos, id) > (?2, ?3) AND NOT (removed AND ?4) ORDER BY pos, id LIMIT ?5",
+             WHERE pos > ?2 AND id > ?3 AND NOT (removed AND ?4) ORDER BY id LIMIT ?5",
         )?
-        .query_map((user_no, pos, id.as_slice(), from == SyncFrom::BEGINNING, limit_of(limit)), |row| {
+        .query_map((user_no, from.base, after.as_slice(), from == SyncFrom::BEGINNING, limit_of(limit)), |row| {
             Ok(Changed {
                 no: row.get(0)?,
                 id: ConversationId::from_bytes(row.get(1)?),
-                pos: row.get(2)?,
-                removed: row.get(3)?,
-                joined_pos: row.get(4)?,
+                removed: row.get(2)?,
+                joined_pos: row.get(3)?,
             })
         })?
         .collect()
@@ -121,8 +121,9 @@ fn one(
         }
         rows.extend(older);
     }
-    // For the same reason the client may hold messages that lie in this hole, and they may have changed.
-    if from.within.is_some() || (rejoined && from.base > 0) {
+    // Live events and the pages of a longer difference run ahead of the cursor, so the client may hold messages that lie in this hole, and they may
+    // have changed. Only who has nothing holds nothing there.
+    if from != SyncFrom::BEGINNING {
         stale_before = stale_before.max(hole_before);
     }
     rows.reverse();

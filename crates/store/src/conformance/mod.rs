@@ -144,6 +144,7 @@ macro_rules! conformance_tests {
                 writes_between_the_pages_of_a_difference_are_not_lost,
                 who_leaves_between_the_pages_of_the_very_first_difference_is_told,
                 who_left_while_one_was_away_between_two_looks_is_told,
+                a_difference_in_pages_ends_however_much_is_written_meanwhile,
                 a_page_applied_twice_does_no_harm,
                 a_conversation_far_behind_sends_its_newest_page_and_tells_the_hole,
                 a_page_that_holds_all_new_messages_tells_no_hole,

@@ -57,8 +57,21 @@ impl Replica {
         page
     }
 
-    /// Fetches pages until there is no more; gives back their number.
+    /// Fetches pages until there is no more, and again until nothing can have happened between them; gives back the pages of the first round.
     pub async fn catch_up(&mut self, world: &World, conversations_max: usize, messages_max: usize) -> usize {
+        let mut first = None;
+        for _ in 0..100 {
+            let begins = self.from.within.is_none();
+            let pages = self.round(world, conversations_max, messages_max).await;
+            let first = *first.get_or_insert(pages);
+            if begins && pages == 1 {
+                return first;
+            }
+        }
+        panic!("nobody writes, and there is always more")
+    }
+
+    async fn round(&mut self, world: &World, conversations_max: usize, messages_max: usize) -> usize {
         for count in 1..=1000 {
             if !self.page(world, conversations_max, messages_max).await.has_more {
                 return count;
