@@ -39,9 +39,10 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     connection.busy_timeout(std::time::Duration::from_secs(10)).map_err(failed)?;
     connection
         .execute_batch(
-            // FULL: a commit returns after the WAL is on the disk (promise 1). A WAL of up to 16 MiB before it is moved into the file.
+            // FULL: a commit returns after the WAL is on the disk (promise 1). A WAL of up to 64 MiB before it is moved into the file: 1.09 and
+            // 1.12 times the throughput of 16 MiB in paired runs, 200 people with one send in flight (2 cores, ext4, 2026-11-21).
             "PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
-             PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 4096; PRAGMA journal_size_limit = 67108864;",
+             PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 16384; PRAGMA journal_size_limit = 134217728;",
         )
         .map_err(failed)?;
     migrate(&connection, path)?;
