@@ -141,7 +141,7 @@ impl Replica {
         if conversation.rev >= known.rev {
             (known.rev, known.title, known.last_seq) = (conversation.rev, conversation.title, conversation.last_seq);
         }
-        for member in conversation.members.context("a difference brings the changed members")?.to_vec() {
+        for member in conversation.members.context("a difference brings the changed members")?.iter().cloned() {
             newer(&mut known.members, member.user_id, member, |member| member.rev);
         }
         if let Some(hole_before) = changed.hole_before {

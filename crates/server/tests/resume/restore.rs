@@ -1,6 +1,6 @@
 //! Which log a cursor is of: restarts and kills keep the epoch, a database that was put back has a new one.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use tertulia_proto::sync::Difference;
 use tertulia_proto::{Conversation, SyncCursor};
 use tertulia_testkit::server::ending;
@@ -95,8 +95,8 @@ async fn a_database_put_back_from_a_copy_is_another_log() {
 }
 
 /// Waits until the server has noted beside the log that it has come as far as the cursor; it does so every second.
-async fn noted(house: &House, cursor: &str) {
-    let reached = SyncCursor::decode(cursor).unwrap().base;
+async fn noted(house: &House, cursor: &str) -> Result<()> {
+    let reached = SyncCursor::decode(cursor).context("a cursor of this server")?.base;
     let witness = house.server.folder().path().join("incarnation");
     let noted = async {
         loop {
@@ -108,7 +108,7 @@ async fn noted(house: &House, cursor: &str) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(10), noted).await.unwrap();
+    tokio::time::timeout(std::time::Duration::from_secs(10), noted).await.context("nothing is noted")
 }
 
 /// The usual backup: taken while the server runs, and put back without a restart in between.
@@ -122,7 +122,7 @@ async fn a_copy_taken_while_the_server_ran_is_another_log_when_it_is_put_back() 
     drop(log);
     house.say("lost", 3).await.unwrap();
     let old = house.since(None).await.unwrap();
-    noted(&house, &old.cursor).await;
+    noted(&house, &old.cursor).await.unwrap();
     put_back(&mut house, &copy).await.unwrap();
 
     house.say("instead", 5).await.unwrap();

@@ -108,12 +108,11 @@ impl Batch<'_> {
                 .prepare_cached("UPDATE users SET email = ?2 WHERE id = ?1 AND email IS NOT ?2")?
                 .execute((known.id.as_bytes().as_slice(), email))?;
             let mut rows = Vec::new();
-            if known.name != user.name || known.avatar_url != user.avatar_url {
-                if let Effect::ProfileChanged { rows: changed, .. } =
+            if (known.name != user.name || known.avatar_url != user.avatar_url)
+                && let Effect::ProfileChanged { rows: changed, .. } =
                     self.update_profile(known.id, Some(&user.name), Some(&user.avatar_url))?
-                {
-                    rows = changed;
-                }
+            {
+                rows = changed;
             }
             let user = self.account(&lookup)?.ok_or_else(|| ApiError::not_found("user"))?;
             return Ok(Effect::UserReady { user, created: false, rows });

@@ -110,7 +110,7 @@ impl Replica {
         if known.conversation.rev <= conversation.rev {
             known.conversation = conversation;
         }
-        for member in members.to_vec() {
+        for member in members.iter().cloned() {
             if known.members.get(&member.user_id).is_none_or(|mine| mine.rev <= member.rev) {
                 known.members.insert(member.user_id, member);
             }
