@@ -37,6 +37,8 @@ pub struct Limits {
     pub sync_messages_max: usize,
     /// Conversations of a page of the difference. 100.
     pub sync_page_max: usize,
+    /// Conversations of which one may say, asking for the difference, what one holds. 500: at most 51 KB of a frame.
+    pub sync_have_max: usize,
     /// Hits of a search. 100.
     pub search_page_max: usize,
     /// Bytes of a search text. 256; the least is 3 characters.
@@ -93,6 +95,7 @@ impl Default for Limits {
             history_page_max: 200,
             sync_messages_max: 100,
             sync_page_max: 100,
+            sync_have_max: 500,
             search_page_max: 100,
             search_query_max_bytes: 256,
             sends_per_10s: 30,

@@ -147,6 +147,17 @@ pub struct Conversation {
     pub members: Option<Arc<[Member]>>,
 }
 
+/// A page of a conversation's messages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct History {
+    /// In `seq` order.
+    pub messages: Vec<Message>,
+    /// Whether there are more in the direction asked.
+    pub has_more: bool,
+}
+
 /// Signed in: the answer to registering, signing in and refreshing.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -8,6 +8,7 @@ use crate::emoji::Emoji;
 use crate::error::ApiError;
 use crate::id::{ClientMsgId, ConversationId, MessageId, UserId};
 use crate::model::{HistoryVisibility, Role};
+use crate::sync::Held;
 use crate::time::Timestamp;
 
 macro_rules! body {
@@ -78,8 +79,32 @@ body!(
         cursor: Option<String>,
         #[serde(default)]
         limit: Option<i64>,
+        /// What one holds beyond the cursor, at most `syncHaveMax`; with every page of one difference. Of these only what is above comes, and a
+        /// conversation that has not changed since is left out.
+        #[serde(default)]
+        have: Option<Vec<Held>>,
     }
 );
+body!(
+    /// A page of a conversation: the newest, or below `beforeSeq`, or above `afterSeq`.
+    HistoryRequest {
+        conversation_id: ConversationId,
+        #[serde(default)]
+        before_seq: Option<Seq>,
+        #[serde(default)]
+        after_seq: Option<Seq>,
+        /// 1 to 200; 50 where absent.
+        #[serde(default)]
+        limit: Option<i64>,
+    }
+);
+body!(MuteConversation {
+    conversation_id: ConversationId,
+    /// Mutes for me alone, until then; `null` ends it. Never absent.
+    #[serde(deserialize_with = "Option::deserialize")]
+    #[cfg_attr(feature = "openapi", schema(required = true))]
+    muted_until: Option<Timestamp>,
+});
 
 body!(NewMessageBody {
     client_msg_id: ClientMsgId,
@@ -102,6 +127,21 @@ body!(ReceiptBody {
     read_seq: Option<Seq>,
 });
 body!(TypingBody { typing: bool });
+body!(
+    /// Everything since a cursor; without it everything, in pages.
+    SyncBody {
+        /// `cursor` of the last answer.
+        #[serde(default)]
+        cursor: Option<String>,
+        /// Conversations in a page; 1 to 100; 100 where absent.
+        #[serde(default)]
+        limit: Option<i64>,
+        /// What one holds beyond the cursor, at most `syncHaveMax`; with every page of one difference. Of these only what is above comes, and a
+        /// conversation that has not changed since is left out.
+        #[serde(default)]
+        have: Option<Vec<Held>>,
+    }
+);
 body!(
     /// One of the two.
     PersonBody {
@@ -168,7 +208,9 @@ pub enum ClientRequest {
     DeleteMessage(DeleteMessage),
     ReactToMessage(ReactToMessage),
     Receipt(Receipt),
+    MuteConversation(MuteConversation),
     Sync(SyncRequest),
+    History(HistoryRequest),
     TypingStart(TypingIn),
     TypingStop(TypingIn),
     WatchPresence(WatchPresence),
@@ -179,13 +221,15 @@ pub enum ClientRequest {
 
 impl ClientRequest {
     /// The names of all requests, with dots.
-    pub const NAMES: [&'static str; 11] = [
+    pub const NAMES: [&'static str; 13] = [
         "message.send",
         "message.edit",
         "message.delete",
         "message.react",
         "receipt",
+        "conversation.mute",
         "sync.request",
+        "history.request",
         "typing.start",
         "typing.stop",
         "presence.watch",
@@ -204,7 +248,9 @@ impl ClientRequest {
             "message.delete" | "message:delete" => Self::DeleteMessage(read(payload)?),
             "message.react" | "message:react" => Self::ReactToMessage(read(payload)?),
             "receipt" => Self::Receipt(read(payload)?),
+            "conversation.mute" | "conversation:mute" => Self::MuteConversation(read(payload)?),
             "sync.request" | "sync:request" => Self::Sync(read(payload)?),
+            "history.request" | "history:request" => Self::History(read(payload)?),
             "typing.start" | "typing:start" => Self::TypingStart(read(payload)?),
             "typing.stop" | "typing:stop" => Self::TypingStop(read(payload)?),
             "presence.watch" | "presence:watch" => Self::WatchPresence(read(payload)?),
@@ -268,7 +314,7 @@ mod tests {
         #[test]
         fn any_json_under_any_name_is_read_or_refused_without_a_panic(
             name in proptest::sample::select(ClientRequest::NAMES.to_vec()),
-            field in "(conversationId|clientMsgId|body|messageId|emoji|userIds|cursor|readSeq)",
+            field in "(conversationId|clientMsgId|body|messageId|emoji|userIds|cursor|readSeq|have|beforeSeq|mutedUntil)",
             value in "(null|true|-1|1e400|\"\"|\"x\"|\\[\\]|\\{\\}|\"[a-z]{0,70}\")",
         ) {
             let _ = parse_frame(&format!("{{\"type\":\"{name}\",\"id\":7,\"{field}\":{value}}}"));

@@ -3,9 +3,21 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::Seq;
 use crate::id::ConversationId;
 use crate::model::{Conversation, Message};
+use crate::{Rev, Seq};
+
+/// What a client holds of a conversation: everything up to this `rev`, heard live or told by a difference. Holes it knows of are its own affair:
+/// what it may have missed in them it fetches again when it fills them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Held {
+    pub id: ConversationId,
+    pub rev: Rev,
+    /// The conversation's `lastSeq` at that `rev`.
+    pub last_seq: Seq,
+}
 
 /// A page of the difference. The same rows may come twice across calls; keep the one with the higher `rev`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,8 +32,8 @@ pub struct Difference {
     pub conversations: Vec<SyncConversation>,
     /// Conversations one is no longer a member of.
     pub removed: Vec<ConversationId>,
-    /// The cursor given was of another epoch or could not be read: this is the first page of everything. What is here and not told by the pages
-    /// up to `hasMore: false` is gone.
+    /// The cursor given was of another epoch or could not be read, or more is held than the log has: this is the first page of everything. What is
+    /// here and not told by the pages up to `hasMore: false` is gone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reset: bool,
 }

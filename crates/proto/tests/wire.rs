@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tertulia_proto::event::*;
 use tertulia_proto::model::TokenAnswer;
 use tertulia_proto::request::*;
-use tertulia_proto::sync::{Difference, SyncConversation};
+use tertulia_proto::sync::{Difference, Held, SyncConversation};
 use tertulia_proto::*;
 use uuid::Uuid;
 
@@ -160,6 +160,10 @@ fn difference() -> Difference {
         removed: vec![ConversationId::from_uuid(uuid(7))],
         reset: true,
     }
+}
+
+fn held() -> Held {
+    Held { id: place(), rev: 7, last_seq: 1 }
 }
 
 fn nothing_new() -> Difference {
@@ -344,8 +348,13 @@ fn every_request_of_a_socket_survives_its_text() {
         after_message_id: Some(message_id),
         cursor: Some("abc".into()),
         limit: Some(10),
+        have: Some(vec![held()]),
     };
     round_trip("request_sync_request", &sync, "{}");
+    let history = HistoryRequest { conversation_id, before_seq: Some(9), after_seq: Some(1), limit: Some(10) };
+    round_trip("request_history", &history, &ids(r#"{"conversationId":"{place}"}"#));
+    let mute = MuteConversation { conversation_id, muted_until: Some(AT) };
+    round_trip("request_conversation_mute", &mute, &ids(r#"{"conversationId":"{place}","mutedUntil":null}"#));
     round_trip("request_typing", &TypingIn { conversation_id }, &ids(r#"{"conversationId":"{place}"}"#));
     round_trip("request_presence_watch", &WatchPresence { user_ids: vec![alice(), bob()] }, r#"{"userIds":[]}"#);
     round_trip("request_auth_refresh", &RefreshAuth { token: "abc".into() }, r#"{"token":""}"#);
@@ -360,6 +369,8 @@ fn every_body_of_the_rest_api_survives_its_text() {
     round_trip("body_new_message", &send, r#"{"clientMsgId":"a","body":"hi"}"#);
     round_trip("body_edit", &EditBody { body }, r#"{"body":""}"#);
     round_trip("body_receipt", &ReceiptBody { delivered_seq: Some(2), read_seq: Some(1) }, "{}");
+    let sync = SyncBody { cursor: Some("abc".into()), limit: Some(10), have: Some(vec![held()]) };
+    round_trip("body_sync", &sync, "{}");
     round_trip("body_typing", &TypingBody { typing: true }, r#"{"typing":false}"#);
     round_trip("body_person", &PersonBody { email: Some("bob@example.org".into()), user_id: Some(bob()) }, "{}");
     let group = NewGroupBody {
@@ -387,7 +398,7 @@ fn every_body_of_the_rest_api_survives_its_text() {
 type Frame = (&'static str, &'static str, fn(&ClientRequest) -> bool);
 
 #[rustfmt::skip]
-fn frames() -> [Frame; 11] {
+fn frames() -> [Frame; 13] {
     use ClientRequest as Is;
     [
         ("message.send", r#","conversationId":"{place}","clientMsgId":"a","body":"hi""#, |r| matches!(r, Is::SendMessage(_))),
@@ -395,7 +406,9 @@ fn frames() -> [Frame; 11] {
         ("message.delete", r#","conversationId":"{place}","messageId":"{message}""#, |r| matches!(r, Is::DeleteMessage(_))),
         ("message.react", r#","conversationId":"{place}","messageId":"{message}","emoji":"👍""#, |r| matches!(r, Is::ReactToMessage(_))),
         ("receipt", r#","conversationId":"{place}","readSeq":1"#, |r| matches!(r, Is::Receipt(_))),
-        ("sync.request", r#","cursor":"abc""#, |r| matches!(r, Is::Sync(_))),
+        ("conversation.mute", r#","conversationId":"{place}","mutedUntil":null"#, |r| matches!(r, Is::MuteConversation(_))),
+        ("sync.request", r#","cursor":"abc","have":[{"id":"{place}","rev":7,"lastSeq":1}]"#, |r| matches!(r, Is::Sync(_))),
+        ("history.request", r#","conversationId":"{place}","beforeSeq":9"#, |r| matches!(r, Is::History(_))),
         ("typing.start", r#","conversationId":"{place}""#, |r| matches!(r, Is::TypingStart(_))),
         ("typing.stop", r#","conversationId":"{place}""#, |r| matches!(r, Is::TypingStop(_))),
         ("presence.watch", r#","userIds":["{bob}"]"#, |r| matches!(r, Is::WatchPresence(_))),
@@ -476,6 +489,25 @@ fn the_codes_and_what_to_do_about_each_stay() {
     insta::assert_snapshot!("error_codes", codes.join("\n"));
     insta::assert_snapshot!("error", pretty(&refusal()));
     insta::assert_snapshot!("error_without_a_wait", pretty(&ApiError::not_found("conversation")));
+}
+
+#[test]
+fn as_much_as_may_be_held_fits_into_one_frame() {
+    let limits = Limits::default();
+    let most = Held { id: place(), rev: i64::MAX, last_seq: i64::MAX };
+    let within = Some((i64::MAX, place()));
+    let cursor = Some(SyncCursor { epoch: uuid(6), base: i64::MAX, within }.encode());
+    let have = Some(vec![most; limits.sync_have_max]);
+    let asked = SyncRequest { conversation_id: None, after_message_id: None, cursor, limit: Some(100), have };
+    let bytes = serde_json::to_string(&asked).unwrap().len();
+    // Around it a frame has no more than its type and id.
+    assert!(bytes + 4096 < limits.frame_max_bytes.min(limits.request_max_bytes), "{bytes} bytes");
+}
+
+#[test]
+fn muting_says_until_when() {
+    let frame = ids(r#"{"type":"conversation.mute","id":7,"conversationId":"{place}"}"#);
+    assert_eq!(parse_frame(&frame).1.unwrap_err().detail, "missing field `mutedUntil`");
 }
 
 #[test]
