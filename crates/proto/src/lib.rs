@@ -4,13 +4,15 @@
 //! This crate knows serde and nothing else: no clock, no IO, no rules, no database or HTTP type. It compiles to wasm32.
 //!
 //! The way through: [`id`] and [`time`] are the scalars, [`cursor`] the opaque strings; [`model`] holds the things people
-//! see; [`event`] what a server tells; [`request`] what a client asks; [`sync`] the difference; [`error`] the codes and
+//! see; [`event`] what a server tells; [`request`] what a client asks; [`frame`] the same from
+//! the client's side; [`sync`] the difference; [`error`] the codes and
 //! [`limits`] the numbers.
 
 pub mod cursor;
 pub mod emoji;
 pub mod error;
 pub mod event;
+pub mod frame;
 pub mod id;
 pub mod limits;
 pub mod model;
@@ -22,6 +24,7 @@ pub use cursor::{ListCursor, SyncCursor};
 pub use emoji::Emoji;
 pub use error::{ApiError, ErrorCode};
 pub use event::{Protocol, ServerEvent};
+pub use frame::{Answer, ServerFrame};
 pub use id::{ApiKeyId, ClientMsgId, ConversationId, MessageId, SessionId, UserId};
 pub use limits::Limits;
 pub use model::{Conversation, ConversationKind, HistoryVisibility, Member, Message, Reaction, Role, User};

@@ -6,8 +6,24 @@ const FEATURES_MAX: usize = 3;
 const OURS: &str = "tertulia-";
 
 /// Development dependencies are exempt: a test may use whatever shows the truth.
-const MAY_KNOW: [(&str, &[&str]); 10] = [
+const MAY_KNOW: [(&str, &[&str]); 14] = [
     ("tertulia-proto", &[]),
+    ("tertulia-engine", &["tertulia-proto"]),
+    ("tertulia-client-sqlite", &["tertulia-proto", "tertulia-engine"]),
+    ("tertulia-client", &["tertulia-proto", "tertulia-engine", "tertulia-client-sqlite"]),
+    (
+        "tertulia-sim",
+        &[
+            "tertulia-proto",
+            "tertulia-engine",
+            "tertulia-client-sqlite",
+            "tertulia-store",
+            "tertulia-store-sqlite",
+            "tertulia-realtime",
+            "tertulia-core",
+            "tertulia-gateway",
+        ],
+    ),
     ("tertulia-store", &["tertulia-proto"]),
     ("tertulia-store-sqlite", &["tertulia-proto", "tertulia-store"]),
     ("tertulia-realtime", &["tertulia-proto"]),
@@ -31,7 +47,9 @@ const MAY_KNOW: [(&str, &[&str]); 10] = [
 
 const TRANSPORT_AND_SQL: &[&str] = &["axum", "reqwest", "rusqlite", "socketioxide"];
 
-const MAY_NOT_KNOW: [(&str, &[&str]); 5] = [
+const MAY_NOT_KNOW: [(&str, &[&str]); 7] = [
+    ("tertulia-engine", &["axum", "getrandom", "reqwest", "rusqlite", "socketioxide", "tokio"]),
+    ("tertulia-client-sqlite", &["axum", "reqwest", "socketioxide", "tokio"]),
     ("tertulia-proto", &["axum", "getrandom", "reqwest", "rusqlite", "socketioxide", "tokio"]),
     ("tertulia-store", TRANSPORT_AND_SQL),
     ("tertulia-realtime", TRANSPORT_AND_SQL),

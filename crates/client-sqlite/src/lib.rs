@@ -1,0 +1,65 @@
+//! The local store of one account on one device: one SQLite file, native or (compiled to wasm) in the browser's own files.
+//!
+//! [`Store::transaction`] gives the rows to the engine ([`tertulia_engine::LocalStore`]); [`views`] reads what screens show.
+//!
+//! What may not be here: the network, and any decision about what is sent when.
+//!
+//! The way through: `migrations/` the tables; [`rows`] the engine's rows; [`views`] lists, timelines, search; [`keep`] room and age.
+
+mod error;
+mod keep;
+mod open;
+mod rows;
+pub mod views;
+
+use rusqlite::Connection;
+use tertulia_engine::StoreFailure;
+
+pub use keep::{Keep, Pruned};
+pub use open::OpenError;
+pub use rows::Rows;
+
+/// What a commit has to survive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// A power cut: what the person did here, and nobody else has.
+    Power,
+    /// The end of the app. After a power cut the newest of these may be gone, all of them from some moment on; the server tells them again.
+    Process,
+}
+
+/// See the crate's own documentation. There is one per file: it takes no part in any sharing.
+pub struct Store {
+    connection: Connection,
+    durability: Durability,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("durability", &self.durability).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// All of `work` or nothing of it.
+    pub fn transaction<T, E: From<StoreFailure>>(
+        &mut self,
+        durability: Durability,
+        work: impl FnOnce(&mut Rows<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.set_durability(durability).map_err(error::failure)?;
+        let transaction = self.connection.unchecked_transaction().map_err(error::failure)?;
+        let done = work(&mut Rows::new(&transaction))?;
+        transaction.commit().map_err(error::failure)?;
+        Ok(done)
+    }
+
+    fn set_durability(&mut self, durability: Durability) -> rusqlite::Result<()> {
+        if self.durability != durability {
+            let level = if durability == Durability::Power { "FULL" } else { "NORMAL" };
+            self.connection.pragma_update(None, "synchronous", level)?;
+            self.durability = durability;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,91 @@
+//! Opening a file, making its tables, and making an end of it.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use crate::{Durability, Store};
+
+/// Migrations in order, forward only. The file's `user_version` says how many it has seen.
+const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_rows.sql")];
+
+/// Bytes of the write-ahead log at which it is moved into the file.
+const WAL_PAGES: i64 = 1000;
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the local database is of a newer version of this app ({found}, this one knows {known}): update the app")]
+    Newer { found: usize, known: usize },
+    #[error("the local database can't be opened: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("the local database can't be removed: {0}")]
+    Remove(#[from] std::io::Error),
+}
+
+impl Store {
+    /// Opens or makes a file. Nobody else may have it open.
+    pub fn open(file: &Path) -> Result<Self, OpenError> {
+        let connection = Connection::open(file)?;
+        private(file);
+        Self::prepare(connection)
+    }
+
+    /// A store that ends with the process: where there is no place for files.
+    pub fn open_in_memory() -> Result<Self, OpenError> {
+        Self::prepare(Connection::open_in_memory()?)
+    }
+
+    fn prepare(connection: Connection) -> Result<Self, OpenError> {
+        // The order matters: in the browser there is no shared memory, and without the exclusive lock a WAL can't be opened.
+        connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
+        // What is deleted is gone from the file too.
+        connection.pragma_update(None, "secure_delete", "ON")?;
+        connection.set_prepared_statement_cache_capacity(128);
+        migrate(&connection)?;
+        Ok(Self { connection, durability: Durability::Power })
+    }
+
+    /// Ends the account on this device: not a word of it stays in the file. The store is empty afterwards and may be used for another account.
+    pub fn wipe(&mut self) -> Result<(), OpenError> {
+        self.connection.execute_batch(
+            "BEGIN IMMEDIATE;
+             DELETE FROM outbox; DELETE FROM holes; DELETE FROM messages; DELETE FROM members; DELETE FROM conversations; DELETE FROM sqlite_sequence;
+             INSERT INTO found (found) VALUES ('delete-all');
+             UPDATE sync_state SET account = NULL, cursor = NULL, epoch = NULL, round = 0, resetting = 0;
+             COMMIT;
+             VACUUM;",
+        )?;
+        // The log of the file still has the pages as they were.
+        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok(())
+    }
+}
+
+fn migrate(connection: &Connection) -> Result<(), OpenError> {
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let found = usize::try_from(version).unwrap_or(usize::MAX);
+    if found > MIGRATIONS.len() {
+        return Err(OpenError::Newer { found, known: MIGRATIONS.len() });
+    }
+    for (number, migration) in MIGRATIONS.iter().enumerate().skip(found) {
+        connection
+            .execute_batch(&format!("BEGIN IMMEDIATE;\n{migration}\nPRAGMA user_version = {};\nCOMMIT;", number + 1))?;
+    }
+    Ok(())
+}
+
+/// Nobody else on the device reads the messages.
+fn private(file: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        // A file system without permissions is no reason not to work.
+        let _ = std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600));
+    }
+    #[cfg(not(unix))]
+    let _ = file;
+}
