@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 use tertulia_core::auth::Identity;
 use tertulia_proto::event::{ConversationBatch, MessageAck, ReactionUpdated, ReceiptUpdated};
-use tertulia_proto::request::{ClientRequest, SyncRequest};
+use tertulia_proto::request::{ClientRequest, SyncBody, SyncRequest};
 use tertulia_proto::{ApiError, ConversationId, Message, Protocol, ServerEvent};
 use tertulia_realtime::{Closing, Connection, Outbound, Publication, Reply};
 
@@ -200,10 +200,11 @@ impl Session {
                     ServerEvent::ConversationBatch(Box::new(batch))
                 })
             }
-            None => services
-                .difference(&self.identity, request.cursor.as_deref(), request.limit)
-                .await
-                .map(|difference| ServerEvent::SyncBatch(Box::new(difference))),
+            None => {
+                let asked = SyncBody { cursor: request.cursor, limit: request.limit, have: request.have };
+                let difference = services.difference(&self.identity, asked).await;
+                difference.map(|difference| ServerEvent::SyncBatch(Box::new(difference)))
+            }
         };
         let answered = batch.map(|batch| {
             tell(&self.connection, batch);
