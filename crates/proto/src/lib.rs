@@ -24,7 +24,7 @@ pub use error::{ApiError, ErrorCode};
 pub use event::{Protocol, ServerEvent};
 pub use id::{ApiKeyId, ClientMsgId, ConversationId, MessageId, SessionId, UserId};
 pub use limits::Limits;
-pub use model::{Conversation, ConversationKind, HistoryVisibility, Member, Message, Reaction, Role, User};
+pub use model::{Conversation, ConversationKind, History, HistoryVisibility, Member, Message, Reaction, Role, User};
 pub use time::Timestamp;
 
 /// Position of a message in its conversation: 1, 2, 3, ... without gaps. 0 stands before the first.
