@@ -8,8 +8,9 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::json;
 use tertulia_core::auth::Identity;
+use tertulia_core::services::history_range;
 use tertulia_proto::event::{ConversationBatch, MessageAck, ReactionUpdated, ReceiptUpdated};
-use tertulia_proto::request::{ClientRequest, SyncRequest};
+use tertulia_proto::request::{ClientRequest, HistoryRequest, SyncBody, SyncRequest};
 use tertulia_proto::{ApiError, ConversationId, Message, Protocol, ServerEvent};
 use tertulia_realtime::{Closing, Connection, Outbound, Publication, Reply};
 
@@ -123,7 +124,8 @@ impl Session {
             | ClientRequest::EditMessage(_)
             | ClientRequest::DeleteMessage(_)
             | ClientRequest::ReactToMessage(_)
-            | ClientRequest::Receipt(_) => self.submit(to, request),
+            | ClientRequest::Receipt(_)
+            | ClientRequest::MuteConversation(_) => self.submit(to, request),
             other => {
                 // Boxed: else every idle connection would hold room for the largest lookup.
                 let body = Box::pin(self.look_up(other)).await;
@@ -165,6 +167,10 @@ impl Session {
                 let done = finish(connection, to, |updated: &ReceiptUpdated| text(&json!({ "rev": updated.rev })));
                 services.submit_receipt(&self.identity, &request, Box::new(done));
             }
+            ClientRequest::MuteConversation(request) => {
+                let done = finish(connection, to, |()| "{}".into());
+                services.submit_mute(&self.identity, &request, Box::new(done));
+            }
             _ => self.connection.in_flight.add_permits(1),
         }
     }
@@ -172,6 +178,7 @@ impl Session {
     async fn look_up(&mut self, request: ClientRequest) -> Result<String, ApiError> {
         match request {
             ClientRequest::Sync(request) => self.sync(request).await,
+            ClientRequest::History(request) => self.history(request).await,
             ClientRequest::TypingStart(typing) => self.typing(typing.conversation_id, true).await,
             ClientRequest::TypingStop(typing) => self.typing(typing.conversation_id, false).await,
             ClientRequest::WatchPresence(watch) => {
@@ -189,6 +196,12 @@ impl Session {
         Ok("{}".into())
     }
 
+    async fn history(&self, request: HistoryRequest) -> Result<String, ApiError> {
+        let range = history_range(request.before_seq, request.after_seq, None)?;
+        let services = &self.app.services;
+        Ok(text(&services.history(&self.identity, request.conversation_id, range, request.limit).await?))
+    }
+
     /// Live events are held while the difference is read, and follow it: nothing falls between the two.
     async fn sync(&self, request: SyncRequest) -> Result<String, ApiError> {
         self.connection.lane.hold();
@@ -200,10 +213,11 @@ impl Session {
                     ServerEvent::ConversationBatch(Box::new(batch))
                 })
             }
-            None => services
-                .difference(&self.identity, request.cursor.as_deref(), request.limit)
-                .await
-                .map(|difference| ServerEvent::SyncBatch(Box::new(difference))),
+            None => {
+                let asked = SyncBody { cursor: request.cursor, limit: request.limit, have: request.have };
+                let difference = services.difference(&self.identity, asked).await;
+                difference.map(|difference| ServerEvent::SyncBatch(Box::new(difference)))
+            }
         };
         let answered = batch.map(|batch| {
             tell(&self.connection, batch);

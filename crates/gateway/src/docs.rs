@@ -93,7 +93,10 @@ pub fn asyncapi() -> Value {
     asked.add::<request::DeleteMessage>("message.delete", "answered with {messageId, rev}");
     asked.add::<request::ReactToMessage>("message.react", "answered with {messageId, rev}");
     asked.add::<request::Receipt>("receipt", "answered with {rev}");
+    asked.add::<request::MuteConversation>("conversation.mute", "answered with {}");
     asked.add::<request::SyncRequest>("sync.request", "answered with {}, and by sync.batch");
+    asked.add::<request::HistoryRequest>("history.request", "answered with History");
+    asked.schema::<model::History>();
     asked.add::<request::TypingIn>("typing.start", "answered with {}");
     asked.add::<request::TypingIn>("typing.stop", "answered with {}");
     asked.add::<request::WatchPresence>("presence.watch", "answered with {presence: [Presence]}");

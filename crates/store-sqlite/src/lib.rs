@@ -263,10 +263,12 @@ impl Store for SqliteStore {
         &self,
         user: UserId,
         from: SyncFrom,
+        have: Option<Holdings>,
         conversations_max: usize,
         messages_max: usize,
     ) -> Reading<'_, DifferencePage> {
-        self.read(move |c| read::difference::page(c, user, from, conversations_max, messages_max))
+        let max = read::difference::PageMax { conversations: conversations_max, messages: messages_max };
+        self.read(move |c| read::difference::page(c, user, from, have.as_ref(), max))
     }
 
     fn search(

@@ -11,7 +11,8 @@ use rusqlite::{Connection, OpenFlags};
 const APPLICATION_ID: i32 = 0x5465_7274;
 
 /// Forward only. A released file's text never changes; the position in this list is the version in the file.
-const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_log.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("../migrations/0001_log.sql"), include_str!("../migrations/0002_personal_pos.sql")];
 
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -210,6 +211,35 @@ mod tests {
         drop(open_writer(&path).unwrap());
         Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
         assert!(matches!(open_writer(&path), Err(OpenError::Newer { found: 99, .. })));
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_of_the_first_version_comes_along_with_its_rows() {
+        let folder = folder("first");
+        let path = folder.join("tertulia.db");
+        let first = Connection::open(&path).unwrap();
+        first.execute_batch(MIGRATIONS[0]).unwrap();
+        first
+            .execute_batch(&format!(
+                "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1;
+                 INSERT INTO users (no, id, name, created_at) VALUES (1, x'01', 'Alice', 0);
+                 INSERT INTO conversations (no, id, kind, created_at, history_visibility, member_count, activity_at, rev, pos)
+                 VALUES (1, x'02', 1, 0, 0, 1, 0, 1, 7);
+                 INSERT INTO members (conversation_no, user_no, role, joined_at, joined_pos, visible_after_seq, delivered_seq, read_seq, rev, pos)
+                 VALUES (1, 1, 2, 0, 7, 0, 0, 0, 1, 9);"
+            ))
+            .unwrap();
+        drop(first);
+        for _ in 0..2 {
+            let writer = open_writer(&path).unwrap();
+            let found: (i64, i64) = writer
+                .query_row("SELECT personal_pos, (SELECT * FROM pragma_user_version) FROM members", [], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })
+                .unwrap();
+            assert_eq!(found, (9, 2), "what only Alice saw may have changed as late as her row");
+        }
         fs::remove_dir_all(folder).unwrap();
     }
 

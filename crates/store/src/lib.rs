@@ -103,10 +103,14 @@ pub trait Store: Send + Sync + 'static {
     fn message(&self, user: UserId, conversation: ConversationId, message: MessageId) -> Reading<'_, Option<Message>>;
 
     /// What changed for the user above `from`, at most so many conversations and messages of each; at least one conversation if any.
+    ///
+    /// Of a conversation in `have` the rows above the `rev` held are told, and a hole and stale messages exactly; nothing at all where neither its
+    /// `rev` nor what the user alone sees has moved. Who joined above `from` gets it whole all the same: what they hold may be of an earlier stay.
     fn difference(
         &self,
         user: UserId,
         from: SyncFrom,
+        have: Option<Holdings>,
         conversations_max: usize,
         messages_max: usize,
     ) -> Reading<'_, DifferencePage>;

@@ -1,5 +1,8 @@
 //! What can be looked up. Rows that people see are the wire's own types; the rest is here.
 
+use std::collections::BTreeMap;
+
+use tertulia_proto::sync::Held;
 use tertulia_proto::{
     ApiKeyId, ConversationId, HistoryVisibility, Message, MessageId, Role, Seq, Timestamp, User, UserId,
 };
@@ -97,6 +100,9 @@ impl SyncFrom {
     pub const BEGINNING: Self = Self { base: 0, within: None };
 }
 
+/// What a client holds beyond its cursor, by conversation. What is not in it the client holds as of the cursor and no further.
+pub type Holdings = BTreeMap<ConversationId, Held>;
+
 #[derive(Debug, Clone)]
 pub struct DifferencePage {
     pub conversations: Vec<SyncConversation>,
@@ -104,6 +110,8 @@ pub struct DifferencePage {
     /// Where the next page or the next difference starts.
     pub next: SyncFrom,
     pub has_more: bool,
+    /// The client holds what is not in this log, which has gone back: this is the first page of everything.
+    pub reset: bool,
 }
 
 /// How far the search index is behind the log.

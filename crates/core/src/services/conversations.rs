@@ -1,10 +1,10 @@
 //! Opening, naming, leaving; members and roles; hiding and muting.
 
-use tertulia_proto::request::{ConversationPatch, NewGroupBody, PersonBody};
-use tertulia_proto::{ApiError, Conversation, ConversationId, ListCursor, Member, Role, UserId};
+use tertulia_proto::request::{ConversationPatch, MuteConversation, NewGroupBody, PersonBody};
+use tertulia_proto::{ApiError, Conversation, ConversationId, ListCursor, Member, Role, Timestamp, UserId};
 use tertulia_store::{AccountLookup, ConversationPage, Effect, Membership, Write};
 
-use super::{Services, page_size};
+use super::{Done, Services, page_size, waited};
 use crate::auth::{Identity, Scope, normalize_email};
 use crate::write::store_failed;
 
@@ -23,6 +23,10 @@ fn member(effect: &Effect) -> Option<(Member, bool)> {
         Effect::MemberRemoved { member, .. } => Some((member.clone(), true)),
         _ => None,
     }
+}
+
+fn personal(effect: &Effect) -> Option<()> {
+    matches!(effect, Effect::PersonalChanged { .. }).then_some(())
 }
 
 impl Services {
@@ -130,18 +134,29 @@ impl Services {
             self.perform(write, |effect| matches!(effect, Effect::TitleChanged { .. }).then_some(())).await?;
         }
         if let Some(until) = patch.muted_until {
-            let write = Write::SetMuted { conversation, actor: actor.user, until };
-            self.perform(write, |effect| matches!(effect, Effect::PersonalChanged { .. }).then_some(())).await?;
+            waited(|done| self.set_muted(actor, conversation, until, done)).await?;
         }
         let found = self.store.conversation(actor.user, conversation).await.map_err(|e| store_failed(&e))?;
         found.ok_or_else(|| ApiError::not_found("conversation"))
+    }
+
+    /// Mutes it for me, or ends that.
+    pub fn submit_mute(&self, actor: &Identity, request: &MuteConversation, done: Done<()>) {
+        match self.count_change(actor) {
+            Ok(()) => self.set_muted(actor, request.conversation_id, request.muted_until, done),
+            Err(refusal) => done(Err(refusal)),
+        }
+    }
+
+    fn set_muted(&self, actor: &Identity, conversation: ConversationId, until: Option<Timestamp>, done: Done<()>) {
+        self.submit(Write::SetMuted { conversation, actor: actor.user, until }, personal, done);
     }
 
     /// Hides it for me until something new arrives.
     pub async fn hide(&self, actor: &Identity, conversation: ConversationId) -> Result<(), ApiError> {
         self.count_change(actor)?;
         let write = Write::Hide { conversation, actor: actor.user };
-        self.perform(write, |effect| matches!(effect, Effect::PersonalChanged { .. }).then_some(())).await
+        self.perform(write, personal).await
     }
 
     /// The member's row, and whether they are new.

@@ -2,8 +2,8 @@
 
 use tertulia_proto::event::{MessageAck, ReactionUpdated, ReceiptUpdated};
 use tertulia_proto::request::{DeleteMessage, EditMessage, ReactToMessage, Receipt, SendMessage};
-use tertulia_proto::{ApiError, ConversationId, ErrorCode, Message, MessageId};
-use tertulia_store::{AppendMessage, Effect, HistoryPage, HistoryRange, Write};
+use tertulia_proto::{ApiError, ConversationId, ErrorCode, History, Message, MessageId, Seq};
+use tertulia_store::{AppendMessage, Effect, HistoryRange, Write};
 
 use super::{Done, Services, page_size, unexpected, waited};
 use crate::auth::{Identity, Scope};
@@ -14,6 +14,21 @@ pub type MessageAckDone = Done<(MessageAck, bool)>;
 
 /// Characters of a search text at least: what a trigram has.
 const SEARCH_MIN_CHARS: usize = 3;
+
+/// Where a page of history was asked for: one place at most.
+pub fn history_range(
+    before_seq: Option<Seq>,
+    after_seq: Option<Seq>,
+    after: Option<MessageId>,
+) -> Result<HistoryRange, ApiError> {
+    match (before_seq, after_seq, after) {
+        (None, None, None) => Ok(HistoryRange::Latest),
+        (Some(seq), None, None) => Ok(HistoryRange::Before(seq)),
+        (None, Some(seq), None) => Ok(HistoryRange::After(seq)),
+        (None, None, Some(message)) => Ok(HistoryRange::AfterMessage(message)),
+        _ => Err(ApiError::invalid("beforeSeq, afterSeq, after: one of them at most")),
+    }
+}
 
 fn ack(message: &Message) -> MessageAck {
     MessageAck {
@@ -235,7 +250,7 @@ impl Services {
         conversation: ConversationId,
         range: HistoryRange,
         limit: Option<i64>,
-    ) -> Result<HistoryPage, ApiError> {
+    ) -> Result<History, ApiError> {
         actor.require(Scope::ChatRead)?;
         let limit = page_size(limit, 50, self.limits.history_page_max)?;
         if let HistoryRange::AfterMessage(id) = range {
@@ -243,7 +258,8 @@ impl Services {
             self.message(actor, conversation, id).await?;
         }
         let page = self.store.history(actor.user, conversation, range, limit).await.map_err(|e| store_failed(&e))?;
-        page.ok_or_else(|| ApiError::not_found("conversation"))
+        let page = page.ok_or_else(|| ApiError::not_found("conversation"))?;
+        Ok(History { messages: page.messages, has_more: page.has_more })
     }
 
     pub async fn search(
@@ -274,7 +290,7 @@ impl Services {
         actor: &Identity,
         conversation: ConversationId,
         after: Option<MessageId>,
-    ) -> Result<HistoryPage, ApiError> {
+    ) -> Result<History, ApiError> {
         let range = after.map_or(HistoryRange::After(0), HistoryRange::AfterMessage);
         let limit = i64::try_from(self.limits.sync_messages_max).unwrap_or(i64::MAX);
         self.history(actor, conversation, range, Some(limit)).await

@@ -17,7 +17,7 @@ use tertulia_realtime::Hub;
 use tertulia_store::{Effect, Store, Write};
 use tokio::sync::oneshot;
 
-pub use messages::MessageAckDone;
+pub use messages::{MessageAckDone, history_range};
 
 use crate::auth::{Auth, Identity, Scope, is_api_key};
 use crate::limit::SlidingWindow;

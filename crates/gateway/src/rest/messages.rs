@@ -4,12 +4,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use tertulia_core::services::history_range;
 use tertulia_proto::event::{ReactionUpdated, ReceiptUpdated};
 use tertulia_proto::request::{
     DeleteMessage, EditBody, EditMessage, NewMessageBody, ReactToMessage, Receipt, ReceiptBody, SendMessage, TypingBody,
 };
-use tertulia_proto::{ApiError, ConversationId, Emoji, Message, MessageId, Seq};
-use tertulia_store::HistoryRange;
+use tertulia_proto::{ConversationId, Emoji, History, Message, MessageId, Seq};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -44,15 +44,6 @@ struct Range {
     limit: Option<i64>,
 }
 
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct History {
-    /// In `seq` order.
-    messages: Vec<Message>,
-    /// Whether there are more in the direction asked.
-    has_more: bool,
-}
-
 /// The newest, or a page before or after a place.
 #[utoipa::path(get, path = "/conversations/{id}/messages", tag = "messages", params(("id" = ConversationId, Path), Range),
     security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = History), Problems))]
@@ -62,15 +53,8 @@ async fn history(
     Path(id): Path<ConversationId>,
     Query(query): Query<Range>,
 ) -> Answer<Json<History>> {
-    let range = match (query.before_seq, query.after_seq, query.after) {
-        (None, None, None) => HistoryRange::Latest,
-        (Some(seq), None, None) => HistoryRange::Before(seq),
-        (None, Some(seq), None) => HistoryRange::After(seq),
-        (None, None, Some(message)) => HistoryRange::AfterMessage(message),
-        _ => return Err(ApiError::invalid("beforeSeq, afterSeq, after: one of them at most").into()),
-    };
-    let page = app.services.history(&identity, id, range, query.limit).await?;
-    Ok(Json(History { messages: page.messages, has_more: page.has_more }))
+    let range = history_range(query.before_seq, query.after_seq, query.after)?;
+    Ok(Json(app.services.history(&identity, id, range, query.limit).await?))
 }
 
 /// Puts a message into the log, once for ever per `clientMsgId`.

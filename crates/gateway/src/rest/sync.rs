@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
+use tertulia_proto::request::SyncBody;
 use tertulia_proto::sync::Difference;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
@@ -11,10 +12,10 @@ use utoipa_axum::routes;
 use crate::App;
 use crate::caller::Caller;
 use crate::error::{Answer, Problems};
-use crate::extract::Query;
+use crate::extract::{Body, Query};
 
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(sync))
+    OpenApiRouter::new().routes(routes!(sync, sync_beyond))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -33,5 +34,17 @@ async fn sync(
     Caller(identity): Caller,
     Query(query): Query<Since>,
 ) -> Answer<Json<Difference>> {
-    Ok(Json(app.services.difference(&identity, query.cursor.as_deref(), query.limit).await?))
+    let asked = SyncBody { cursor: query.cursor, limit: query.limit, have: None };
+    Ok(Json(app.services.difference(&identity, asked).await?))
+}
+
+/// The same for a client that heard live events beyond its cursor and says what it holds: only what it has not comes.
+#[utoipa::path(post, path = "/sync", tag = "sync", request_body = SyncBody,
+    security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = Difference), Problems))]
+async fn sync_beyond(
+    State(app): State<App>,
+    Caller(identity): Caller,
+    Body(asked): Body<SyncBody>,
+) -> Answer<Json<Difference>> {
+    Ok(Json(app.services.difference(&identity, asked).await?))
 }

@@ -139,15 +139,26 @@ pub(crate) fn conversation(
     Ok(Some(conversation))
 }
 
-/// The members now, or (above a position) every row that changed, the removed ones too.
-pub(crate) fn members(connection: &Connection, conversation_no: i64, above: Option<i64>) -> Sql<Vec<Member>> {
-    let filter = if above.is_some() { "m.pos > ?2" } else { "m.removed_at IS NULL AND ?2 = 0" };
+/// Rows that changed above a commit position, or above a `rev` of their conversation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Above {
+    Pos(i64),
+    Rev(i64),
+}
+
+/// The members now, or every row that changed, the removed ones too.
+pub(crate) fn members(connection: &Connection, conversation_no: i64, above: Option<Above>) -> Sql<Vec<Member>> {
+    let (filter, above) = match above {
+        None => ("m.removed_at IS NULL AND ?2 = 0", 0),
+        Some(Above::Pos(pos)) => ("m.pos > ?2", pos),
+        Some(Above::Rev(rev)) => ("m.rev > ?2", rev),
+    };
     connection
         .prepare_cached(&format!(
             "SELECT {MEMBER_COLUMNS} FROM members m JOIN users u ON u.no = m.user_no WHERE m.conversation_no = ?1 AND {filter}
              ORDER BY m.joined_at, u.id"
         ))?
-        .query_map((conversation_no, above.unwrap_or(0)), member_from)?
+        .query_map((conversation_no, above), member_from)?
         .collect()
 }
 

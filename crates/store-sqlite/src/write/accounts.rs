@@ -210,7 +210,9 @@ impl Batch<'_> {
             .optional()?;
         let Some((no, id)) = dm else { return Ok(None) };
         self.connection
-            .prepare_cached("UPDATE members SET pos = ?3 WHERE conversation_no = ?1 AND user_no = ?2")?
+            .prepare_cached(
+                "UPDATE members SET pos = ?3, personal_pos = ?3 WHERE conversation_no = ?1 AND user_no = ?2",
+            )?
             .execute((no, actor_no, self.pos))?;
         self.mark_visible();
         Ok(conversations::conversation(self.connection, actor, ConversationId::from_bytes(id))?.map(Box::new))

@@ -20,7 +20,7 @@ impl Batch<'_> {
                 let (row, place) = self.personal(*conversation, *actor)?;
                 self.connection
                     .prepare_cached(
-                        "UPDATE members SET hidden_seq = ?3, pos = ?4 WHERE conversation_no = ?1 AND user_no = ?2",
+                        "UPDATE members SET hidden_seq = ?3, pos = ?4, personal_pos = ?4 WHERE conversation_no = ?1 AND user_no = ?2",
                     )?
                     .execute((row.no, place.user_no, row.last_seq, self.pos))?;
                 self.personal_effect(&row, *actor)
@@ -29,7 +29,7 @@ impl Batch<'_> {
                 let (row, place) = self.personal(*conversation, *actor)?;
                 self.connection
                     .prepare_cached(
-                        "UPDATE members SET muted_until = ?3, pos = ?4 WHERE conversation_no = ?1 AND user_no = ?2",
+                        "UPDATE members SET muted_until = ?3, pos = ?4, personal_pos = ?4 WHERE conversation_no = ?1 AND user_no = ?2",
                     )?
                     .execute((row.no, place.user_no, until.map(Timestamp::ms), self.pos))?;
                 self.personal_effect(&row, *actor)
@@ -53,7 +53,8 @@ impl Batch<'_> {
             let shown = self
                 .connection
                 .prepare_cached(
-                    "UPDATE members SET hidden_seq = NULL, pos = ?3 WHERE conversation_no = ?1 AND user_no = ?2 AND hidden_seq IS NOT NULL",
+                    "UPDATE members SET hidden_seq = NULL, pos = ?3, personal_pos = ?3
+                     WHERE conversation_no = ?1 AND user_no = ?2 AND hidden_seq IS NOT NULL",
                 )?
                 .execute((row.no, actor_no, self.pos))?;
             if shown > 0 {

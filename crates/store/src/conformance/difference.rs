@@ -58,15 +58,12 @@ pub async fn a_difference_brings_only_the_rows_that_changed(home: &impl Home) {
     replica.assert_fresh(&world, "after reactions, edits and a receipt").await;
 }
 
-pub async fn state_and_difference_make_a_fresh_fetch_for_every_kind_of_change(home: &impl Home) {
-    let world = World::open(home).await;
-    let people @ [alice, bob, carol] = world.people(["alice", "bob", "carol"]).await;
-    let mut replicas = people.map(Replica::new);
+/// A group of Alice and Bob with two messages, and then writes of every kind by the three.
+pub(super) async fn every_kind_of_change(world: &World, [alice, bob, carol]: [UserId; 3]) -> Vec<Write> {
     let group = world.group(alice, &[bob]).await;
     let hello = world.send(alice, group, "hello").await;
     let other = world.send(alice, group, "other").await;
-    all_fresh(&world, &mut replicas, "at the beginning").await;
-    let writes = [
+    vec![
         sending(&world.reply(bob, &hello, "hi")),
         world.editing(alice, &hello, "hello all"),
         world.reacting(bob, &hello, "👍"),
@@ -96,7 +93,15 @@ pub async fn state_and_difference_make_a_fresh_fetch_for_every_kind_of_change(ho
         world.renaming(bob, "Roberto"),
         world.leaving(alice, group, Some(bob)),
         world.leaving(bob, group, None),
-    ];
+    ]
+}
+
+pub async fn state_and_difference_make_a_fresh_fetch_for_every_kind_of_change(home: &impl Home) {
+    let world = World::open(home).await;
+    let people = world.people(["alice", "bob", "carol"]).await;
+    let mut replicas = people.map(Replica::new);
+    let writes = every_kind_of_change(&world, people).await;
+    all_fresh(&world, &mut replicas, "at the beginning").await;
     for write in writes {
         let when = format!("after {write:?}");
         world.done(write).await;

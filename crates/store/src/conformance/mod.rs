@@ -4,15 +4,17 @@
 //! its own name. What a scenario asserts is what both homes promise; where they may differ, no scenario looks.
 //!
 //! The way through: [`world`] is what a test holds, [`writes`] its vocabulary, `house` the rules it plays by, [`replica`] a client that applies
-//! differences, [`random`] a whole life against a ledger; the other files are scenarios by topic. A new scenario is a
+//! differences, [`listening`] one that hears what happens as well, [`random`] a whole life against a ledger; the other files are scenarios by topic. A new scenario is a
 //! `pub async fn a_sentence(home: &impl Home)` and a line in the macro's list.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a suite of tests: a broken expectation is to stop it")]
 
 pub mod asking;
 pub mod difference;
+pub mod holding;
 pub mod house;
 pub mod ledger;
+pub mod listening;
 pub mod log;
 pub mod members;
 pub mod messages;
@@ -155,6 +157,23 @@ macro_rules! conformance_tests {
                 an_edit_is_not_lost_in_the_hole_of_who_was_away_between_two_looks,
                 who_fetches_while_others_write_misses_nothing,
             ],
+            holding: [
+                who_heard_everything_is_told_nothing_and_gets_a_newer_cursor,
+                what_was_missed_is_told_by_exactly_its_rows,
+                what_came_after_a_missed_change_is_told_too_though_it_was_heard,
+                state_and_events_and_difference_make_a_fresh_fetch_for_every_kind_of_change,
+                missed_messages_are_told_with_exactly_their_hole,
+                old_messages_that_changed_are_told_and_only_those_over_a_page_are_stale,
+                what_only_i_see_is_told_though_i_hold_everything,
+                who_joined_since_gets_the_whole_conversation_whatever_they_hold,
+                who_was_removed_is_told_once_whatever_they_hold,
+                who_holds_more_than_the_log_starts_over,
+                what_is_not_ones_own_is_neither_told_nor_guessed_by_claims,
+                what_is_not_listed_is_told_as_of_the_cursor,
+                what_is_held_counts_wherever_the_cursor_is,
+                a_difference_in_pages_tells_what_is_not_held_and_each_conversation_once,
+                without_a_list_a_difference_is_as_it_was,
+            ],
             people: [
                 a_user_is_created_once_per_e_mail,
                 a_user_who_must_be_there_is_made_or_found_and_keeps_the_name,
@@ -210,6 +229,7 @@ mod tests {
             include_str!("reading.rs"),
             include_str!("difference.rs"),
             include_str!("paging.rs"),
+            include_str!("holding.rs"),
             include_str!("people.rs"),
             include_str!("search.rs"),
             include_str!("random.rs"),

@@ -56,8 +56,10 @@ pub async fn a_life(home: &impl Home, seed: u64) {
     let mut chance = Chance(seed);
     let world = World::open(home).await;
     let people = world.people(["alice", "bob", "carol", "dave"]).await;
-    let mut life =
-        Life { world, people, ledger: Ledger::default(), sent: Vec::new(), replicas: people.map(Replica::new) };
+    let replicas = people.map(Replica::new);
+    let mut listeners = people.map(Replica::new);
+    listeners.iter_mut().for_each(|replica| replica.heard = Some(0));
+    let mut life = Life { world, people, ledger: Ledger::default(), sent: Vec::new(), replicas, listeners };
     let begin = [
         life.world.creating_group(people[0], &people[1..], HistoryVisibility::Joined),
         life.world.creating_group(people[1], &people[2..], HistoryVisibility::All),
@@ -89,12 +91,14 @@ pub async fn a_life(home: &impl Home, seed: u64) {
                 life.check_replica(person, 1 + chance.below(3), 1 + chance.below(6)).await;
             }
         }
+        life.listen(&mut chance).await;
         if step % 20 == 0 {
             life.check().await;
         }
     }
     life.check().await;
     for person in 0..4 {
+        life.check_listener(person, 2, 3).await;
         life.check_replica(person, 2, 3).await;
         life.replicas[person] = Replica::new(life.people[person]);
         life.check_replica(person, 3, 1000).await;
@@ -108,6 +112,8 @@ struct Life {
     ledger: Ledger,
     sent: Vec<AppendMessage>,
     replicas: [Replica; 4],
+    /// These hear what happens, well or badly, and say what they hold.
+    listeners: [Replica; 4],
 }
 
 impl Life {
@@ -175,6 +181,33 @@ impl Life {
     async fn fetch(&mut self, chance: &mut Chance) {
         let replica = &mut self.replicas[chance.below(4)];
         replica.page(&self.world, 1 + chance.below(3), 1 + chance.below(5)).await;
+    }
+
+    /// Each hears all, some or nothing of what happened; now and then somebody asks for a page, or for all.
+    async fn listen(&mut self, chance: &mut Chance) {
+        for replica in &mut self.listeners {
+            match chance.below(8) {
+                0 => replica.listen(&self.world, || chance.below(3) == 0),
+                1 => replica.listen(&self.world, || true),
+                _ => replica.listen_well(&self.world),
+            }
+        }
+        match chance.below(8) {
+            0 => self.check_listener(chance.below(4), 1 + chance.below(3), 1 + chance.below(6)).await,
+            1 | 2 => {
+                let replica = &mut self.listeners[chance.below(4)];
+                replica.page(&self.world, 1 + chance.below(3), 1 + chance.below(5)).await;
+            }
+            _ => {}
+        }
+    }
+
+    async fn check_listener(&mut self, person: usize, conversations_max: usize, messages_max: usize) {
+        let replica = &mut self.listeners[person];
+        replica.catch_up(&self.world, conversations_max, messages_max).await;
+        replica.assert_fresh(&self.world, "who listens, with holes").await;
+        replica.fill_holes(&self.world).await;
+        replica.assert_fresh(&self.world, "who listens, without holes").await;
     }
 
     async fn check_replica(&mut self, person: usize, conversations_max: usize, messages_max: usize) {

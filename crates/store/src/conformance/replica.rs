@@ -11,21 +11,23 @@ use crate::*;
 pub struct Replica {
     pub person: UserId,
     pub from: SyncFrom,
-    known: BTreeMap<ConversationId, Known>,
+    pub(super) known: BTreeMap<ConversationId, Known>,
+    /// Also hears what happens ([`Replica::listen`]), up to here in the sink's results, and says with each page what it holds.
+    pub(super) heard: Option<usize>,
 }
 
-struct Known {
+pub(super) struct Known {
     /// Without members and last message.
-    conversation: Conversation,
-    members: BTreeMap<UserId, Member>,
-    messages: BTreeMap<Seq, Message>,
+    pub conversation: Conversation,
+    pub members: BTreeMap<UserId, Member>,
+    pub messages: BTreeMap<Seq, Message>,
     /// In a hole, or told to be stale: to be fetched when the reader scrolls there.
-    missing: BTreeSet<Seq>,
+    pub missing: BTreeSet<Seq>,
 }
 
 impl Replica {
     pub fn new(person: UserId) -> Self {
-        Self { person, from: SyncFrom::BEGINNING, known: BTreeMap::new() }
+        Self { person, from: SyncFrom::BEGINNING, known: BTreeMap::new(), heard: None }
     }
 
     /// One that has everything there is now.
@@ -37,9 +39,11 @@ impl Replica {
 
     /// Fetches the next page, applies it, and gives it back to be looked at.
     pub async fn page(&mut self, world: &World, conversations_max: usize, messages_max: usize) -> DifferencePage {
+        // Without a cursor nothing held counts.
+        let have = self.heard.filter(|_| self.from != SyncFrom::BEGINNING).map(|_| self.holdings());
         let page = world
             .store
-            .difference(self.person, self.from, conversations_max, messages_max)
+            .difference(self.person, self.from, have, conversations_max, messages_max)
             .await
             .expect("the store reads");
         let told = page.conversations.len() + page.removed.len();
@@ -49,7 +53,7 @@ impl Replica {
             most <= 2 * messages_max,
             "{most} messages, at most {messages_max} new and {messages_max} older ones were asked"
         );
-        assert!(page.next.base >= self.from.base, "a cursor does not go back");
+        assert!(page.next.base >= self.from.base || page.reset, "a cursor does not go back");
         assert!(page.has_more || page.next.within.is_none(), "the end of a difference is within nothing");
         assert!(!page.has_more || page.next != self.from, "a page with more behind it goes on");
         self.apply(&page);
@@ -81,6 +85,9 @@ impl Replica {
     }
 
     pub fn apply(&mut self, page: &DifferencePage) {
+        if page.reset {
+            self.known.clear();
+        }
         for id in &page.removed {
             assert!(
                 page.conversations.iter().all(|changed| changed.conversation.id != *id),
@@ -99,14 +106,15 @@ impl Replica {
         let members = conversation.members.take().expect("a difference brings the changed members");
         let seqs: Vec<Seq> = changed.messages.iter().map(|message| message.seq).collect();
         assert!(seqs.is_sorted_by(|a, b| a < b), "messages come in seq order: {seqs:?}");
+        let is_new = !self.known.contains_key(&conversation.id);
         let known = self.known.entry(conversation.id).or_insert_with(|| Known {
             conversation: conversation.clone(),
             members: BTreeMap::new(),
             messages: BTreeMap::new(),
             missing: BTreeSet::new(),
         });
-        let last_seq_before =
-            if known.messages.is_empty() && known.missing.is_empty() { 0 } else { known.conversation.last_seq };
+        let has_nothing = known.messages.is_empty() && known.missing.is_empty() && self.heard.is_none();
+        let last_seq_before = if is_new || has_nothing { 0 } else { known.conversation.last_seq };
         if known.conversation.rev <= conversation.rev {
             known.conversation = conversation;
         }
@@ -170,7 +178,7 @@ impl Replica {
             let mut members = fresh.members.take().expect("the single call brings the members").to_vec();
             members.sort_by_key(|member| member.user_id);
             let last_message = fresh.last_message.take().expect("the single call brings the last message");
-            assert_eq!(known.conversation, fresh, "{when}: the conversation");
+            assert_eq!(self.counted(known, &fresh), fresh, "{when}: the conversation");
             let mine: Vec<Member> = known.members.values().filter(|member| !member.removed).cloned().collect();
             assert_eq!(mine, members, "{when}: the members");
             self.assert_messages(world, *id, known, last_message.map(|message| *message), when).await;
