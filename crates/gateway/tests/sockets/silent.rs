@@ -1,20 +1,12 @@
 //! Whether anybody is there.
 
-use futures_util::SinkExt as _;
 use serde_json::json;
-use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::wire::{Door, Stream, ask, next, raw, until};
+use crate::support::wire::{Door, answer_a_ping, ask, next, until};
 use crate::{server, short_times};
 
 /// As `Times` has it.
 const SILENCE_MS: i64 = 75_000;
-
-/// Reads up to the next ping, and answers it.
-async fn ping(stream: &mut Stream) {
-    while !matches!(raw(stream).await, Some(Ok(Message::Ping(_)))) {}
-    stream.flush().await.unwrap();
-}
 
 #[tokio::test]
 async fn who_answers_nothing_is_gone_after_75_seconds() {
@@ -38,7 +30,7 @@ async fn who_answers_pings_stays() {
     for _ in 0..4 {
         // After the second ping the pong to the first one has been heard.
         for _ in 0..3 {
-            ping(&mut stream).await;
+            answer_a_ping(&mut stream).await;
         }
         server.later(SILENCE_MS / 2);
     }
@@ -52,6 +44,6 @@ async fn a_connection_is_not_silent_at_the_limit() {
     let alice = server.person("Alice").await;
     let mut stream = door.connected(&alice.token.token).await;
     server.later(SILENCE_MS);
-    ping(&mut stream).await;
+    answer_a_ping(&mut stream).await;
     assert_eq!(ask(&mut stream, "ping", json!({})).await["type"], "ok");
 }

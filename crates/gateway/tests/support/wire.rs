@@ -132,28 +132,44 @@ pub async fn packet(stream: &mut Stream) -> Result<String, u16> {
 }
 
 async fn text(stream: &mut Stream) -> Result<String, u16> {
-    loop {
-        match raw(stream).await {
-            Some(Ok(Message::Text(text))) => return Ok(text.to_string()),
-            Some(Ok(Message::Close(Some(close)))) => return Err(close.code.into()),
-            Some(Ok(Message::Close(None)) | Err(Error::ConnectionClosed)) | None => return Err(1005),
-            Some(Ok(_)) => {}
-            Some(Err(error)) => panic!("{error}"),
+    within("a text frame or the end", async {
+        loop {
+            match stream.next().await {
+                Some(Ok(Message::Text(text))) => return Ok(text.to_string()),
+                Some(Ok(Message::Close(Some(close)))) => return Err(close.code.into()),
+                Some(Ok(Message::Close(None)) | Err(Error::ConnectionClosed)) | None => return Err(1005),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => panic!("{error}"),
+            }
         }
-    }
+    })
+    .await
 }
 
-/// The next of whatever comes.
-pub async fn raw(stream: &mut Stream) -> Option<Result<Message, Error>> {
-    tokio::time::timeout(DEADLINE, stream.next()).await.unwrap_or_else(|_| panic!("no frame within {DEADLINE:?}"))
+/// Reads up to the next ping of the protocol, and answers it.
+pub async fn answer_a_ping(stream: &mut Stream) {
+    within("a ping", async {
+        loop {
+            match stream.next().await {
+                Some(Ok(Message::Ping(_))) => return stream.flush().await.unwrap(),
+                Some(Ok(Message::Text(_))) => {}
+                other => panic!("{other:?} instead of a ping"),
+            }
+        }
+    })
+    .await;
 }
 
 /// Waits for what nobody announces.
 pub async fn until(what: &str, is_so: impl Fn() -> bool) {
-    let waiting = async {
+    within(what, async {
         while !is_so() {
             tokio::task::yield_now().await;
         }
-    };
-    tokio::time::timeout(DEADLINE, waiting).await.unwrap_or_else(|_| panic!("{what}: not within {DEADLINE:?}"));
+    })
+    .await;
+}
+
+async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("{what}: not within {DEADLINE:?}"))
 }
