@@ -230,7 +230,8 @@ impl Session {
     /// A newer token of the same person keeps the connection open.
     async fn renew(&mut self, token: &str) -> Result<String, ApiError> {
         let identity = self.app.services.identify(token, None).await?;
-        if identity.user != self.identity.user {
+        // What an API key opened has its scopes and ends with it.
+        if identity.user != self.identity.user || self.identity.scopes.is_some() {
             return Err(ApiError::forbidden("token: of another person; open another connection"));
         }
         if !self.app.services.still_stands(identity.session, &identity).await {

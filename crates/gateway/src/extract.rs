@@ -1,7 +1,5 @@
 //! Bodies, queries and path segments, with errors that name the field.
 
-use std::time::Duration;
-
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
@@ -13,9 +11,6 @@ use tertulia_proto::{ApiError, ErrorCode};
 use crate::App;
 use crate::error::Refusal;
 
-/// How long a body may take. At most 64 KiB, so even the slowest phone needs a few seconds.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// A JSON body.
 pub struct Body<T>(pub T);
 
@@ -23,7 +18,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Refusal> {
-        let read = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, app)).await;
+        let read = tokio::time::timeout(app.settings.times.body, Bytes::from_request(request, app)).await;
         let read = read.map_err(|_| ApiError::invalid("body: took too long to arrive"))?;
         let bytes = read.map_err(|rejection| match rejection {
             BytesRejection::FailedToBufferBody(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {

@@ -18,6 +18,7 @@ mod ws;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use tertulia_core::Services;
@@ -34,6 +35,34 @@ pub struct Settings {
     pub behind_proxy: bool,
     /// Other origins whose pages may call the REST API with a Bearer token.
     pub cors_origins: Vec<String>,
+    pub times: Times,
+}
+
+/// How long the doors wait for the other end.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    /// How long a slow reader has to take what the socket still holds before the connection is cut without a word. 30 s.
+    pub last_words: Duration,
+    /// How long the server listens on after its close frame. 2 s.
+    pub drain: Duration,
+    /// How often a connection is looked after: whether its token still stands, and whether anybody is there. 30 s.
+    pub care: Duration,
+    /// After so long without a sign the other end is gone: two pings without a pong. 75 s.
+    pub silence: Duration,
+    /// How long a body may take. At most 64 KiB, so even the slowest phone needs a few seconds. 30 s.
+    pub body: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            last_words: Duration::from_secs(30),
+            drain: Duration::from_secs(2),
+            care: Duration::from_secs(30),
+            silence: Duration::from_secs(75),
+            body: Duration::from_secs(30),
+        }
+    }
 }
 
 pub struct Gateway {

@@ -192,17 +192,26 @@ async fn run(app: App, socket: Arc<Socket<LocalAdapter>>, seat: Seat) {
         closing = write(&socket, connection) => closing,
         () = read(session, &guest.inbox) => Closing::Gone,
         () = watch_over(&app, connection, &watched, false) => Closing::Unauthenticated,
+        closing = overdue(&app, connection) => closing,
     };
     if closing != Closing::Gone {
         app.metrics.ended(closing.code());
     }
     // A client that is told to leave does not come back by itself; at a restart the transport just ends, and it does.
     if !matches!(closing, Closing::Gone | Closing::Restarting) {
-        Box::pin(leave(socket, closing)).await;
+        let leaving = Box::pin(leave(socket, closing));
+        let _ = tokio::time::timeout(app.settings.times.last_words, leaving).await;
     }
 }
 
-/// Tells why, then disconnects; for a client that reads no more, gives up after a while.
+/// The connection is to end, and its socket is so full that the writer does not get to it.
+async fn overdue(app: &App, connection: &Connection) -> Closing {
+    let closing = connection.lane.closed().await;
+    tokio::time::sleep(app.settings.times.last_words).await;
+    closing
+}
+
+/// Tells why, then disconnects, once there is room for it.
 async fn leave(socket: Arc<Socket<LocalAdapter>>, closing: Closing) {
     let code = match closing {
         Closing::Unauthenticated => ErrorCode::Unauthenticated,
@@ -211,18 +220,16 @@ async fn leave(socket: Arc<Socket<LocalAdapter>>, closing: Closing) {
         Closing::Gone | Closing::Silent | Closing::Restarting => ErrorCode::Unavailable,
     };
     let _ = socket.emit("error", &ApiError::new(code, format!("{}: {}", closing.code(), closing.reason())));
-    for _ in 0..1000 {
-        match Arc::clone(&socket).disconnect() {
-            Err(SocketError::InternalChannelFull) => tokio::time::sleep(Duration::from_millis(10)).await,
-            _ => return,
-        }
+    while let Err(SocketError::InternalChannelFull) = Arc::clone(&socket).disconnect() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
 async fn read(mut session: Session, inbox: &Inbox) {
     loop {
         let event = inbox.next().await;
-        if !session.count_frame() {
+        // What comes after the end of its session may do nothing more, however long the end takes.
+        if session.connection.lane.closing().is_some() || !session.count_frame() {
             // The writer ends the connection.
             std::future::pending::<()>().await;
         }

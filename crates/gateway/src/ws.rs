@@ -22,12 +22,6 @@ use crate::caller::{bearer_protocol, handshake_token};
 use crate::dispatch::{Attachment, Session, written as written_replies};
 use crate::error::Refusal;
 
-/// How long a slow reader has to take what the socket still holds before the connection is cut without a word.
-const LAST_WORDS: Duration = Duration::from_secs(30);
-
-/// How long the server listens on after its close frame.
-const DRAIN: Duration = Duration::from_secs(2);
-
 /// Bytes gathered before they go to the socket; a batch of small frames is one write.
 const WRITE_BUFFER_BYTES: usize = 16 * 1024;
 
@@ -71,13 +65,13 @@ pub async fn subscribe(
         };
         match opened {
             Ok((identity, connection)) => serve(app, socket, identity, connection).await,
-            Err(refusal) => Box::pin(refuse(socket, &refusal)).await,
+            Err(refusal) => Box::pin(refuse(&app, socket, &refusal)).await,
         }
     })
 }
 
 /// Browsers can't read an HTTP status of a failed upgrade, so the refusal is a close code.
-async fn refuse(mut socket: WebSocket, refusal: &ApiError) {
+async fn refuse(app: &App, mut socket: WebSocket, refusal: &ApiError) {
     let code = match refusal.code {
         ErrorCode::RateLimited => Closing::RateLimited.code(),
         ErrorCode::Unavailable => 1013,
@@ -86,7 +80,8 @@ async fn refuse(mut socket: WebSocket, refusal: &ApiError) {
     let reason: String = refusal.detail.chars().take(60).collect();
     let _ = socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
     // Until the client has closed too, or for so long.
-    let _ = tokio::time::timeout(LAST_WORDS, async { while let Some(Ok(_)) = socket.recv().await {} }).await;
+    let closed = async { while let Some(Ok(_)) = socket.recv().await {} };
+    let _ = tokio::time::timeout(app.settings.times.last_words, closed).await;
 }
 
 async fn serve(app: App, socket: WebSocket, identity: Identity, connection: Arc<Connection>) {
@@ -116,22 +111,19 @@ async fn serve(app: App, socket: WebSocket, identity: Identity, connection: Arc<
     };
     if said_goodbye {
         // A socket closed with unread bytes in it is reset, and the client would not see the close frame.
-        let _ = tokio::time::timeout(DRAIN, async { while let Some(Ok(_)) = stream.next().await {} }).await;
+        let drained = async { while let Some(Ok(_)) = stream.next().await {} };
+        let _ = tokio::time::timeout(app.settings.times.drain, drained).await;
     }
     // Only now: a server that stops waits for those who are still in the hub.
     drop(attachment);
 }
 
-/// How often a connection is looked after: whether its token still stands, and whether anybody is there.
-const CARE: Duration = Duration::from_secs(30);
-
-/// Two pings without a pong: the other end is gone.
-const SILENCE_MAX_MS: i64 = 75_000;
-
 /// Ends the connection with its token, its session, or (with `pings`) the silence of the other end. Never returns: the lane is told, and the writer
 /// says goodbye.
 pub(crate) async fn watch_over(app: &App, connection: &Connection, identity: &Identity, pings: bool) {
     connection.hear(app.services.now().ms());
+    let times = app.settings.times;
+    let silence_max_ms = i64::try_from(times.silence.as_millis()).unwrap_or(i64::MAX);
     loop {
         let now = app.services.now().ms();
         let left = connection.expires_at_ms().saturating_sub(now);
@@ -140,9 +132,9 @@ pub(crate) async fn watch_over(app: &App, connection: &Connection, identity: &Id
             return std::future::pending().await;
         }
         // Whole seconds at most: the token may be renewed, and clocks jump.
-        let wait = Duration::from_millis(u64::try_from(left).unwrap_or(0)).min(CARE);
+        let wait = Duration::from_millis(u64::try_from(left).unwrap_or(0)).min(times.care);
         tokio::time::sleep(wait).await;
-        if pings && connection.silent_ms(app.services.now().ms()) > SILENCE_MAX_MS {
+        if pings && connection.silent_ms(app.services.now().ms()) > silence_max_ms {
             connection.lane.close(Closing::Silent);
         } else if pings {
             connection.lane.push(Outbound::Ping);
@@ -204,7 +196,7 @@ async fn write(app: &App, mut sink: SplitSink<WebSocket, Message>, connection: &
                 written = &mut writing => written,
                 // The socket is full: a little time for what is in it, then the end, whatever the reason.
                 _ = connection.lane.closed() => {
-                    tokio::time::timeout(LAST_WORDS, writing).await.unwrap_or(Err(axum::Error::new("too slow")))
+                    tokio::time::timeout(app.settings.times.last_words, writing).await.unwrap_or(Err(axum::Error::new("too slow")))
                 }
             }
         };
@@ -212,7 +204,8 @@ async fn write(app: &App, mut sink: SplitSink<WebSocket, Message>, connection: &
         if let Some(closing) = connection.lane.closing() {
             app.metrics.ended(closing.code());
             if written.is_ok() {
-                say_goodbye(&mut sink, connection, closing).await;
+                let goodbye = say_goodbye(&mut sink, connection, closing);
+                let _ = tokio::time::timeout(app.settings.times.last_words, goodbye).await;
             }
             return;
         }
@@ -233,15 +226,16 @@ async fn send_all(sink: &mut SplitSink<WebSocket, Message>, frames: Vec<Outbound
 }
 
 /// What came in the last moment, then the close frame.
-async fn say_goodbye(sink: &mut SplitSink<WebSocket, Message>, connection: &Connection, closing: Closing) {
-    let goodbye = async {
-        if let Some(last) = connection.lane.try_take() {
-            send_all(sink, last.frames).await?;
-        }
-        let close = CloseFrame { code: closing.code(), reason: Utf8Bytes::from_static(closing.reason()) };
-        sink.send(Message::Close(Some(close))).await
-    };
-    let _ = tokio::time::timeout(LAST_WORDS, goodbye).await;
+async fn say_goodbye(
+    sink: &mut SplitSink<WebSocket, Message>,
+    connection: &Connection,
+    closing: Closing,
+) -> Result<(), axum::Error> {
+    if let Some(last) = connection.lane.try_take() {
+        send_all(sink, last.frames).await?;
+    }
+    let close = CloseFrame { code: closing.code(), reason: Utf8Bytes::from_static(closing.reason()) };
+    sink.send(Message::Close(Some(close))).await
 }
 
 fn frame(outbound: Outbound) -> Utf8Bytes {

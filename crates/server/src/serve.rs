@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use tertulia_gateway::Gateway;
+use tertulia_gateway::{Gateway, Times};
 use tertulia_realtime::Closing;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -32,6 +32,7 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
             public_url: settings.public_url.clone(),
             behind_proxy: settings.behind_proxy == Switch::On,
             cors_origins: settings.cors_origins.clone(),
+            times: Times::default(),
         },
     );
     let listener = tokio::net::TcpListener::bind(settings.listen)

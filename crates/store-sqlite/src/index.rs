@@ -93,6 +93,16 @@ impl Backlog {
         Some(waiting.since.keys().copied().collect())
     }
 
+    /// Takes a step, and the conversation off when the step has arrived.
+    fn work_off(&self, no: i64, step: impl FnOnce() -> Sql<bool>) -> Sql<()> {
+        // Before the step reads the log: what is told from here on may not be in it.
+        let told = self.told(no);
+        if step()? {
+            self.done(no, told);
+        }
+        Ok(())
+    }
+
     /// How often the conversation has been told up to now.
     fn told(&self, no: i64) -> u64 {
         self.waiting.lock().since.get(&no).map_or(0, |(_, told)| *told)
@@ -206,14 +216,9 @@ fn run(connection: &Connection, backlog: &Backlog) {
     while let Some(conversations) = backlog.next(rest) {
         let began = instant();
         for no in conversations {
-            let told = backlog.told(no);
-            match in_transaction(connection, no) {
-                Ok(true) => backlog.done(no, told),
-                Ok(false) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "indexing failed and is tried again");
-                    break;
-                }
+            if let Err(error) = backlog.work_off(no, || in_transaction(connection, no)) {
+                tracing::warn!(%error, "indexing failed and is tried again");
+                break;
             }
         }
         rest = (instant().duration_since(began) * 3).min(Duration::from_secs(5));
@@ -269,4 +274,43 @@ pub(crate) fn step(connection: &Connection, no: i64) -> Sql<bool> {
         )?
         .execute((no, last_seq, position))?;
     Ok(count < STEP_MESSAGES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waiting(backlog: &Backlog) -> Vec<i64> {
+        backlog.waiting.lock().since.keys().copied().collect()
+    }
+
+    #[test]
+    fn a_conversation_that_is_told_again_during_its_step_is_indexed_again() {
+        let backlog = Backlog::default();
+        backlog.add(&BTreeSet::from([1, 2]));
+        let during = || {
+            backlog.add(&BTreeSet::from([1]));
+            Ok(true)
+        };
+        backlog.work_off(1, during).unwrap();
+        backlog.work_off(2, || Ok(true)).unwrap();
+        assert_eq!(waiting(&backlog), [1], "what came during the step is not in the index");
+        assert_eq!(backlog.lag().conversations, 1);
+        backlog.work_off(1, || Ok(true)).unwrap();
+        assert_eq!(waiting(&backlog), [0; 0]);
+        backlog.add(&BTreeSet::from([1]));
+        assert_eq!(waiting(&backlog), [1]);
+    }
+
+    #[test]
+    fn a_conversation_waits_until_its_step_has_arrived() {
+        let backlog = Backlog::default();
+        backlog.add(&BTreeSet::from([1]));
+        backlog.work_off(1, || Ok(false)).unwrap();
+        assert_eq!(waiting(&backlog), [1]);
+        backlog.work_off(1, || Err(rusqlite::Error::InvalidQuery)).unwrap_err();
+        assert_eq!(waiting(&backlog), [1]);
+        backlog.work_off(1, || Ok(true)).unwrap();
+        assert_eq!(waiting(&backlog), [0; 0]);
+    }
 }

@@ -27,7 +27,7 @@ pub use schema::{OpenError, Seed};
 use tertulia_store::*;
 
 use crate::index::{Backlog, Indexer};
-use crate::readers::{Readers, in_snapshot};
+use crate::readers::{DEADLINE, Readers, in_snapshot};
 use crate::rows::Sql;
 use crate::schema::Witness;
 use crate::writer::{Desk, Writer};
@@ -96,7 +96,8 @@ impl SqliteStore {
         };
         let desk = Arc::new(Desk { rules, sink, touched: Box::new(touched) });
         let writer = Writer::start(connection, Arc::clone(&desk)).map_err(|e| OpenError::failed(&log, e))?;
-        Ok(Arc::new(Self { home: Home::File { writer, readers: Readers::new(readers), indexer }, desk, witness }))
+        let readers = Readers::new(readers, DEADLINE);
+        Ok(Arc::new(Self { home: Home::File { writer, readers, indexer }, desk, witness }))
     }
 
     /// A log without threads or files: every call is done when it returns.

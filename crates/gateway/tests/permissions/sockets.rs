@@ -1,19 +1,14 @@
 //! The requests of the sockets, over a plain WebSocket to a real listener. Socket.IO hands the same requests to the same dispatch.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 
-use axum::http::HeaderName;
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::SinkExt as _;
 use serde_json::{Value, json};
 use tertulia_core::auth::Scope::{self, ChatRead, ChatWrite, UsersRead};
 use tertulia_proto::request::ClientRequest;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::tungstenite::Message;
 
+use crate::support::wire::{self, Door, Stream, bearer, next};
 use crate::world::{Caller, Papers, World};
 
 const CALLERS: [Caller; 5] =
@@ -68,73 +63,29 @@ const ROWS: &[Row] = &[
     row("ping", "{}", None,                                                  ["ok",        "ok",        "ok",        "ok",        "ok"]),
 ];
 
-type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
-
 /// A world behind a listener, for as long as this lives.
 struct Listening {
     world: World,
-    address: SocketAddr,
-    serving: JoinHandle<()>,
-}
-
-impl Drop for Listening {
-    fn drop(&mut self) {
-        self.serving.abort();
-    }
+    door: Door,
 }
 
 impl Listening {
-    #[expect(clippy::disallowed_methods, reason = "the task ends with this value")]
     async fn new() -> Self {
         let world = World::new().await;
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let router = world.server.router.clone();
-        let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { world, address, serving }
+        let door = Door::open(&world.server);
+        Self { world, door }
     }
 
     async fn connect(&self, papers: &Papers) -> Stream {
-        let token = papers.token.iter().map(|token| ("authorization", format!("Bearer {token}")));
+        let token = papers.token.iter().flat_map(|token| bearer(token));
         let acts_as = papers.acts_as.iter().map(|who| ("tertulia-user", who.clone()));
-        self.connect_with("", token.chain(acts_as)).await
-    }
-
-    async fn connect_with(&self, query: &str, headers: impl IntoIterator<Item = (&'static str, String)>) -> Stream {
-        let address = format!("ws://{}/messages/subscribe{query}", self.address);
-        let mut request = address.into_client_request().unwrap();
-        request
-            .headers_mut()
-            .extend(headers.into_iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())));
-        connect_async(request).await.unwrap().0
-    }
-
-    /// Asks once and reads up to the answer.
-    async fn ask(&self, stream: &mut Stream, kind: &str, fields: &str) -> Value {
-        let mut frame: Value = serde_json::from_str(fields).unwrap();
-        frame["type"] = json!(kind);
-        frame["id"] = json!(7);
-        stream.send(Message::text(frame.to_string())).await.unwrap();
-        loop {
-            let frame = next(stream).await.expect("an answer comes before the end");
-            if frame["id"] == 7 {
-                return frame;
-            }
-        }
+        self.door.subscribe(token.chain(acts_as).collect()).await
     }
 }
 
-/// The next text frame, or the close code.
-async fn next(stream: &mut Stream) -> Result<Value, u16> {
-    loop {
-        match stream.next().await {
-            Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
-            Some(Ok(Message::Close(Some(close)))) => return Err(close.code.into()),
-            Some(Ok(Message::Close(None)) | Err(Error::ConnectionClosed)) | None => return Err(1005),
-            Some(Ok(_)) => {}
-            Some(Err(error)) => panic!("{error}"),
-        }
-    }
+/// Asks with fields as the table has them.
+async fn ask(stream: &mut Stream, kind: &str, fields: &str) -> Value {
+    wire::ask(stream, kind, serde_json::from_str(fields).unwrap()).await
 }
 
 fn outcome(answer: &Value) -> &str {
@@ -153,7 +104,7 @@ async fn requests_over_a_socket_have_the_same_rules() {
             let fields = fields.replace("{own token}", papers.token.as_deref().unwrap_or("none"));
             let fields = fields.replace("{alice's token}", &alices);
             let mut stream = listening.connect(&papers).await;
-            let answer = listening.ask(&mut stream, row.kind, &fields).await;
+            let answer = ask(&mut stream, row.kind, &fields).await;
             if outcome(&answer) != expected {
                 wrong.push(format!("{} {} as {caller:?}: expected {expected}, was {answer}", row.kind, row.fields));
             }
@@ -191,7 +142,7 @@ async fn a_token_comes_by_query_subprotocol_or_cookie_too() {
     let cookie = ("cookie", format!("tertulia_session={token}"));
     let origin = |host: &str| ("origin", format!("http://{host}"));
     let protocol = ("sec-websocket-protocol", format!("bearer.{token}"));
-    let own = origin(&listening.address.to_string());
+    let own = origin(&listening.door.address.to_string());
     for (query, headers, is_let_in) in [
         (format!("?a=b&token={token}"), vec![], true),
         (String::new(), vec![protocol], true),
@@ -201,7 +152,7 @@ async fn a_token_comes_by_query_subprotocol_or_cookie_too() {
         ("?token=nonsense".to_owned(), vec![], false),
     ] {
         let what = format!("{query} {headers:?}");
-        let first = next(&mut listening.connect_with(&query, headers).await).await;
+        let first = next(&mut listening.door.upgrade(&format!("/messages/subscribe{query}"), headers).await).await;
         match first {
             Ok(frame) => assert!(is_let_in && frame["type"] == "connected", "{what}: {frame}"),
             Err(code) => assert!(!is_let_in && code == 4401, "{what}: {code}"),
@@ -228,7 +179,7 @@ async fn only_acquaintances_who_have_not_blocked_one_can_be_watched() {
         let papers = listening.world.papers(caller, None).await;
         let mut stream = listening.connect(&papers).await;
         let fields = listening.world.fill(r#"{"userIds":["{owner}","{alice}"]}"#, caller);
-        let answer = listening.ask(&mut stream, "presence.watch", &fields).await;
+        let answer = ask(&mut stream, "presence.watch", &fields).await;
         assert_eq!(answer["presence"].as_array().map(Vec::len), Some(seen), "{caller:?}: {answer}");
     }
 }
@@ -246,9 +197,9 @@ async fn who_was_removed_hears_nothing_more_and_who_is_blocked_is_not_seen_writi
     }
     let fill = |text: &str, caller| listening.world.fill(text, caller);
     let typing = fill(r#"{"conversationId":"{place}"}"#, Caller::Blocked);
-    listening.ask(&mut bobs, "typing.start", &typing).await;
+    ask(&mut bobs, "typing.start", &typing).await;
     let send = fill(r#"{"conversationId":"{place}","clientMsgId":"new","body":"hi"}"#, Caller::Member);
-    listening.ask(&mut members, "message.send", &send).await;
+    ask(&mut members, "message.send", &send).await;
     for stream in [&mut alices, &mut removeds] {
         // Whatever was told before them would come before the second answer.
         for id in [1, 2] {

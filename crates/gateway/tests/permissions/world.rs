@@ -1,11 +1,10 @@
 //! A small world, the same each time: a group with everybody's kind of place in it, and a DM in which alice has blocked bob.
 
-use tertulia_core::auth::{Identity, Scope, Scopes};
-use tertulia_proto::model::TokenAnswer;
-use tertulia_proto::request::{NewGroupBody, PersonBody, SendMessage};
-use tertulia_proto::{ConversationId, HistoryVisibility, MessageId, Role, UserId};
+use tertulia_core::auth::{Scope, Scopes};
+use tertulia_proto::request::PersonBody;
+use tertulia_proto::{ConversationId, MessageId, Role};
 
-use crate::support::{Server, Wish, email};
+use crate::support::{Person, Server, Wish, email};
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,17 +55,6 @@ pub struct Papers {
     pub acts_as: Option<String>,
 }
 
-struct Person {
-    token: TokenAnswer,
-    identity: Identity,
-}
-
-impl Person {
-    fn id(&self) -> UserId {
-        self.identity.user
-    }
-}
-
 pub struct World {
     pub server: Server,
     owner: Person,
@@ -87,17 +75,9 @@ pub struct World {
     bobs_message: MessageId,
 }
 
-async fn person(server: &Server, name: &str) -> Person {
-    let token = server.sign_in(name).await;
-    let identity = server.services().auth().authenticate(&token.token).await.unwrap();
-    Person { token, identity }
-}
-
-async fn say(server: &Server, who: &Person, conversation_id: ConversationId) -> MessageId {
-    let client_msg_id = format!("of-{}", who.identity.name).parse().unwrap();
-    let body = format!("hello from {}", who.identity.name);
-    let request = SendMessage { conversation_id, client_msg_id, body, reply_to: None, after_client_msg_id: None };
-    server.services().send_message(&who.identity, request).await.unwrap().0.message_id
+async fn say(server: &Server, who: &Person, conversation: ConversationId) -> MessageId {
+    let name = &who.identity.name;
+    server.say(who, conversation, &format!("of-{name}"), &format!("hello from {name}")).await.message_id
 }
 
 fn by_id(person: &Person) -> PersonBody {
@@ -108,21 +88,15 @@ impl World {
     pub async fn new() -> Self {
         let server = Server::new(Wish::default());
         let services = server.services();
-        let owner = person(&server, "Owner").await;
-        let admin = person(&server, "Admin").await;
-        let member = person(&server, "Member").await;
-        let removed = person(&server, "Removed").await;
-        let stranger = person(&server, "Stranger").await;
-        let alice = person(&server, "Alice").await;
-        let bob = person(&server, "Bob").await;
-        let carol = person(&server, "Carol").await;
-        let body = NewGroupBody {
-            title: "Group".to_owned(),
-            member_emails: Vec::new(),
-            member_ids: vec![admin.id(), member.id(), removed.id()],
-            history_visibility: HistoryVisibility::All,
-        };
-        let group = services.create_group(&owner.identity, body).await.unwrap().id;
+        let owner = server.person("Owner").await;
+        let admin = server.person("Admin").await;
+        let member = server.person("Member").await;
+        let removed = server.person("Removed").await;
+        let stranger = server.person("Stranger").await;
+        let alice = server.person("Alice").await;
+        let bob = server.person("Bob").await;
+        let carol = server.person("Carol").await;
+        let group = server.group(&owner, &[&admin, &member, &removed]).await;
         services.set_role(&owner.identity, group, admin.id(), Role::Admin).await.unwrap();
         let dm = services.open_dm(&alice.identity, &by_id(&bob)).await.unwrap().0.id;
         let owners_message = say(&server, &owner, group).await;

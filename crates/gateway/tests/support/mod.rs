@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each of the test programs uses its part")]
 
+pub mod wire;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -12,11 +14,12 @@ use axum::http::{HeaderMap, HeaderName, Request, StatusCode};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
-use tertulia_core::auth::{Auth, AuthConfig, JwksSource};
+use tertulia_core::auth::{Auth, AuthConfig, Identity, JwksSource};
 use tertulia_core::{Clock, Entropy, Fanout, HouseRules, Powers, Services};
 use tertulia_gateway::{Gateway, Settings};
 use tertulia_proto::model::TokenAnswer;
-use tertulia_proto::{Limits, Timestamp};
+use tertulia_proto::request::{NewGroupBody, SendMessage};
+use tertulia_proto::{ConversationId, HistoryVisibility, Limits, Message, Timestamp, UserId};
 use tertulia_realtime::Hub;
 use tertulia_store_sqlite::SqliteStore;
 use tower::ServiceExt as _;
@@ -62,12 +65,25 @@ pub struct Server {
 #[derive(Default)]
 pub struct Wish {
     pub rate_limits: bool,
+    pub limits: Limits,
     pub settings: Settings,
+}
+
+/// Somebody who is signed in.
+pub struct Person {
+    pub token: TokenAnswer,
+    pub identity: Identity,
+}
+
+impl Person {
+    pub fn id(&self) -> UserId {
+        self.identity.user
+    }
 }
 
 impl Server {
     pub fn new(wish: Wish) -> Self {
-        let limits = Limits::default();
+        let limits = wish.limits;
         let clock = Arc::new(HandClock(AtomicI64::new(START.ms())));
         let powers = Powers { clock: clock.clone(), entropy: Arc::new(Counting(AtomicU64::new(1))) };
         let hub = Arc::new(Hub::new(limits.clone()));
@@ -91,6 +107,28 @@ impl Server {
     /// Signs somebody in, who is made where needed.
     pub async fn sign_in(&self, name: &str) -> TokenAnswer {
         self.services().auth().issue_for_email(&email(name), Some(name)).await.unwrap()
+    }
+
+    pub async fn person(&self, name: &str) -> Person {
+        let token = self.sign_in(name).await;
+        let identity = self.services().auth().authenticate(&token.token).await.unwrap();
+        Person { token, identity }
+    }
+
+    pub async fn group(&self, owner: &Person, members: &[&Person]) -> ConversationId {
+        let body = NewGroupBody {
+            title: "Group".to_owned(),
+            member_emails: Vec::new(),
+            member_ids: members.iter().map(|person| person.id()).collect(),
+            history_visibility: HistoryVisibility::All,
+        };
+        self.services().create_group(&owner.identity, body).await.unwrap().id
+    }
+
+    pub async fn say(&self, who: &Person, conversation_id: ConversationId, client_msg_id: &str, body: &str) -> Message {
+        let (client_msg_id, body) = (client_msg_id.parse().unwrap(), body.to_owned());
+        let request = SendMessage { conversation_id, client_msg_id, body, reply_to: None, after_client_msg_id: None };
+        self.services().send_message(&who.identity, request).await.unwrap().0
     }
 
     pub async fn call(&self, ask: Ask) -> Answer {
