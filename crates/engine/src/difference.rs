@@ -20,6 +20,7 @@ const START_OVER: &str = "0";
 
 #[derive(Debug, Clone)]
 struct Flight {
+    id: u64,
     have: BTreeMap<ConversationId, Held>,
     /// Whether this is the first page of its difference.
     first: bool,
@@ -82,8 +83,7 @@ impl Engine {
         let mut have: Vec<Held> = store.touched(HAVE_MAX)?;
         let recount = std::mem::take(&mut self.sync.recount);
         have.retain(|held| !recount.contains(&held.id));
-        self.sync.flight =
-            Some(Flight { have: have.iter().map(|held| (held.id, *held)).collect(), first, has_more: None });
+        let said = have.iter().map(|held| (held.id, *held)).collect();
         let request = SyncRequest {
             conversation_id: None,
             after_message_id: None,
@@ -91,7 +91,8 @@ impl Engine {
             limit: None,
             have: Some(have),
         };
-        self.ask(now, Asked::Sync, ClientRequest::Sync(request));
+        let id = self.ask(now, Asked::Sync, ClientRequest::Sync(request));
+        self.sync.flight = Some(Flight { id, have: said, first, has_more: None });
         Ok(())
     }
 
@@ -101,7 +102,9 @@ impl Engine {
         now: Now,
         difference: Difference,
     ) -> Stored<()> {
-        let Some(flight) = self.sync.flight.clone().filter(|flight| flight.has_more.is_none()) else { return Ok(()) };
+        // A page that answers another request, or one that is here already, says nothing about this one.
+        let awaited = |flight: &Flight| flight.has_more.is_none() && difference.request_id.is_none_or(|id| id == flight.id);
+        let Some(flight) = self.sync.flight.clone().filter(awaited) else { return Ok(()) };
         let mut state = store.sync_state()?;
         if difference.reset {
             state.resetting = true;
@@ -221,6 +224,9 @@ impl Engine {
         {
             fill.doubt();
         }
+        if let Some(newer) = held_before.clone().filter(|held| held.rev > facts.rev) {
+            return take_personal(store, newer, facts);
+        }
         let mut held = merged(before, held_before.is_some(), &facts, mine);
         for message in messages {
             let seq = message.seq;
@@ -293,6 +299,14 @@ impl Engine {
         held.last_message_at.get_or_insert(now.wall);
         store.put_conversation(&held)
     }
+}
+
+/// A page that was read before what has been heard since: only what has no `rev` is news in it.
+fn take_personal(store: &mut dyn LocalStore, mut held: LocalConversation, facts: Conversation) -> Stored<()> {
+    held.muted_until = facts.muted_until;
+    held.hidden = facts.hidden && facts.last_seq == held.last_seq;
+    held.peer = facts.peer;
+    store.put_conversation(&held)
 }
 
 /// The conversation after a page: the log's facts, and what this device adds to them.

@@ -128,7 +128,7 @@ impl Session {
             | ClientRequest::MuteConversation(_) => self.submit(to, request),
             other => {
                 // Boxed: else every idle connection would hold room for the largest lookup.
-                let body = Box::pin(self.look_up(other)).await;
+                let body = Box::pin(self.look_up(to, other)).await;
                 end(&self.connection, to, body);
             }
         }
@@ -175,9 +175,9 @@ impl Session {
         }
     }
 
-    async fn look_up(&mut self, request: ClientRequest) -> Result<String, ApiError> {
+    async fn look_up(&mut self, to: Option<u64>, request: ClientRequest) -> Result<String, ApiError> {
         match request {
-            ClientRequest::Sync(request) => self.sync(request).await,
+            ClientRequest::Sync(request) => self.sync(to, request).await,
             ClientRequest::History(request) => self.history(request).await,
             ClientRequest::TypingStart(typing) => self.typing(typing.conversation_id, true).await,
             ClientRequest::TypingStop(typing) => self.typing(typing.conversation_id, false).await,
@@ -203,7 +203,7 @@ impl Session {
     }
 
     /// Live events are held while the difference is read, and follow it: nothing falls between the two.
-    async fn sync(&self, request: SyncRequest) -> Result<String, ApiError> {
+    async fn sync(&self, to: Option<u64>, request: SyncRequest) -> Result<String, ApiError> {
         self.connection.lane.hold();
         let services = &self.app.services;
         let batch = match request.conversation_id {
@@ -215,8 +215,11 @@ impl Session {
             }
             None => {
                 let asked = SyncBody { cursor: request.cursor, limit: request.limit, have: request.have };
-                let difference = services.difference(&self.identity, asked).await;
-                difference.map(|difference| ServerEvent::SyncBatch(Box::new(difference)))
+                services.difference(&self.identity, asked).await.map(|mut difference| {
+                    // Socket.IO's numbers are its own affair.
+                    difference.request_id = to.filter(|_| self.protocol == Protocol::WebSocket);
+                    ServerEvent::SyncBatch(Box::new(difference))
+                })
             }
         };
         let answered = batch.map(|batch| {

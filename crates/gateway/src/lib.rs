@@ -6,7 +6,7 @@
 //! The way through: [`rest`] (a file per noun), [`ws`], [`socketio`], [`dispatch`]; [`caller`] who is asking; [`docs`] the references.
 
 mod caller;
-mod dispatch;
+pub mod dispatch;
 pub mod docs;
 mod error;
 mod extract;
@@ -72,7 +72,8 @@ pub struct Gateway {
     draining: AtomicBool,
 }
 
-pub(crate) type App = Arc<Gateway>;
+/// What every door shares.
+pub type App = Arc<Gateway>;
 
 impl Gateway {
     pub fn new(services: Arc<Services>, settings: Settings) -> Arc<Self> {

@@ -12,10 +12,10 @@ use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tertulia_core::auth::Identity;
-use tertulia_proto::event::{Connected, splice_fields};
+use tertulia_proto::event::Connected;
 use tertulia_proto::request::parse_frame;
 use tertulia_proto::{ApiError, ErrorCode, Protocol, ServerEvent};
-use tertulia_realtime::{Closing, Connection, Outbound, Publication, Reply};
+use tertulia_realtime::{Closing, Connection, Outbound, Publication};
 
 use crate::App;
 use crate::caller::{bearer_protocol, handshake_token};
@@ -241,7 +241,7 @@ async fn say_goodbye(
 fn frame(outbound: Outbound) -> Utf8Bytes {
     match outbound {
         Outbound::Event(publication) => utf8(publication.encoded(Protocol::WebSocket)),
-        Outbound::Reply(reply) => reply_frame(&reply).into(),
+        Outbound::Reply(reply) => reply.encode().into(),
         Outbound::Ping => Utf8Bytes::default(),
     }
 }
@@ -249,18 +249,4 @@ fn frame(outbound: Outbound) -> Utf8Bytes {
 /// The bytes come from a `String`; checking them again costs less than a copy.
 fn utf8(bytes: Bytes) -> Utf8Bytes {
     Utf8Bytes::try_from(bytes).unwrap_or_default()
-}
-
-fn reply_frame(reply: &Reply) -> String {
-    let (kind, body) = match &reply.body {
-        Ok(body) => ("ok", std::borrow::Cow::Borrowed(body.as_str())),
-        Err(error) => ("error", serde_json::to_string(error).unwrap_or_else(|_| "{}".into()).into()),
-    };
-    let mut frame = String::with_capacity(body.len() + 40);
-    frame.push_str("{\"type\":\"");
-    frame.push_str(kind);
-    frame.push_str("\",\"id\":");
-    frame.push_str(&reply.to.to_string());
-    splice_fields(&mut frame, &body);
-    frame
 }

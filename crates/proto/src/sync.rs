@@ -36,6 +36,9 @@ pub struct Difference {
     /// here and not told by the pages up to `hasMore: false` is gone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reset: bool,
+    /// Over a plain WebSocket: the `id` of the request that this answers, where it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -159,6 +159,7 @@ fn difference() -> Difference {
         conversations: vec![changed()],
         removed: vec![ConversationId::from_uuid(uuid(7))],
         reset: true,
+        request_id: Some(7),
     }
 }
 
@@ -167,7 +168,7 @@ fn held() -> Held {
 }
 
 fn nothing_new() -> Difference {
-    Difference { has_more: false, conversations: Vec::new(), removed: Vec::new(), reset: false, ..difference() }
+    Difference { has_more: false, conversations: Vec::new(), removed: Vec::new(), reset: false, request_id: None, ..difference() }
 }
 
 fn refusal() -> ApiError {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tertulia_proto::event::splice_fields;
 use tertulia_proto::{ApiError, ConversationId, UserId};
 use tokio::sync::Notify;
 
@@ -61,6 +62,23 @@ pub struct Reply {
     pub to: u64,
     /// A JSON object, or the refusal.
     pub body: Result<String, ApiError>,
+}
+
+impl Reply {
+    /// The frame of the plain WebSocket.
+    pub fn encode(&self) -> String {
+        let (kind, body) = match &self.body {
+            Ok(body) => ("ok", std::borrow::Cow::Borrowed(body.as_str())),
+            Err(error) => ("error", serde_json::to_string(error).unwrap_or_else(|_| "{}".into()).into()),
+        };
+        let mut frame = String::with_capacity(body.len() + 40);
+        frame.push_str("{\"type\":\"");
+        frame.push_str(kind);
+        frame.push_str("\",\"id\":");
+        frame.push_str(&self.to.to_string());
+        splice_fields(&mut frame, &body);
+        frame
+    }
 }
 
 pub enum Outbound {

@@ -41,6 +41,7 @@ impl Services {
             conversations: page.conversations,
             removed: page.removed,
             reset: page.reset || (given.is_some() && known.is_none()),
+            request_id: None,
         })
     }
 
