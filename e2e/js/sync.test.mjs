@@ -133,6 +133,55 @@ test('a cursor that cannot be read is answered by starting over', async (t) => {
   }
 });
 
+test('who heard everything and says so is told nothing, over each protocol', async (t) => {
+  const [alice, bob] = await server.people('alice', 'bob');
+  const dm = await alice.dm(bob);
+  const { cursor } = await bob.sync();
+  const phone = await bob.online(t);
+  for (const body of ['one', 'two', 'three']) await alice.send(dm, body);
+  let heard;
+  for (let i = 0; i < 3; i++) heard = await phone.take('message:new');
+  const have = [{ id: dm.id, rev: heard.rev, lastSeq: heard.seq }];
+  const wire = await bob.subscribed(t);
+  const ask = {
+    'REST': () => bob.api('POST', '/sync', { cursor, have }),
+    'Socket.IO': async () => (await phone.do('sync:request', { cursor, have }), phone.take('sync:batch')),
+    'WebSocket': async () => (await wire.do('sync.request', { cursor, have }), wire.take('sync.batch')),
+  };
+  for (const [name, asked] of Object.entries(ask)) {
+    const told = await asked();
+    assertKeys(told, DIFFERENCE_KEYS);
+    assert.deepEqual([told.conversations, told.removed, told.hasMore], [[], [], false], name);
+    assert.notEqual(told.cursor, cursor, `${name}: the next difference begins later`);
+  }
+  const missed = await alice.send(dm, 'four');
+  await phone.take('message:new');
+  await phone.do('sync:request', { cursor, have });
+  const told = await phone.take('sync:batch');
+  assert.deepEqual(told.conversations.map((c) => [c.id, c.messages.map((m) => m.messageId)]), [[dm.id, [missed.messageId]]]);
+});
+
+test('history and muting need no REST', async (t) => {
+  const [alice, bob] = await server.people('alice', 'bob');
+  const dm = await alice.dm(bob);
+  for (const body of ['one', 'two', 'three']) await alice.send(dm, body);
+  const [phone, wire] = [await bob.online(t), await bob.subscribed(t)];
+  const range = { beforeSeq: 3, limit: 1 };
+  const page = await bob.api('GET', `/conversations/${dm.id}/messages?beforeSeq=3&limit=1`);
+  assert.deepEqual(page.messages.map((m) => m.body), ['two']);
+  const asked = { conversationId: dm.id, ...range };
+  assert.deepEqual(await phone.do('history:request', asked), page);
+  const { messages, hasMore } = await wire.do('history.request', asked);
+  assert.deepEqual({ messages, hasMore }, page);
+  assert.equal((await phone.refused('history:request', { ...asked, afterSeq: 1 })).code, 'invalid');
+  const mutedUntil = '2030-01-01T00:00:00.000Z';
+  assert.deepEqual(await phone.do('conversation:mute', { conversationId: dm.id, mutedUntil }), {});
+  assert.equal((await phone.take('conversation:updated')).conversation.mutedUntil, mutedUntil);
+  assert.deepEqual(await wire.do('conversation.mute', { conversationId: dm.id, mutedUntil: null }), {});
+  assert.equal((await phone.take('conversation:updated')).conversation.mutedUntil, null);
+  assert.equal((await phone.refused('conversation:mute', { conversationId: dm.id })).code, 'invalid');
+});
+
 test('a conversation that bob was taken out of while away is told as removed', async () => {
   const [alice, bob, carol] = await server.people('alice', 'bob', 'carol');
   const group = await alice.group('three of us', [bob, carol]);

@@ -79,8 +79,9 @@ body!(
         cursor: Option<String>,
         #[serde(default)]
         limit: Option<i64>,
-        /// What one holds beyond the cursor, at most `syncHaveMax`; with every page of one difference. Of these only what is above comes, and a
-        /// conversation that has not changed since is left out.
+        /// What one holds: every conversation of which one heard something since the cursor, others as one likes. Of these comes what is above the
+        /// `rev` held and nothing else; the rest is told as of the cursor. With each page of a difference. At most `syncHaveMax`: who would have
+        /// to say more leaves it out.
         #[serde(default)]
         have: Option<Vec<Held>>,
     }
@@ -136,8 +137,9 @@ body!(
         /// Conversations in a page; 1 to 100; 100 where absent.
         #[serde(default)]
         limit: Option<i64>,
-        /// What one holds beyond the cursor, at most `syncHaveMax`; with every page of one difference. Of these only what is above comes, and a
-        /// conversation that has not changed since is left out.
+        /// What one holds: every conversation of which one heard something since the cursor, others as one likes. Of these comes what is above the
+        /// `rev` held and nothing else; the rest is told as of the cursor. With each page of a difference. At most `syncHaveMax`: who would have
+        /// to say more leaves it out.
         #[serde(default)]
         have: Option<Vec<Held>>,
     }

@@ -7,8 +7,8 @@ use crate::id::ConversationId;
 use crate::model::{Conversation, Message};
 use crate::{Rev, Seq};
 
-/// What a client holds of a conversation: everything up to this `rev`, heard live or told by a difference. Holes it knows of are its own affair:
-/// what it may have missed in them it fetches again when it fills them.
+/// What a client holds of a conversation: everything up to this `rev`, heard live or told by a difference, but for the holes and stale messages it
+/// was told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
@@ -49,7 +49,8 @@ pub struct SyncConversation {
     pub conversation: Conversation,
     /// The changed messages in `seq` order: of the new ones the newest page at most, and the older ones that were edited, deleted or reacted to.
     pub messages: Vec<Message>,
-    /// New messages before this `seq` were left out: fetch them when the reader scrolls there.
+    /// New messages before this `seq` were left out: fetch them when the reader scrolls there. New is what comes after the `lastSeq` said in `have`
+    /// (what was heard of it since the request is to be fetched again too), and without that, what came after the cursor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hole_before: Option<Seq>,
     /// Of the messages held below this `seq` some may be stale: they lie in the hole, or more of them changed than a page holds. Fetch them again when

@@ -106,6 +106,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// Of a conversation in `have` the rows above the `rev` held are told, and a hole and stale messages exactly; nothing at all where neither its
     /// `rev` nor what the user alone sees has moved. Who joined above `from` gets it whole all the same: what they hold may be of an earlier stay.
+    /// Of a conversation that is not in it, nothing is held beyond `from`.
     fn difference(
         &self,
         user: UserId,

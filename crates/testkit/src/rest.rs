@@ -2,11 +2,10 @@
 
 use anyhow::{Context as _, Result, bail};
 use reqwest::Method;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tertulia_proto::sync::Difference;
-use tertulia_proto::{Conversation, ConversationId, Message, MessageId, Seq};
+use tertulia_proto::{Conversation, ConversationId, History, Message, MessageId, Seq};
 
 use crate::people::Person;
 
@@ -37,13 +36,6 @@ impl Answer {
     pub fn code(&self) -> &str {
         self.body["code"].as_str().unwrap_or_default()
     }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct History {
-    messages: Vec<Message>,
-    has_more: bool,
 }
 
 impl Api {

@@ -75,6 +75,8 @@ const CONVERSATIONS: &[Row] = &[
     row("PATCH /api/v1/conversations/{place}", "{}", W,                       [404, 404, 200, 200, 200, 200,   401, 401, 401, 401,   403, 200]),
     row("DELETE /api/v1/conversations/{place}", "", W,                        [404, 404, 204, 204, 204, 204,   401, 401, 401, 401,   403, 204]),
     row("GET /api/v1/sync", "", R,                                            [200, 200, 200, 200, 200, 200,   401, 401, 401, 401,   403, 200]),
+    row("POST /api/v1/sync", r#"{"have":[{"id":"{place}","rev":1,"lastSeq":0}]}"#, R,
+                                                                              [200, 200, 200, 200, 200, 200,   401, 401, 401, 401,   403, 200]),
 ];
 
 #[rustfmt::skip]

@@ -72,9 +72,9 @@ impl Table {
 
 /// Asks for the whole difference over the socket. Live events that come before its end are taken by the rule, jumps among them are no matter:
 /// the difference holds what they skipped.
-async fn catch_up(socket: &mut Socket, replica: &mut Replica, page: usize) -> Result<()> {
+async fn catch_up(socket: &mut Socket, replica: &mut Replica, page: usize, says: bool) -> Result<()> {
     for _ in 0..PAGES_MAX {
-        socket.send("sync.request", json!({ "cursor": replica.cursor, "limit": page })).await?;
+        socket.send("sync.request", replica.question(page, says)).await?;
         if !take_page(socket, replica).await? {
             return Ok(());
         }
@@ -121,8 +121,10 @@ async fn come_back_often(table: &Table, replica: &mut Replica, random: &mut Rand
     for time in 1..=RECONNECTS {
         let mut socket = table.server.connect(table.reader()?).await?;
         let events = random.below(300);
+        // Half of the times it says what it holds.
+        let says = random.one_in(2);
         let come_back = async {
-            catch_up(&mut socket, replica, page).await?;
+            catch_up(&mut socket, replica, page, says).await?;
             // Seldom does the reader scroll up; what is missing stays noted.
             if time % 10 == 0 {
                 replica.fill(&api).await?;
@@ -147,7 +149,7 @@ async fn come_back_and_compare(page: usize) -> Result<()> {
 
     let api = table.server.api(table.reader()?);
     let mut socket = table.server.connect(table.reader()?).await?;
-    catch_up(&mut socket, &mut replica, page).await?;
+    catch_up(&mut socket, &mut replica, page, random.one_in(2)).await?;
     replica.fill(&api).await?;
     let messages = replica.check_fresh(&api).await?;
     eprintln!("{changes} changes, {messages} messages, {RECONNECTS} reconnects");
@@ -173,7 +175,7 @@ async fn one_who_never_leaves_has_what_a_fresh_fetch_brings() {
     let mut replica = Replica::new(reader.id);
     let api = table.server.api(&reader);
     let mut socket = table.server.connect(&reader).await.unwrap();
-    catch_up(&mut socket, &mut replica, 100).await.unwrap();
+    catch_up(&mut socket, &mut replica, 100, false).await.unwrap();
     replica.fill(&api).await.unwrap();
     follow(&mut socket, &mut replica, 2000).await.unwrap();
     table.finish().await.unwrap();

@@ -2,6 +2,7 @@
 
 mod disk_full;
 mod first_frame;
+mod holding;
 mod live;
 mod replica;
 mod restore;

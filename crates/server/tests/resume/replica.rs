@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tertulia_proto::event::{
     ConversationRemoved, ConversationUpdated, MemberUpdated, MessageDeleted, ReactionUpdated, ReceiptUpdated,
 };
 use tertulia_proto::model::unread_count;
-use tertulia_proto::sync::{Difference, SyncConversation};
+use tertulia_proto::sync::{Difference, Held, SyncConversation};
 use tertulia_proto::{Conversation, ConversationId, Member, Message, Rev, Seq, UserId};
 use tertulia_testkit::Api;
 
@@ -38,6 +38,8 @@ pub struct Replica {
     me: UserId,
     pub cursor: Option<String>,
     pub known: BTreeMap<ConversationId, Known>,
+    /// Where each conversation's log ended when the server was told what is held: holes begin behind it, whatever was heard since.
+    said: BTreeMap<ConversationId, Seq>,
 }
 
 fn read<T: DeserializeOwned>(fields: &Value) -> Result<T> {
@@ -114,7 +116,19 @@ impl Known {
 
 impl Replica {
     pub const fn new(me: UserId) -> Self {
-        Self { me, cursor: None, known: BTreeMap::new() }
+        Self { me, cursor: None, known: BTreeMap::new(), said: BTreeMap::new() }
+    }
+
+    /// What to ask for the next page with: what is held only where it `says` so, and with a cursor, without which nothing held counts.
+    pub fn question(&mut self, page: usize, says: bool) -> Value {
+        self.said.clear();
+        if !says || self.cursor.is_none() {
+            return json!({ "cursor": self.cursor, "limit": page });
+        }
+        self.said = self.known.iter().map(|(id, known)| (*id, known.last_seq)).collect();
+        let have: Vec<Held> =
+            self.known.iter().map(|(id, known)| Held { id: *id, rev: known.rev, last_seq: known.last_seq }).collect();
+        json!({ "cursor": self.cursor, "limit": page, "have": have })
     }
 
     /// A page of the difference: what has the higher `rev` stays.
@@ -137,7 +151,7 @@ impl Replica {
         let is_new = !self.known.contains_key(&conversation.id);
         let known =
             self.known.entry(conversation.id).or_insert_with(|| Known { last_seq: 0, ..Known::new(&conversation) });
-        let had = if is_new { 0 } else { known.last_seq };
+        let had = if is_new { 0 } else { self.said.get(&conversation.id).copied().unwrap_or(known.last_seq) };
         if conversation.rev >= known.rev {
             (known.rev, known.title, known.last_seq) = (conversation.rev, conversation.title, conversation.last_seq);
         }

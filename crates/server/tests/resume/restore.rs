@@ -1,6 +1,7 @@
 //! Which log a cursor is of: restarts and kills keep the epoch, a database that was put back has a new one.
 
 use anyhow::{Context as _, Result};
+use serde_json::json;
 use tertulia_proto::sync::Difference;
 use tertulia_proto::{Conversation, SyncCursor};
 use tertulia_testkit::server::ending;
@@ -129,6 +130,34 @@ async fn a_copy_taken_while_the_server_ran_is_another_log_when_it_is_put_back() 
     let now = house.since(Some(&old.cursor)).await.unwrap();
     assert_ne!(now.epoch, old.epoch, "the cursor of a client that saw the lost messages is taken for one of this log");
     assert!(now.reset);
+}
+
+/// Nobody at the server can know; who heard more than the log has can.
+#[tokio::test]
+async fn a_log_put_back_with_the_file_beside_it_is_found_out_by_who_heard_more() {
+    let mut house = House::new().await.unwrap();
+    let copy = Folder::new().unwrap();
+    house.say("before", 3).await.unwrap();
+    let old = house.since(None).await.unwrap();
+    house.server.terminate().await.unwrap();
+    let all = [LOG[0], LOG[1], LOG[2], "incarnation"];
+    house.server.folder().copy_files(&all, copy.path()).unwrap();
+    house.server.launch().await.unwrap();
+    house.say("lost", 3).await.unwrap();
+    let heard = house.server.api(&house.alice).conversation(house.group.id).await.unwrap();
+    house.server.terminate().await.unwrap();
+    house.server.folder().remove_files(&all).unwrap();
+    copy.copy_files(&all, house.server.folder().path()).unwrap();
+    house.server.launch().await.unwrap();
+
+    let api = house.server.api(&house.alice);
+    let held = json!({ "id": house.group.id, "rev": heard.rev, "lastSeq": heard.last_seq });
+    let question = json!({ "cursor": old.cursor, "have": [held] });
+    let unnoticed = house.since(Some(&old.cursor)).await.unwrap();
+    assert_eq!((unnoticed.epoch, unnoticed.reset), (old.epoch, false));
+    let now: Difference = api.post("/api/v1/sync", &question).await.unwrap().take().unwrap();
+    assert!(now.reset);
+    assert_eq!(now.conversations.iter().map(|changed| changed.messages.len()).sum::<usize>(), 3);
 }
 
 #[tokio::test]

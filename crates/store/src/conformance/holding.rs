@@ -174,6 +174,22 @@ pub async fn missed_messages_are_told_with_exactly_their_hole(home: &impl Home) 
     assert_eq!(only(&page, group), ((36..=43).collect(), vec![alice], (None, None)));
 }
 
+pub async fn a_hole_begins_behind_what_was_said_whatever_was_heard_since(home: &impl Home) {
+    let world = World::open(home).await;
+    let [alice, bob] = world.people(["alice", "bob"]).await;
+    let group = world.group(alice, &[bob]).await;
+    world.send_many(alice, group, 3).await;
+    let mut replica = Replica::listening(&world, bob).await;
+    let said = replica.held(group).expect("bob holds the group");
+    let heard = world.send(alice, group, "heard while bob's question is on its way").await;
+    replica.listen_well(&world);
+    world.done(world.editing(alice, &heard, "edited before it arrives")).await;
+    world.send_many(alice, group, 20).await;
+    let page = asked(&world, bob, replica.from, &[said]).await;
+    // The edit is neither told nor in doubt: the client fetches what it heard since again, with the rest of the hole.
+    assert_eq!(only(&page, group), ((15..=24).collect(), vec![alice], (Some(15), None)));
+}
+
 pub async fn old_messages_that_changed_are_told_and_only_those_over_a_page_are_stale(home: &impl Home) {
     let world = World::open(home).await;
     let [alice, bob] = world.people(["alice", "bob"]).await;

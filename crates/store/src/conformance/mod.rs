@@ -163,6 +163,7 @@ macro_rules! conformance_tests {
                 what_came_after_a_missed_change_is_told_too_though_it_was_heard,
                 state_and_events_and_difference_make_a_fresh_fetch_for_every_kind_of_change,
                 missed_messages_are_told_with_exactly_their_hole,
+                a_hole_begins_behind_what_was_said_whatever_was_heard_since,
                 old_messages_that_changed_are_told_and_only_those_over_a_page_are_stale,
                 what_only_i_see_is_told_though_i_hold_everything,
                 who_joined_since_gets_the_whole_conversation_whatever_they_hold,
