@@ -228,6 +228,8 @@ impl Engine {
             return take_personal(store, newer, facts);
         }
         let mut held = merged(before, held_before.is_some(), &facts, mine);
+        // The rows below belong to it.
+        store.put_conversation(&held)?;
         for message in messages {
             let seq = message.seq;
             self.put_log_row(store, message)?;

@@ -60,6 +60,14 @@ pub enum Notice {
     Refused(Refused),
 }
 
+/// How much an engine remembers outside the store: each is bounded by [`Config`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    pub requests: usize,
+    pub parked_events: usize,
+    pub fills: usize,
+}
+
 /// What a request was for, so that its answer is understood.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Asked {
@@ -371,6 +379,15 @@ impl Engine {
     /// Nothing is under way and nothing that could be sent waits for an answer.
     pub fn is_quiet(&self) -> bool {
         self.asked.is_empty() && self.gaps.is_empty() && self.transmits.is_empty()
+    }
+
+    /// How much is remembered outside the store.
+    pub fn load(&self) -> Load {
+        Load {
+            requests: self.asked.len(),
+            parked_events: self.gaps.values().map(|gap| gap.parked.len()).sum(),
+            fills: self.fills.len(),
+        }
     }
 
     pub(crate) fn notice(&mut self, notice: Notice) {

@@ -34,7 +34,7 @@ pub mod view;
 
 pub use commands::{Command, CommandError};
 pub use config::Config;
-pub use engine::{Engine, Notice, Now, Refused, Transmit};
+pub use engine::{Engine, Load, Notice, Now, Refused, Transmit};
 pub use holes::Holes;
 pub use link::{Closed, ConnectionState, LinkAction, LinkId};
 #[cfg(feature = "planted")]

@@ -106,13 +106,45 @@ impl SqliteStore {
         rules: Arc<dyn Rules>,
         sink: Arc<dyn CommitSink>,
     ) -> Result<Arc<Self>, OpenError> {
-        let connection = schema::open_memory()?;
+        let connection = schema::open_memory(None)?;
         schema::begin_incarnation(&connection, None, seed)?;
+        Self::inline(connection, rules, sink)
+    }
+
+    /// A log without threads or files, as it was when the image was taken: for the simulation, whose servers die. With `new_epoch` it is one that was
+    /// put back from a backup.
+    pub fn open_image(
+        image: &[u8],
+        new_epoch: Option<[u8; 16]>,
+        rules: Arc<dyn Rules>,
+        sink: Arc<dyn CommitSink>,
+    ) -> Result<Arc<Self>, OpenError> {
+        let connection = schema::open_memory(Some(image))?;
+        if let Some(epoch) = new_epoch {
+            connection
+                .execute("UPDATE log_state SET epoch = ?1", [epoch])
+                .map_err(|e| OpenError::failed(Path::new(":memory:"), e))?;
+        }
+        Self::inline(connection, rules, sink)
+    }
+
+    fn inline(connection: Connection, rules: Arc<dyn Rules>, sink: Arc<dyn CommitSink>) -> Result<Arc<Self>, OpenError> {
         index::attach(&connection, ":memory:")
             .and_then(|()| index::create(&connection))
             .map_err(|e| OpenError::failed(Path::new(":memory:"), e))?;
         let desk = Arc::new(Desk { rules, sink, touched: Box::new(|_| ()) });
         Ok(Arc::new(Self { home: Home::Inline(Mutex::new(connection)), desk, witness: None }))
+    }
+
+    /// The whole log as bytes, of one without files; empty for one with.
+    pub fn image(&self) -> Result<Vec<u8>, StoreError> {
+        match &self.home {
+            Home::Inline(connection) => {
+                let image = connection.lock().serialize("main").map(|data| data.to_vec());
+                image.map_err(|e| StoreError::Unavailable(e.to_string()))
+            }
+            Home::File { .. } => Ok(Vec::new()),
+        }
     }
 
     /// Commits what waits and stops the threads; later writes are refused.

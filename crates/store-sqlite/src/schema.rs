@@ -51,9 +51,15 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-pub(crate) fn open_memory() -> Result<Connection, OpenError> {
+/// A log without a file; with `image`, as it was when [`crate::SqliteStore::image`] was taken.
+pub(crate) fn open_memory(image: Option<&[u8]>) -> Result<Connection, OpenError> {
     let path = Path::new(":memory:");
-    let connection = Connection::open_in_memory().map_err(|e| OpenError::failed(path, e))?;
+    let mut connection = Connection::open_in_memory().map_err(|e| OpenError::failed(path, e))?;
+    if let Some(image) = image {
+        connection
+            .deserialize_read_exact("main", image, image.len(), false)
+            .map_err(|e| OpenError::failed(path, e))?;
+    }
     connection.execute_batch("PRAGMA foreign_keys = ON").map_err(|e| OpenError::failed(path, e))?;
     migrate(&connection, path)?;
     connection.set_prepared_statement_cache_capacity(128);

@@ -1,0 +1,11 @@
+//! The promises, a file each. A checker answers what is wrong, as a sentence; nothing: all is well.
+
+pub mod acknowledged;
+pub mod bounded;
+pub mod exactly_once;
+pub mod fresh;
+pub mod local;
+pub mod log;
+pub mod order;
+pub mod unread;
+pub mod watermarks;

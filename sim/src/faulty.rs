@@ -1,0 +1,215 @@
+//! Stores with bad days: the server's, and a device's.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tertulia_engine::{
+    Holes, LocalConversation, LocalMessage, LocalStore, MessageRef, OutboxEntry, StoreFailure, Stored, SyncState,
+};
+use tertulia_proto::sync::Held;
+use tertulia_proto::{Member, Seq};
+use tertulia_store::*;
+use tertulia_store_sqlite::SqliteStore;
+
+/// The server's store; once in so many writes its disk is full.
+pub struct FaultyStore {
+    inner: Arc<SqliteStore>,
+    full_every: Arc<AtomicUsize>,
+    count: AtomicUsize,
+}
+
+impl FaultyStore {
+    pub fn new(inner: Arc<SqliteStore>, full_every: Arc<AtomicUsize>) -> Self {
+        Self { inner, full_every, count: AtomicUsize::new(0) }
+    }
+}
+
+impl Store for FaultyStore {
+    fn submit(&self, write: Write, done: Completion) {
+        let every = self.full_every.load(Ordering::Relaxed);
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        if every > 0 && count % every == every - 1 {
+            return crate::server::disk_full(done);
+        }
+        self.inner.submit(write, done);
+    }
+
+    fn log_state(&self) -> Reading<'_, LogState> {
+        self.inner.log_state()
+    }
+    fn user(&self, viewer: UserId, user: UserId) -> Reading<'_, Option<User>> {
+        self.inner.user(viewer, user)
+    }
+    fn users_by_email(&self, viewer: UserId, prefix: String, limit: usize) -> Reading<'_, Vec<User>> {
+        self.inner.users_by_email(viewer, prefix, limit)
+    }
+    fn account(&self, lookup: AccountLookup) -> Reading<'_, Option<Account>> {
+        self.inner.account(lookup)
+    }
+    fn session(&self, session: SessionId) -> Reading<'_, Option<SessionRecord>> {
+        self.inner.session(session)
+    }
+    fn api_key(&self, hash: [u8; 32]) -> Reading<'_, Option<ApiKeyRecord>> {
+        self.inner.api_key(hash)
+    }
+    fn api_key_stands(&self, id: ApiKeyId) -> Reading<'_, bool> {
+        self.inner.api_key_stands(id)
+    }
+    fn token_secret(&self) -> Reading<'_, [u8; 32]> {
+        self.inner.token_secret()
+    }
+    fn memberships(&self, user: UserId) -> Reading<'_, Vec<ConversationId>> {
+        self.inner.memberships(user)
+    }
+    fn membership(&self, user: UserId, conversation: ConversationId) -> Reading<'_, Option<Membership>> {
+        self.inner.membership(user, conversation)
+    }
+    fn acquaintances(&self, viewer: UserId, others: Vec<UserId>) -> Reading<'_, Vec<Acquaintance>> {
+        self.inner.acquaintances(viewer, others)
+    }
+    fn conversation(&self, user: UserId, conversation: ConversationId) -> Reading<'_, Option<Conversation>> {
+        self.inner.conversation(user, conversation)
+    }
+    fn conversations(&self, user: UserId, after: Option<ListCursor>, limit: usize) -> Reading<'_, ConversationPage> {
+        self.inner.conversations(user, after, limit)
+    }
+    fn history(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        range: HistoryRange,
+        limit: usize,
+    ) -> Reading<'_, Option<HistoryPage>> {
+        self.inner.history(user, conversation, range, limit)
+    }
+    fn message(&self, user: UserId, conversation: ConversationId, message: MessageId) -> Reading<'_, Option<Message>> {
+        self.inner.message(user, conversation, message)
+    }
+    fn difference(
+        &self,
+        user: UserId,
+        from: SyncFrom,
+        have: Option<Holdings>,
+        conversations_max: usize,
+        messages_max: usize,
+    ) -> Reading<'_, DifferencePage> {
+        self.inner.difference(user, from, have, conversations_max, messages_max)
+    }
+    fn search(
+        &self,
+        user: UserId,
+        text: String,
+        within: Option<ConversationId>,
+        limit: usize,
+    ) -> Reading<'_, Vec<Message>> {
+        self.inner.search(user, text, within, limit)
+    }
+    fn search_lag(&self) -> SearchLag {
+        self.inner.search_lag()
+    }
+    fn job_counts(&self) -> Reading<'_, JobCounts> {
+        self.inner.job_counts()
+    }
+}
+
+/// A device's rows; after so many calls its disk is full.
+pub struct FaultyRows<'a> {
+    pub inner: &'a mut dyn LocalStore,
+    pub calls_left: Option<usize>,
+}
+
+impl FaultyRows<'_> {
+    fn call(&mut self) -> Stored<&mut dyn LocalStore> {
+        if let Some(left) = &mut self.calls_left {
+            match left.checked_sub(1) {
+                Some(fewer) => *left = fewer,
+                None => return Err(StoreFailure::Full("the simulated disk".to_owned())),
+            }
+        }
+        Ok(self.inner)
+    }
+}
+
+impl LocalStore for FaultyRows<'_> {
+    fn sync_state(&mut self) -> Stored<SyncState> {
+        self.call()?.sync_state()
+    }
+    fn put_sync_state(&mut self, state: &SyncState) -> Stored<()> {
+        self.call()?.put_sync_state(state)
+    }
+    fn conversation(&mut self, id: ConversationId) -> Stored<Option<LocalConversation>> {
+        self.call()?.conversation(id)
+    }
+    fn put_conversation(&mut self, conversation: &LocalConversation) -> Stored<()> {
+        self.call()?.put_conversation(conversation)
+    }
+    fn delete_conversation(&mut self, id: ConversationId) -> Stored<()> {
+        self.call()?.delete_conversation(id)
+    }
+    fn clear_log(&mut self, id: ConversationId) -> Stored<()> {
+        self.call()?.clear_log(id)
+    }
+    fn touched(&mut self, limit: usize) -> Stored<Vec<Held>> {
+        self.call()?.touched(limit)
+    }
+    fn settle_touched(&mut self, before_round: i64) -> Stored<()> {
+        self.call()?.settle_touched(before_round)
+    }
+    fn doubt_all(&mut self) -> Stored<()> {
+        self.call()?.doubt_all()
+    }
+    fn doubted(&mut self) -> Stored<Vec<ConversationId>> {
+        self.call()?.doubted()
+    }
+    fn intents(&mut self, limit: usize) -> Stored<Vec<LocalConversation>> {
+        self.call()?.intents(limit)
+    }
+    fn member(&mut self, conversation: ConversationId, user: UserId) -> Stored<Option<Member>> {
+        self.call()?.member(conversation, user)
+    }
+    fn put_member(&mut self, conversation: ConversationId, member: &Member) -> Stored<()> {
+        self.call()?.put_member(conversation, member)
+    }
+    fn message_at(&mut self, conversation: ConversationId, seq: Seq) -> Stored<Option<LocalMessage>> {
+        self.call()?.message_at(conversation, seq)
+    }
+    fn message(&mut self, conversation: ConversationId, message: &MessageRef) -> Stored<Option<LocalMessage>> {
+        self.call()?.message(conversation, message)
+    }
+    fn put_message(&mut self, message: &LocalMessage) -> Stored<i64> {
+        self.call()?.put_message(message)
+    }
+    fn delete_message(&mut self, key: i64) -> Stored<()> {
+        self.call()?.delete_message(key)
+    }
+    fn tombstones_above(&mut self, conversation: ConversationId, seq: Seq) -> Stored<i64> {
+        self.call()?.tombstones_above(conversation, seq)
+    }
+    fn holes(&mut self, conversation: ConversationId) -> Stored<Holes> {
+        self.call()?.holes(conversation)
+    }
+    fn put_holes(&mut self, conversation: ConversationId, holes: &Holes) -> Stored<()> {
+        self.call()?.put_holes(conversation, holes)
+    }
+    fn outbox(&mut self, conversation: ConversationId, limit: usize) -> Stored<Vec<OutboxEntry>> {
+        self.call()?.outbox(conversation, limit)
+    }
+    fn outbox_entry(&mut self, id: i64) -> Stored<Option<OutboxEntry>> {
+        self.call()?.outbox_entry(id)
+    }
+    fn outbox_about(&mut self, conversation: ConversationId, target: &MessageRef) -> Stored<Vec<OutboxEntry>> {
+        self.call()?.outbox_about(conversation, target)
+    }
+    fn put_outbox(&mut self, entry: &OutboxEntry) -> Stored<i64> {
+        self.call()?.put_outbox(entry)
+    }
+    fn delete_outbox(&mut self, id: i64) -> Stored<()> {
+        self.call()?.delete_outbox(id)
+    }
+    fn outbox_conversations(&mut self) -> Stored<Vec<ConversationId>> {
+        self.call()?.outbox_conversations()
+    }
+    fn outbox_len(&mut self) -> Stored<usize> {
+        self.call()?.outbox_len()
+    }
+}

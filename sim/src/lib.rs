@@ -1,0 +1,41 @@
+//! Worlds from seeds. Real engines over real stores, real services, hub, lanes and log; the network, time, chance, disks and deaths are simulated, so
+//! that a failing world can be had again by its number.
+//!
+//! A world lives in two phases: first everything may go wrong, and the promises that hold at every moment are checked as it goes; then all heals, and
+//! the rest of the promises is demanded.
+//!
+//! The way through: [`plan`] what kind of world; [`world`] its steps; [`deeds`] what people do; [`finish`] healing and the last checks; [`check`] a promise
+//! a file; [`server`], [`device`], [`network`] who is there; [`record`] what people know they did; [`planted`] bugs on purpose.
+
+pub mod check;
+mod deeds;
+mod device;
+mod faulty;
+mod finish;
+mod network;
+pub mod plan;
+pub mod planted;
+mod record;
+mod server;
+mod truth;
+mod world;
+
+use anyhow::{Context as _, Result};
+pub use planted::Planted;
+use world::World;
+
+/// What a world came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Of everything that happened: the same twice for one seed.
+    pub hash: u64,
+    pub steps: u64,
+    pub messages: usize,
+}
+
+/// Runs one world to its end. The error says which promise was broken; `trace` prints every step.
+pub fn run(seed: u64, planted: Planted, trace: bool) -> Result<Outcome> {
+    let mut world = World::new(seed, planted, trace)?;
+    world.live().and_then(|()| world.finish()).with_context(|| world.describe())?;
+    Ok(world.outcome())
+}

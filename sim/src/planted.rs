@@ -1,0 +1,31 @@
+//! Bugs on purpose: each has to be found, or the simulation is worth nothing.
+
+use anyhow::Result;
+use rusqlite::Connection;
+pub use tertulia_engine::Bug;
+
+/// A broken promise of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerBug {
+    /// What was acknowledged may be lost when the process dies.
+    AcknowledgedBeforeCommit,
+    /// Repeats are known by what the process remembers.
+    DedupInMemory,
+    /// A restored log calls itself the old one.
+    EpochKept,
+}
+
+/// Which bug, if any, a world has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Planted {
+    pub engine: Option<Bug>,
+    pub server: Option<ServerBug>,
+}
+
+/// The log as it would be had the server remembered its repeats in memory.
+pub fn forget_keys(image: &[u8]) -> Result<Vec<u8>> {
+    let mut connection = Connection::open_in_memory()?;
+    connection.deserialize_read_exact("main", image, image.len(), false)?;
+    connection.execute("DELETE FROM message_keys", [])?;
+    Ok(connection.serialize("main")?.to_vec())
+}

@@ -1,0 +1,55 @@
+//! What the people know they did, beside and without the engines: the truth that the log is held against.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tertulia_proto::{ClientMsgId, ConversationId, Seq, UserId};
+
+/// What became of a message's wish to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It has to be in the log.
+    Wanted,
+    /// Deleted, or discarded, by its author: it may not show.
+    Unwanted,
+    /// The conversation was taken from its author before it could be sent: nobody promised anything.
+    Excused,
+}
+
+#[derive(Debug, Clone)]
+pub struct Composed {
+    pub sender: UserId,
+    pub device: usize,
+    pub conversation: ConversationId,
+    pub fate: Fate,
+}
+
+#[derive(Debug, Default)]
+pub struct Record {
+    /// In the order in which they were written, all devices together.
+    pub composed: Vec<(ClientMsgId, Composed)>,
+    index: BTreeMap<ClientMsgId, usize>,
+    /// What the server acknowledged, and where it said it is.
+    pub acknowledged: BTreeMap<ClientMsgId, (ConversationId, Seq)>,
+    /// What a restore took away.
+    pub lost: BTreeSet<ClientMsgId>,
+    /// Read watermarks a device has shown.
+    pub shown_read: BTreeMap<(usize, ConversationId), Seq>,
+    pub restores: usize,
+}
+
+impl Record {
+    pub fn compose(&mut self, name: ClientMsgId, composed: Composed) {
+        self.index.insert(name.clone(), self.composed.len());
+        self.composed.push((name, composed));
+    }
+
+    pub fn set_fate(&mut self, name: &ClientMsgId, fate: Fate) {
+        if let Some(at) = self.index.get(name) {
+            self.composed[*at].1.fate = fate;
+        }
+    }
+
+    pub fn get(&self, name: &ClientMsgId) -> Option<&Composed> {
+        self.index.get(name).map(|at| &self.composed[*at].1)
+    }
+}
