@@ -1,7 +1,7 @@
 //! A device: a store that outlives its app, and an app that comes and goes.
 
 use tertulia_client_sqlite::{Durability, Store};
-use tertulia_engine::{Command, CommandError, Config, Engine, LocalStore, Now, StoreFailure};
+use tertulia_engine::{Command, CommandError, Config, Engine, LinkId, LocalStore, Now, StoreFailure};
 use tertulia_proto::{ConversationId, Timestamp};
 
 use crate::faulty::FaultyRows;
@@ -53,6 +53,16 @@ impl Device {
     pub fn now(&self, now: u64) -> Now {
         let wall = i64::try_from(now).unwrap_or(0).saturating_add(1_800_000_000_000).saturating_add(self.skew_ms);
         Now { mono_ms: now.saturating_sub(self.began_at).saturating_add(1_000_000), wall: Timestamp::from_ms(wall) }
+    }
+
+    /// A connection's number among all that this device ever had: each app counts its own from the beginning.
+    pub const fn wire(&self, link: LinkId) -> u64 {
+        self.lives << 32 | link.0
+    }
+
+    /// The connection by the running app's own number; one of an earlier app has none that it knows.
+    pub const fn link_of(&self, wire: u64) -> LinkId {
+        LinkId(if wire >> 32 == self.lives { wire & 0xffff_ffff } else { u64::MAX })
     }
 
     /// From this app's monotonic clock to the world's.
@@ -117,11 +127,8 @@ impl Device {
     }
 
     pub fn conversations(&self) -> Vec<ConversationId> {
-        let shown = self.store.conversations(10_000).unwrap_or_default();
-        let mut ids: Vec<ConversationId> =
-            shown.into_iter().filter(|shown| !shown.conversation.left).map(|shown| shown.conversation.id).collect();
-        ids.sort();
-        ids
+        let held = self.store.held().unwrap_or_default();
+        held.into_iter().filter(|held| !held.left).map(|held| held.id).collect()
     }
 }
 

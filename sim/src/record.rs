@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tertulia_proto::{ClientMsgId, ConversationId, Seq, UserId};
+use tertulia_proto::{ClientMsgId, ConversationId, Seq, Timestamp, UserId};
+use uuid::Uuid;
 
 /// What became of a message's wish to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,8 +33,8 @@ pub struct Record {
     pub acknowledged: BTreeMap<ClientMsgId, (ConversationId, Seq)>,
     /// What a restore took away.
     pub lost: BTreeSet<ClientMsgId>,
-    /// Read watermarks a device has shown.
-    pub shown_read: BTreeMap<(usize, ConversationId), Seq>,
+    /// Read watermarks a device has shown, of one log and one stay.
+    pub shown_read: BTreeMap<(usize, ConversationId, Option<Uuid>, Timestamp), Seq>,
     pub restores: usize,
 }
 

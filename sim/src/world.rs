@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use tertulia_client_sqlite::Durability;
 use tertulia_core::auth::Identity;
-use tertulia_engine::{Closed, LinkAction, LinkId, StoreFailure};
+use tertulia_engine::{Closed, LinkAction, StoreFailure};
 use tertulia_proto::request::{ClientRequest, parse_frame};
 use tertulia_proto::{ClientMsgId, ConversationId, Seq, ServerFrame, UserId};
 use tertulia_realtime::Outbound;
@@ -320,13 +320,14 @@ impl World {
             };
             let Some((_, down)) = wire.down.pop_front_if(|(at, _)| *at <= now) else { return Ok(()) };
             let number = key.0;
+            let link = self.devices[number].link_of(key.1);
             let mishap = self.mishap();
             match down {
                 Down::Frame(text) => {
                     self.say(|| format!("device {number} hears: {}", short(&text)));
                     let frame = ServerFrame::parse(&text).map_err(|e| anyhow::anyhow!("{e}: {text}"))?;
                     let done = self.devices[number].call(now, Durability::Process, mishap, |engine, store, at| {
-                        engine.handle_frame(store, at, LinkId(key.1), frame)
+                        engine.handle_frame(store, at, link, frame)
                     });
                     failed_by_itself(mishap, done).with_context(|| text)?;
                 }
@@ -335,7 +336,7 @@ impl World {
                     self.say(|| format!("device {number} loses {}: {how:?}", key.1));
                     self.wires.remove(&key);
                     self.devices[number].call::<(), StoreFailure>(now, Durability::Process, Mishap::None, |engine, _, at| {
-                        engine.handle_closed(at, LinkId(key.1), how);
+                        engine.handle_closed(at, link, how);
                         Ok(())
                     });
                 }
@@ -349,7 +350,7 @@ impl World {
         self.after_call(number);
         if self.random.one_in(16) {
             check::local::check(number, &mut self.devices[number], &self.record)?;
-            check::watermarks::check(&mut self.record, number, &self.devices[number])?;
+            check::watermarks::check(&mut self.record, number, &mut self.devices[number])?;
             let conversations = self.devices[number].conversations().len();
             if let Some(engine) = &self.devices[number].engine {
                 check::bounded::check(number, engine, &self.plan.config, conversations)?;
@@ -370,16 +371,17 @@ impl World {
         }
         while let Some(action) = self.devices[number].engine.as_mut().and_then(|engine| engine.poll_link()) {
             match action {
-                LinkAction::Open(LinkId(link)) => {
+                LinkAction::Open(link) => {
+                    let wire = self.devices[number].wire(link);
                     let opens_at = Some(self.now + network::delay(&self.plan, &mut self.random));
-                    self.wires.insert((number, link), Wire { opens_at, ..Wire::default() });
+                    self.wires.insert((number, wire), Wire { opens_at, ..Wire::default() });
                 }
-                LinkAction::Close(LinkId(link)) => self.leave((number, link)),
+                LinkAction::Close(link) => self.leave((number, self.devices[number].wire(link))),
             }
         }
         while let Some(sent) = self.devices[number].engine.as_mut().and_then(|engine| engine.poll_transmit()) {
             let text = sent.request.encode(Some(sent.id));
-            if let Some(wire) = self.wires.get_mut(&(number, sent.link.0)) {
+            if let Some(wire) = self.wires.get_mut(&(number, self.devices[number].wire(sent.link))) {
                 network::send(&mut wire.up, text, self.now, &self.plan, &mut self.random, self.faulty);
             }
         }

@@ -6,10 +6,11 @@ CREATE TABLE sync_state (
     cursor TEXT,
     epoch BLOB,
     round INTEGER NOT NULL,
+    within INTEGER NOT NULL,
     resetting INTEGER NOT NULL
 ) STRICT;
 
-INSERT INTO sync_state (one, round, resetting) VALUES (1, 0, 0);
+INSERT INTO sync_state (one, round, within, resetting) VALUES (1, 0, 0, 0);
 
 CREATE TABLE conversations (
     no INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -55,7 +55,7 @@ impl Store {
             "BEGIN IMMEDIATE;
              DELETE FROM outbox; DELETE FROM holes; DELETE FROM messages; DELETE FROM members; DELETE FROM conversations; DELETE FROM sqlite_sequence;
              INSERT INTO found (found) VALUES ('delete-all');
-             UPDATE sync_state SET account = NULL, cursor = NULL, epoch = NULL, round = 0, resetting = 0;
+             UPDATE sync_state SET account = NULL, cursor = NULL, epoch = NULL, round = 0, within = 0, resetting = 0;
              COMMIT;
              VACUUM;",
         )?;

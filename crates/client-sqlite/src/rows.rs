@@ -348,7 +348,7 @@ impl<'a> Rows<'a> {
 impl LocalStore for Rows<'_> {
     fn sync_state(&mut self) -> Stored<SyncState> {
         self.connection
-            .prepare_cached("SELECT account, cursor, epoch, round, resetting FROM sync_state")
+            .prepare_cached("SELECT account, cursor, epoch, round, within, resetting FROM sync_state")
             .and_then(|mut statement| {
                 statement.query_row([], |row| {
                     Ok(SyncState {
@@ -356,7 +356,8 @@ impl LocalStore for Rows<'_> {
                         cursor: row.get(1)?,
                         epoch: row.get::<_, Option<[u8; 16]>>(2)?.map(Uuid::from_bytes),
                         round: row.get(3)?,
-                        resetting: row.get(4)?,
+                        within: row.get(4)?,
+                        resetting: row.get(5)?,
                     })
                 })
             })
@@ -365,12 +366,13 @@ impl LocalStore for Rows<'_> {
 
     fn put_sync_state(&mut self, state: &SyncState) -> Stored<()> {
         self.run(
-            "UPDATE sync_state SET account = ?1, cursor = ?2, epoch = ?3, round = ?4, resetting = ?5",
+            "UPDATE sync_state SET account = ?1, cursor = ?2, epoch = ?3, round = ?4, within = ?5, resetting = ?6",
             params![
                 state.account.as_ref().map(|id| id.as_bytes().as_slice()),
                 state.cursor,
                 state.epoch.as_ref().map(|id| id.as_bytes().as_slice()),
                 state.round,
+                state.within,
                 state.resetting
             ],
         )

@@ -74,6 +74,17 @@ impl Store {
         read().map_err(failure)?.into_iter().map(|held| self.shown_conversation(held)).collect()
     }
 
+    /// All that is held, the hidden ones too, in order of their ids.
+    pub fn held(&self) -> Stored<Vec<LocalConversation>> {
+        let read = || -> Sql<Vec<LocalConversation>> {
+            self.connection
+                .prepare_cached(&format!("SELECT {CONVERSATION_COLUMNS} FROM conversations ORDER BY id"))?
+                .query_map([], conversation_from)?
+                .collect()
+        };
+        read().map_err(failure)
+    }
+
     fn shown_conversation(&self, held: LocalConversation) -> Stored<ShownConversation> {
         let unread = view::unread(&held, self.rows().tombstones_above(held.id, view::read_seq(&held))?);
         let last = self.timeline(held.id, None, 1)?.messages.pop();

@@ -285,11 +285,7 @@ impl Engine {
             store.delete_outbox(entry.id)?;
         }
         store.delete_message(row.key)?;
-        self.changed(id);
-        let empty = store.outbox(id, 1)?.is_empty();
-        if empty && store.conversation(id)?.is_some_and(|held| held.left) {
-            store.delete_conversation(id)?;
-        }
+        self.forget_if_done(store, id)?;
         // What waited behind it may go.
         Ok(self.pump_outbox(store, now, id)?)
     }

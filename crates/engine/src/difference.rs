@@ -33,8 +33,6 @@ struct Flight {
 pub(crate) struct Sync {
     flight: Option<Flight>,
     wanted_at: Option<u64>,
-    /// The next request goes on with a difference that has been begun.
-    within: bool,
     attempt: u32,
     /// Conversations whose counts only the server knows: said not to be held, so that they are told.
     recount: BTreeSet<ConversationId>,
@@ -63,7 +61,7 @@ impl Engine {
     /// Nothing of what is held can be relied on: the next answer is a reset.
     pub(crate) fn start_over(&mut self, store: &mut dyn LocalStore) -> Stored<()> {
         let mut state = store.sync_state()?;
-        state.cursor = Some(START_OVER.to_owned());
+        (state.cursor, state.within) = (Some(START_OVER.to_owned()), false);
         store.put_sync_state(&state)
     }
 
@@ -74,7 +72,7 @@ impl Engine {
         }
         self.sync.wanted_at = None;
         let mut state = store.sync_state()?;
-        let first = !self.sync.within;
+        let first = !state.within;
         if first {
             state.round += 1;
             self.round = state.round;
@@ -119,7 +117,7 @@ impl Engine {
         for id in &difference.removed {
             self.remove_conversation(store, now, *id)?;
         }
-        (state.cursor, state.epoch) = (Some(difference.cursor), Some(difference.epoch));
+        (state.cursor, state.epoch, state.within) = (Some(difference.cursor), Some(difference.epoch), difference.has_more);
         if !difference.has_more {
             if state.resetting && !self.has(Bug::ResetKeepsTheRest) {
                 for id in store.doubted()? {
@@ -146,12 +144,11 @@ impl Engine {
         let Some(flight) = self.sync.flight.take() else { return Ok(()) };
         match (result, flight.has_more) {
             (Ok(_), Some(true)) => {
-                self.sync.within = true;
                 self.want_sync(now.mono_ms);
                 return self.pump_sync(store, now);
             }
             (Ok(_), Some(false)) => {
-                (self.sync.within, self.sync.attempt) = (false, 0);
+                self.sync.attempt = 0;
                 self.link.caught_up();
                 self.notice(Notice::Connection);
                 let check = self.config.check_every_ms;

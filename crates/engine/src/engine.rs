@@ -103,6 +103,8 @@ pub struct Engine {
     /// The number of the last difference begun.
     pub(crate) round: i64,
     pub(crate) lanes: BTreeMap<ConversationId, SendLane>,
+    /// Something may go and found all places taken.
+    pub(crate) is_starved: bool,
     pub(crate) gaps: BTreeMap<ConversationId, Gap>,
     pub(crate) fills: BTreeMap<ConversationId, Fill>,
     pub(crate) told: BTreeMap<ConversationId, Told>,
@@ -127,6 +129,7 @@ impl Engine {
             sync: Sync::default(),
             round: 1,
             lanes: BTreeMap::new(),
+            is_starved: false,
             gaps: BTreeMap::new(),
             fills: BTreeMap::new(),
             told: BTreeMap::new(),
@@ -169,10 +172,7 @@ impl Engine {
     pub fn handle_network(&mut self, now: Now, up: bool) {
         self.link.set_network(up, now.mono_ms);
         if up {
-            // What waited for the next try is tried with the next connection.
-            for lane in self.lanes.values_mut() {
-                lane.reset_backoff();
-            }
+            self.lanes.values_mut().for_each(|lane| lane.hurry(now.mono_ms));
         } else {
             self.forget_connection(now);
         }

@@ -40,6 +40,12 @@ impl SendLane {
         self.attempt = 0;
     }
 
+    /// What waits for its time is tried now.
+    pub fn hurry(&mut self, now: u64) {
+        self.attempt = 0;
+        self.retry_at = self.retry_at.map(|at| at.min(now));
+    }
+
     pub fn try_again(&mut self, now: u64) {
         self.retry_at = self.retry_at.filter(|at| *at > now);
     }
@@ -104,7 +110,11 @@ impl Engine {
                 (true, Op::Send) => return Ok(()),
                 // What can't be edited any more does not hold up what comes after.
                 (true, _) => continue,
-                (false, Op::Send) if full || self.flights() >= self.config.in_flight_max => return Ok(()),
+                (false, Op::Send) if full => return Ok(()),
+                (false, _) if self.flights() >= self.config.in_flight_max => {
+                    self.is_starved = true;
+                    return Ok(());
+                }
                 (false, Op::Send) => {
                     let Some(name) = self.transmit_send(store, now, entry, before.take())? else { return Ok(()) };
                     before = Some(name).filter(|_| !self.has(Bug::PipelineUnchained));
@@ -209,7 +219,7 @@ impl Engine {
 
     /// A place became free: of this conversation, or where all places were taken, of all.
     fn pump_after(&mut self, store: &mut dyn LocalStore, now: Now, id: ConversationId) -> Stored<()> {
-        if self.flights() + 1 >= self.config.in_flight_max {
+        if std::mem::take(&mut self.is_starved) {
             return self.pump_outbox_all(store, now);
         }
         self.pump_outbox(store, now, id)
@@ -231,6 +241,11 @@ impl Engine {
         let Some(mut row) = store.message(id, &MessageRef::Mine(name.clone()))?.filter(LocalMessage::is_pending) else {
             return Ok(());
         };
+        if store.conversation(id)?.is_some_and(|held| held.left) {
+            // It had come through before I was sent away, and now it is not mine to see.
+            store.delete_message(row.key)?;
+            return self.forget_if_done(store, id);
+        }
         if self.has(Bug::EchoDroppedEarly) {
             return store.delete_message(row.key);
         }
@@ -248,6 +263,16 @@ impl Engine {
         };
         store.put_message(&row)?;
         self.changed(id);
+        Ok(())
+    }
+
+    /// A conversation I left goes when nothing of mine waits in it any more.
+    pub(crate) fn forget_if_done(&mut self, store: &mut dyn LocalStore, id: ConversationId) -> Stored<()> {
+        self.changed(id);
+        let done = store.outbox(id, 1)?.is_empty();
+        if done && store.conversation(id)?.is_some_and(|held| held.left) {
+            store.delete_conversation(id)?;
+        }
         Ok(())
     }
 

@@ -38,6 +38,8 @@ pub struct SyncState {
     pub epoch: Option<Uuid>,
     /// Number of the difference that is being read or was read last; [`LocalConversation::touched`] refers to it.
     pub round: i64,
+    /// The cursor stands inside a difference of several pages.
+    pub within: bool,
     /// A reset is under way: what is still in doubt at its end is gone.
     pub resetting: bool,
 }

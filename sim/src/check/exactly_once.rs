@@ -21,6 +21,8 @@ pub fn check(
         match composed.fate {
             Fate::Wanted if record.lost.contains(name) => {}
             Fate::Wanted => ensure!(copies.len() == 1, "{name} was never taken back and is not in the log"),
+            // A restore brings back what had been deleted since.
+            Fate::Unwanted if record.restores > 0 => {}
             Fate::Unwanted => ensure!(
                 copies.iter().all(|copy| copy.deleted_at.is_some()),
                 "{name} was taken back by its author and shows in the log"

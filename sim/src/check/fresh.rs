@@ -10,14 +10,7 @@ use crate::device::Device;
 use crate::truth::Seen;
 
 pub fn check(number: usize, device: &Device, truth: &BTreeMap<ConversationId, Seen>) -> Result<()> {
-    let here: Vec<ConversationId> = {
-        let shown = device.store.conversations(10_000)?;
-        let hidden = truth.values().filter(|seen| seen.conversation.hidden).map(|seen| seen.conversation.id);
-        let mut ids: Vec<ConversationId> = shown.iter().map(|shown| shown.conversation.id).chain(hidden).collect();
-        ids.sort();
-        ids.dedup();
-        ids
-    };
+    let here: Vec<ConversationId> = device.store.held()?.into_iter().map(|held| held.id).collect();
     let there: Vec<ConversationId> = truth.keys().copied().collect();
     ensure!(here == there, "device {number}: the conversations are {here:?}, a fetch brings {there:?}");
     truth.values().try_for_each(|seen| conversation(device, seen).with_context(|| format!("device {number}, {}", seen.conversation.id)))
