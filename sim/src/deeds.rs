@@ -152,7 +152,9 @@ fn send(world: &mut World, number: usize, id: ConversationId, reply_to: Option<M
         None => is_here(world, number, id, &name)?,
     };
     if written {
-        let composed = Composed { sender, device: number, conversation: id, fate: Fate::Wanted };
+        let stay = world.devices[number].store.conversation(id)?.map(|shown| shown.conversation.joined_at);
+        let stay = stay.unwrap_or_default();
+        let composed = Composed { sender, device: number, conversation: id, stay, fate: Fate::Wanted };
         world.record.compose(name, composed);
     }
     Ok(())

@@ -196,7 +196,7 @@ impl World {
     fn unrest(&self) -> Result<String> {
         let mut lines = Vec::new();
         for (number, device) in self.devices.iter().enumerate() {
-            let state = device.engine.as_ref().map(|engine| (engine.connection(), engine.poll_timeout()));
+            let state = device.engine.as_ref().map(|engine| (engine.connection(), engine.poll_timeout(), format!("{engine:?}")));
             lines.push(format!("device {number}: {state:?}, waiting {:?}", device.store.outbox(3)?));
         }
         Ok(lines.join("\n"))

@@ -21,6 +21,8 @@ pub struct Composed {
     pub sender: UserId,
     pub device: usize,
     pub conversation: ConversationId,
+    /// When its author had joined: in another stay it may not be theirs to see.
+    pub stay: Timestamp,
     pub fate: Fate,
 }
 

@@ -357,6 +357,7 @@ impl Engine {
 
     fn retry(&mut self, store: &mut dyn LocalStore, now: Now, entry: i64) -> Outcome {
         let mut entry = parked(store, entry)?;
+        here(store, entry.conversation_id)?;
         entry.parked = None;
         store.put_outbox(&entry)?;
         if let Some(lane) = self.lanes.get_mut(&entry.conversation_id) {

@@ -22,9 +22,17 @@ pub(crate) struct SendLane {
     flights: VecDeque<i64>,
     retry_at: Option<u64>,
     attempt: u32,
+    /// Sends that may be under way at once; `None`: as many as the configuration says. One after the server had too much, then twice as many with
+    /// each acknowledgement.
+    window: Option<usize>,
 }
 
 impl SendLane {
+    fn acknowledged(&mut self) {
+        self.reset_backoff();
+        self.window = self.window.map(|window| window.saturating_mul(2));
+    }
+
     pub const fn retry_at(&self) -> Option<u64> {
         self.retry_at
     }
@@ -56,6 +64,7 @@ impl SendLane {
 
     fn wait(&mut self, now: u64, retry_after_ms: Option<u64>, jitter: &mut Jitter) {
         self.attempt = self.attempt.saturating_add(1);
+        self.window = Some(1);
         let wait = match retry_after_ms {
             // The server knows when; a little later, so that not everybody comes in the same instant.
             Some(after) => after.saturating_add(jitter.between(0, 250)),
@@ -104,7 +113,8 @@ impl Engine {
                 alone = false;
                 continue;
             }
-            let full = lane.flights.len() >= self.config.sends_in_flight_max;
+            let window = self.config.sends_in_flight_max.min(lane.window.unwrap_or(usize::MAX));
+            let full = lane.flights.len() >= window;
             match (entry.parked.is_some(), &entry.op) {
                 (true, Op::Send) if self.has(Bug::ParkedOvertaken) => continue,
                 (true, Op::Send) => return Ok(()),
@@ -235,7 +245,7 @@ impl Engine {
         ack: MessageAck,
     ) -> Stored<()> {
         if let Some(lane) = self.lanes.get_mut(&id) {
-            lane.reset_backoff();
+            lane.acknowledged();
         }
         store.delete_outbox(entry)?;
         let Some(mut row) = store.message(id, &MessageRef::Mine(name.clone()))?.filter(LocalMessage::is_pending) else {

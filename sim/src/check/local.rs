@@ -57,6 +57,7 @@ fn kept(number: usize, device: &mut Device, record: &Record) -> Result<()> {
         })?;
         if let (Some(held), row, holes) = state
             && !held.left
+            && held.joined_at == composed.stay
         {
             let acknowledged = record.acknowledged.get(name).map(|(_, seq)| *seq);
             // Where an acknowledgement was lost on the way, only the log knows the place; then any hole may be it.
