@@ -81,6 +81,7 @@ impl Services {
 
     pub async fn set_blocked(&self, actor: &Identity, target: UserId, blocked: bool) -> Result<(), ApiError> {
         actor.require(Scope::UsersWrite)?;
+        self.rates.changes.take(actor.user, self.now())?;
         let write =
             Write::SetBlocked { actor: actor.user, target, blocked, blocks_max: self.limits.blocks_per_user_max };
         self.perform(write, |effect| matches!(effect, Effect::BlockChanged { .. }).then_some(())).await?;

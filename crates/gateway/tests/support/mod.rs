@@ -157,6 +157,12 @@ impl Ask {
         self
     }
 
+    /// The same header once more.
+    pub fn and_header(mut self, name: &'static str, value: &str) -> Self {
+        self.0.headers_mut().append(HeaderName::from_static(name), value.parse().unwrap());
+        self
+    }
+
     pub fn bearer(self, token: &str) -> Self {
         self.header("authorization", &format!("Bearer {token}"))
     }
@@ -197,4 +203,21 @@ impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.status, String::from_utf8_lossy(&self.body))
     }
+}
+
+/// A problem document with everything in its place.
+#[track_caller]
+pub fn assert_problem(answer: &Answer, status: u16, code: &str) {
+    assert_eq!(answer.status.as_u16(), status, "{answer}");
+    assert_eq!(answer.header("content-type"), "application/problem+json", "{answer}");
+    let problem = answer.json();
+    assert_eq!(problem["type"], "about:blank");
+    assert_eq!(problem["title"], answer.status.canonical_reason().unwrap());
+    assert_eq!(problem["status"], status);
+    assert_eq!(problem["code"], code);
+    assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{answer}");
+    let waits = matches!(code, "rate_limited" | "unavailable");
+    assert_eq!(problem["retryAfterMs"].is_u64(), waits, "{answer}");
+    assert_eq!(answer.headers.contains_key("retry-after"), waits);
+    assert_eq!(answer.headers.contains_key("www-authenticate"), status == 401);
 }
