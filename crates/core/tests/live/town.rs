@@ -76,7 +76,7 @@ impl Handoff {
 }
 
 pub struct Town {
-    pub services: Services,
+    pub services: Arc<Services>,
     pub handoff: Arc<Handoff>,
 }
 
@@ -92,7 +92,7 @@ impl Town {
             HostIssuer { issuer: Some(HOST.to_owned()), audience: None, key: HostKey::Secret(HOST_SECRET.to_vec()) };
         let config = AuthConfig { hosts: vec![host], ..AuthConfig::default() };
         let auth = Auth::new(Arc::clone(&store) as _, powers.clone(), config, Arc::new(NoKeys)).unwrap();
-        Self { services: Services::new(store, hub, powers, limits, auth, false), handoff }
+        Self { services: Arc::new(Services::new(store, hub, powers, limits, auth, false)), handoff }
     }
 
     pub async fn person(&self, name: &str) -> Identity {

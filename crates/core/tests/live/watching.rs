@@ -50,11 +50,15 @@ impl Cast {
 
     /// How often the watcher, who began to watch before the parting, sees the other come and go after it.
     async fn seen_after(&self, parting: Parting) -> usize {
+        self.seen_around(self.part(parting)).await
+    }
+
+    async fn seen_around(&self, parting: impl Future<Output = ()>) -> usize {
         let Self { town, watcher, watched, .. } = self;
         let window = town.connect(watcher).await;
         let people = vec![watched.user];
         assert_eq!(town.services.watch_presence(watcher, &window, people).await.unwrap().len(), 1);
-        self.part(parting).await;
+        parting.await;
         let mut seen = 0;
         let mut look = || {
             let is_sign = |event: &ServerEvent| matches!(event, ServerEvent::PresenceUpdate(_));
@@ -89,6 +93,22 @@ async fn a_watch_goes_on_while_the_two_share_another_conversation() {
         cast.town.dm(&cast.watcher, &cast.watched).await;
         assert_eq!(cast.seen_after(parting).await, 2, "{parting:?}");
     }
+}
+
+/// Who asked is gone when the commit is told.
+#[tokio::test]
+async fn a_watch_ends_with_a_block_whose_asker_hung_up() {
+    let cast = Cast::new().await;
+    let hung_up = async {
+        cast.town.handoff.hold();
+        tokio::select! {
+            biased;
+            () = cast.part(WatchedBlocks) => panic!("nothing has been told yet"),
+            () = std::future::ready(()) => {}
+        }
+        cast.town.handoff.release();
+    };
+    assert_eq!(cast.seen_around(hung_up).await, 0);
 }
 
 /// Whom one still shares something with is still watched, and still watches.
