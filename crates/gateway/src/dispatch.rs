@@ -233,9 +233,13 @@ impl Session {
     /// A newer token of the same person keeps the connection open.
     async fn renew(&mut self, token: &str) -> Result<String, ApiError> {
         let identity = self.app.services.identify(token, None).await?;
-        // What an API key opened has its scopes and ends with it.
-        if identity.user != self.identity.user || self.identity.scopes.is_some() {
+        if identity.user != self.identity.user {
             return Err(ApiError::forbidden("token: of another person; open another connection"));
+        }
+        if self.identity.scopes.is_some() {
+            return Err(ApiError::forbidden(
+                "token: an API key opened this connection, which ends with it; open another",
+            ));
         }
         if !self.app.services.still_stands(identity.session, &identity).await {
             return Err(ApiError::unauthenticated("the session has ended"));

@@ -3,12 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic, in its helpers too")]
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::extract::ConnectInfo;
+use futures_util::StreamExt as _;
 use http::StatusCode;
 use serde_json::{Value, json};
-use support::{Answer, Ask, Server, Wish};
-use tertulia_gateway::Settings;
+use support::{Answer, Ask, Server, Wish, assert_problem};
+use tertulia_core::auth::Scope;
+use tertulia_gateway::{Settings, Times};
 
 mod support;
 
@@ -61,23 +64,6 @@ async fn send(server: &Server, token: &str, conversation: &str, client_msg_id: &
     let body = json!({ "clientMsgId": client_msg_id, "body": "hi" }).to_string();
     let line = format!("POST /api/v1/conversations/{conversation}/messages");
     server.call(Ask::new(&line).bearer(token).body(body)).await
-}
-
-/// A problem document with everything in its place.
-#[track_caller]
-fn assert_problem(answer: &Answer, status: u16, code: &str) {
-    assert_eq!(answer.status.as_u16(), status, "{answer}");
-    assert_eq!(answer.header("content-type"), "application/problem+json", "{answer}");
-    let problem = answer.json();
-    assert_eq!(problem["type"], "about:blank");
-    assert_eq!(problem["title"], answer.status.canonical_reason().unwrap());
-    assert_eq!(problem["status"], status);
-    assert_eq!(problem["code"], code);
-    assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{answer}");
-    let waits = matches!(code, "rate_limited" | "unavailable");
-    assert_eq!(problem["retryAfterMs"].is_u64(), waits, "{answer}");
-    assert_eq!(answer.headers.contains_key("retry-after"), waits);
-    assert_eq!(answer.headers.contains_key("www-authenticate"), status == 401);
 }
 
 #[tokio::test]
@@ -147,6 +133,37 @@ async fn a_state_that_does_not_allow_it_is_a_conflict() {
     let message = format!("/api/v1/conversations/{}/messages/{}", house.group, sent["messageId"].as_str().unwrap());
     assert_eq!(house.call(&format!("DELETE {message}")).await.status, 200);
     assert_problem(&house.post(&format!("PATCH {message}"), r#"{"body":"better"}"#).await, 410, "gone");
+}
+
+/// Whoever made the account would share it with the person meant.
+#[tokio::test]
+async fn a_key_mints_no_token_for_an_account_with_a_password() {
+    let server = Server::new(Wish::default());
+    let auth = server.services().auth();
+    let key = auth.create_api_key("the shop", [Scope::TokensWrite].into_iter().collect()).await.unwrap().token;
+    auth.register("squatter@example.org", "correct horse", "Squatter").await.unwrap();
+    let mint = |email: &str| {
+        server.call(Ask::new("POST /api/v1/tokens").bearer(&key).body(json!({ "email": email }).to_string()))
+    };
+    assert_problem(&mint("squatter@example.org").await, 409, "conflict");
+    assert_problem(&mint(" Squatter@Example.org ").await, 409, "conflict");
+    for _ in 0..2 {
+        assert_eq!(mint("customer@example.org").await.status, 201);
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_arrive_is_given_up() {
+    let times = Times { body: Duration::from_millis(20), ..Times::default() };
+    let settings = Settings { times, ..Settings::default() };
+    let house = House::new(Wish { settings, ..Wish::default() }).await;
+    for beginning in [vec![], vec![Ok::<_, std::io::Error>("{\"typing\":")]] {
+        let body = futures_util::stream::iter(beginning).chain(futures_util::stream::pending());
+        let call = house.post("POST /api/v1/conversations/{group}/typing", axum::body::Body::from_stream(body));
+        let answer = tokio::time::timeout(Duration::from_secs(30), call).await.expect("an answer without a body");
+        assert_problem(&answer, 400, "invalid");
+        assert!(answer.json()["detail"].as_str().unwrap().contains("too long"), "{answer}");
+    }
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
 /// From the connection, or the last answer, to the end of the next request's head. An idle keep-alive connection ends with it too.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Bytes of a request's head, which hyper holds in memory: tokens are at most 8 KiB.
 const HEAD_MAX_BYTES: usize = 32 * 1024;
@@ -32,9 +32,9 @@ pub struct Server {
 
 impl Server {
     /// At most so many TCP connections at once; further ones wait to be accepted.
-    pub fn new(router: Router, connections_max: usize) -> Self {
+    pub fn new(router: Router, connections_max: usize, head_timeout: Duration) -> Self {
         let mut builder = Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_MAX_BYTES);
+        builder.timer(TokioTimer::new()).header_read_timeout(head_timeout).max_buf_size(HEAD_MAX_BYTES);
         Self {
             builder,
             router,
@@ -96,5 +96,182 @@ impl Server {
     pub async fn finish(mut self) {
         self.stopping.send_replace(true);
         while self.connections.join_next().await.is_some() {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use axum::extract::ws::{WebSocket, WebSocketUpgrade};
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    /// Far above what anything takes, so that a busy machine fails no test.
+    const DEADLINE: Duration = Duration::from_secs(30);
+
+    /// Short enough to be waited for.
+    const SHORT: Duration = Duration::from_millis(100);
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n";
+
+    /// Serves as long as the client runs.
+    async fn serving(router: Router, connections_max: usize, head_timeout: Duration, client: impl AsyncFnOnce(Client)) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = client(Client(listener.local_addr().unwrap()));
+        let mut server = Server::new(router, connections_max, head_timeout);
+        let served = async {
+            tokio::select! {
+                () = server.run(&listener) => panic!("the server ended"),
+                () = client => {}
+            }
+        };
+        tokio::time::timeout(DEADLINE, served).await.unwrap();
+    }
+
+    fn plain() -> Router {
+        Router::new().route("/", get(async || "hello"))
+    }
+
+    struct Client(SocketAddr);
+
+    impl Client {
+        async fn connect(&self) -> TcpStream {
+            TcpStream::connect(self.0).await.unwrap()
+        }
+
+        async fn say(&self, bytes: &[u8]) -> TcpStream {
+            let mut stream = self.connect().await;
+            stream.write_all(bytes).await.unwrap();
+            stream
+        }
+
+        /// Until a connection that was opened now, and says nothing, has been cut.
+        async fn until_the_silent_are_cut(&self) {
+            ends(self.connect().await).await;
+        }
+    }
+
+    /// Reads up to a text.
+    async fn hears(stream: &mut TcpStream, text: &str) {
+        let mut heard = Vec::new();
+        while !String::from_utf8_lossy(&heard).contains(text) {
+            let count = stream.read_buf(&mut heard).await.unwrap();
+            assert_ne!(count, 0, "the end instead of {text:?}: {}", String::from_utf8_lossy(&heard));
+        }
+    }
+
+    /// Reads up to the end, and gives what came before it.
+    async fn ends(mut stream: TcpStream) -> String {
+        let mut heard = Vec::new();
+        // A reset is an end as well.
+        let _ = stream.read_to_end(&mut heard).await;
+        String::from_utf8_lossy(&heard).into_owned()
+    }
+
+    #[tokio::test]
+    async fn who_says_nothing_or_never_ends_a_head_is_cut() {
+        serving(plain(), 10, SHORT, async |client| {
+            for beginning in ["", "GET", "GET / HTTP/1.1\r\nhost: here\r\n"] {
+                let heard = ends(client.say(beginning.as_bytes()).await).await;
+                assert!(!heard.contains("200"), "{beginning:?}: {heard}");
+            }
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_answered_and_is_idle_is_cut() {
+        serving(plain(), 10, SHORT, async |client| {
+            let mut stream = client.say(REQUEST).await;
+            hears(&mut stream, "hello").await;
+            stream.write_all(REQUEST).await.unwrap();
+            hears(&mut stream, "hello").await;
+            ends(stream).await;
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn an_answer_may_take_longer_than_a_head() {
+        let ready = Arc::new(Notify::new());
+        let theirs = Arc::clone(&ready);
+        let router = Router::new().route(
+            "/",
+            get(async move || {
+                theirs.notified().await;
+                "at last"
+            }),
+        );
+        serving(router, 10, SHORT, async |client| {
+            let mut slow = client.say(REQUEST).await;
+            client.until_the_silent_are_cut().await;
+            ready.notify_one();
+            hears(&mut slow, "at last").await;
+        })
+        .await;
+    }
+
+    async fn echo(mut socket: WebSocket) {
+        while let Some(Ok(frame)) = socket.recv().await {
+            let _ = socket.send(frame).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn an_open_socket_is_not_cut_for_its_silence() {
+        let router = Router::new().route("/", get(async |upgrade: WebSocketUpgrade| upgrade.on_upgrade(echo)));
+        serving(router, 10, SHORT, async |client| {
+            // The example of RFC 6455, section 1.3.
+            let upgrade = "GET / HTTP/1.1\r\nhost: here\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+            let mut socket = client.say(upgrade.as_bytes()).await;
+            hears(&mut socket, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=").await;
+            client.until_the_silent_are_cut().await;
+            socket.write_all(b"\x81\x85\0\0\0\0hello").await.unwrap();
+            hears(&mut socket, "hello").await;
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_head_over_its_limit_is_refused() {
+        serving(plain(), 10, DEADLINE, async |client| {
+            let head = format!("GET / HTTP/1.1\r\nhost: here\r\nx: {}\r\n\r\n", "x".repeat(4 * HEAD_MAX_BYTES));
+            let mut stream = client.connect().await;
+            // The server hangs up in the middle of it.
+            let _ = stream.write_all(head.as_bytes()).await;
+            let heard = ends(stream).await;
+            assert!(!heard.contains("hello"), "{heard}");
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_connection_over_the_limit_waits_until_another_has_ended() {
+        let is_full = Arc::new(AtomicBool::new(false));
+        let theirs = Arc::clone(&is_full);
+        let router = Router::new()
+            .route("/", get(async || "hello"))
+            .route("/turn", get(async move || if theirs.load(Ordering::SeqCst) { "too early" } else { "in turn" }));
+        serving(router, 2, DEADLINE, async |client| {
+            let (mut first, mut second) = (client.say(REQUEST).await, client.say(REQUEST).await);
+            hears(&mut first, "hello").await;
+            hears(&mut second, "hello").await;
+            is_full.store(true, Ordering::SeqCst);
+            let mut third = client.say(b"GET /turn HTTP/1.1\r\nhost: here\r\n\r\n").await;
+            // Whoever is served has had a turn by then.
+            for _ in 0..20 {
+                first.write_all(REQUEST).await.unwrap();
+                hears(&mut first, "hello").await;
+            }
+            is_full.store(false, Ordering::SeqCst);
+            drop(second);
+            hears(&mut third, "in turn").await;
+        })
+        .await;
     }
 }

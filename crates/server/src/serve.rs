@@ -10,7 +10,7 @@ use tertulia_gateway::{Gateway, Times};
 use tertulia_realtime::Closing;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::listen::Server;
+use crate::listen::{HEAD_TIMEOUT, Server};
 use crate::settings::{Settings, Switch};
 use crate::wiring::{self, Parts};
 
@@ -39,7 +39,8 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("can't listen on {}", settings.listen))?;
     let address = listener.local_addr()?;
-    let mut server = Server::new(tertulia_gateway::router(&gateway), settings.limits()?.connections_max);
+    let connections_max = settings.limits()?.connections_max;
+    let mut server = Server::new(tertulia_gateway::router(&gateway), connections_max, HEAD_TIMEOUT);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     #[expect(clippy::print_stderr, reason = "who starts the server waits for this line")]

@@ -1,11 +1,13 @@
 //! Profiles, finding people, blocking.
 
+use std::sync::Arc;
+
 use tertulia_proto::model::TokenAnswer;
 use tertulia_proto::request::ProfilePatch;
 use tertulia_proto::{ApiError, ErrorCode, User, UserId};
 use tertulia_store::{AccountLookup, Effect, Write};
 
-use super::Services;
+use super::{Services, waited};
 use crate::auth::{Identity, Scope, normalize_email, normalize_name};
 use crate::write::store_failed;
 
@@ -81,13 +83,20 @@ impl Services {
 
     pub async fn set_blocked(&self, actor: &Identity, target: UserId, blocked: bool) -> Result<(), ApiError> {
         actor.require(Scope::UsersWrite)?;
+        self.rates.changes.take(actor.user, self.now())?;
         let write =
             Write::SetBlocked { actor: actor.user, target, blocked, blocks_max: self.limits.blocks_per_user_max };
-        self.perform(write, |effect| matches!(effect, Effect::BlockChanged { .. }).then_some(())).await?;
-        if blocked {
-            // Who is blocked learns no more when one is here.
-            self.hub.forbid_watching(actor.user, target);
-        }
-        Ok(())
+        let (hub, actor) = (Arc::clone(&self.hub), actor.user);
+        waited(|done| {
+            let then = move |answer: Result<(), ApiError>| {
+                if blocked && answer.is_ok() {
+                    // Who is blocked learns no more when one is here, also where who asked has hung up meanwhile.
+                    hub.forbid_watching(actor, target);
+                }
+                done(answer);
+            };
+            self.submit(write, |effect| matches!(effect, Effect::BlockChanged { .. }).then_some(()), Box::new(then));
+        })
+        .await
     }
 }

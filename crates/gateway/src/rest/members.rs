@@ -1,11 +1,13 @@
 //! Members of a group.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use tertulia_proto::request::{PersonBody, RoleBody};
-use tertulia_proto::{ConversationId, Member, UserId};
+use tertulia_proto::{ApiError, ConversationId, ErrorCode, Member, UserId};
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -64,6 +66,14 @@ async fn remove(
     Path((id, user)): Path<(ConversationId, UserId)>,
     Query(query): Query<Removal>,
 ) -> Answer<StatusCode> {
-    app.services.remove_member(&identity, id, user, query.new_owner).await?;
+    let services = Arc::clone(&app.services);
+    to_its_end(async move { services.remove_member(&identity, id, user, query.new_owner).await }).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// A handler is dropped where its client hangs up; what follows a commit may not be left out for that.
+#[expect(clippy::disallowed_methods, reason = "ends with the write it waits for")]
+async fn to_its_end(work: impl Future<Output = Result<(), ApiError>> + Send + 'static) -> Result<(), ApiError> {
+    let stopped = || ApiError::retry(ErrorCode::Unavailable, "stopped before an answer", 1000);
+    tokio::spawn(work).await.unwrap_or_else(|_| Err(stopped()))
 }

@@ -1,10 +1,11 @@
-//! How open sockets end: with their session, their key, their silence; and what a full one may still do.
+//! How open sockets end: with their session, their key, their silence; what a full one may still do, and what one sees after a parting.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic, in its helpers too")]
 
 mod cookie;
 mod ended;
 mod full;
+mod hung_up;
 mod silent;
 #[path = "../support/mod.rs"]
 mod support;

@@ -13,6 +13,7 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, HeaderName, Request, StatusCode};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use serde_json::Value;
 use tertulia_core::auth::{Auth, AuthConfig, Identity, JwksSource};
 use tertulia_core::{Clock, Entropy, Fanout, HouseRules, Powers, Services};
@@ -21,6 +22,7 @@ use tertulia_proto::model::TokenAnswer;
 use tertulia_proto::request::{NewGroupBody, SendMessage};
 use tertulia_proto::{ConversationId, HistoryVisibility, Limits, Message, Timestamp, UserId};
 use tertulia_realtime::Hub;
+use tertulia_store::{CommitSink, Committed};
 use tertulia_store_sqlite::SqliteStore;
 use tower::ServiceExt as _;
 
@@ -55,7 +57,39 @@ impl JwksSource for NoKeys {
     }
 }
 
+/// Between the log and the fan-out, where a server has a queue: what is committed while it is held is told at its release.
+pub struct Handoff {
+    fanout: Fanout,
+    held: Mutex<Option<Vec<Vec<Committed>>>>,
+}
+
+impl CommitSink for Handoff {
+    fn committed(&self, batch: Vec<Committed>) {
+        match &mut *self.held.lock() {
+            Some(held) => held.push(batch),
+            None => self.fanout.committed(batch),
+        }
+    }
+}
+
+impl Handoff {
+    pub fn hold(&self) {
+        self.held.lock().get_or_insert_default();
+    }
+
+    pub fn holds_something(&self) -> bool {
+        self.held.lock().as_ref().is_some_and(|held| !held.is_empty())
+    }
+
+    pub fn release(&self) {
+        for batch in self.held.lock().take().unwrap_or_default() {
+            self.fanout.committed(batch);
+        }
+    }
+}
+
 pub struct Server {
+    pub handoff: Arc<Handoff>,
     pub gateway: Arc<Gateway>,
     pub router: Router,
     clock: Arc<HandClock>,
@@ -87,16 +121,16 @@ impl Server {
         let clock = Arc::new(HandClock(AtomicI64::new(START.ms())));
         let powers = Powers { clock: clock.clone(), entropy: Arc::new(Counting(AtomicU64::new(1))) };
         let hub = Arc::new(Hub::new(limits.clone()));
-        let fanout = Arc::new(Fanout::new(hub.clone()));
-        let store = SqliteStore::open_in_memory(&[7; 64], Arc::new(HouseRules::default()), fanout).unwrap();
+        let handoff = Arc::new(Handoff { fanout: Fanout::new(hub.clone()), held: Mutex::default() });
+        let store = SqliteStore::open_in_memory(&[7; 64], Arc::new(HouseRules::default()), handoff.clone()).unwrap();
         let auth = Auth::new(store.clone(), powers.clone(), AuthConfig::default(), Arc::new(NoKeys)).unwrap();
         let services = Arc::new(Services::new(store, hub, powers, limits, auth, wish.rate_limits));
         let gateway = Gateway::new(services, wish.settings);
         let router = tertulia_gateway::router(&gateway);
-        Self { gateway, router, clock }
+        Self { handoff, gateway, router, clock }
     }
 
-    pub fn services(&self) -> &Services {
+    pub fn services(&self) -> &Arc<Services> {
         &self.gateway.services
     }
 
@@ -157,6 +191,12 @@ impl Ask {
         self
     }
 
+    /// The same header once more.
+    pub fn and_header(mut self, name: &'static str, value: &str) -> Self {
+        self.0.headers_mut().append(HeaderName::from_static(name), value.parse().unwrap());
+        self
+    }
+
     pub fn bearer(self, token: &str) -> Self {
         self.header("authorization", &format!("Bearer {token}"))
     }
@@ -197,4 +237,21 @@ impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.status, String::from_utf8_lossy(&self.body))
     }
+}
+
+/// A problem document with everything in its place.
+#[track_caller]
+pub fn assert_problem(answer: &Answer, status: u16, code: &str) {
+    assert_eq!(answer.status.as_u16(), status, "{answer}");
+    assert_eq!(answer.header("content-type"), "application/problem+json", "{answer}");
+    let problem = answer.json();
+    assert_eq!(problem["type"], "about:blank");
+    assert_eq!(problem["title"], answer.status.canonical_reason().unwrap());
+    assert_eq!(problem["status"], status);
+    assert_eq!(problem["code"], code);
+    assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{answer}");
+    let waits = matches!(code, "rate_limited" | "unavailable");
+    assert_eq!(problem["retryAfterMs"].is_u64(), waits, "{answer}");
+    assert_eq!(answer.headers.contains_key("retry-after"), waits);
+    assert_eq!(answer.headers.contains_key("www-authenticate"), status == 401);
 }
