@@ -1,0 +1,4 @@
+//! Real clients, their files, and the real server.
+
+mod delivery;
+mod harness;
