@@ -12,7 +12,11 @@ pub struct World {
 
 impl World {
     pub async fn new() -> Result<Self> {
-        let server = Server::start(Options::built()?).await?;
+        Self::with(Options::built()?).await
+    }
+
+    pub async fn with(options: Options) -> Result<Self> {
+        let server = Server::start(options).await?;
         let gate = Gate::open(server.url()).await?;
         Ok(Self { server, gate, folder: Folder::new()? })
     }
