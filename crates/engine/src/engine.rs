@@ -77,6 +77,7 @@ pub(crate) enum Asked {
     Mute { conversation: ConversationId, until: Option<Timestamp> },
     Sync,
     History { conversation: ConversationId },
+    Watch,
     Sign,
 }
 
@@ -258,6 +259,10 @@ impl Engine {
             Asked::Mute { conversation, until } => self.mute_answered(store, now, conversation, until, result),
             Asked::Sync => self.sync_answered(store, now, result),
             Asked::History { conversation } => self.history_answered(store, now, conversation, result),
+            Asked::Watch => {
+                self.watch_answered(result);
+                Ok(())
+            }
             Asked::Sign => Ok(()),
         }
     }

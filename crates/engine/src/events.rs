@@ -272,7 +272,11 @@ impl Engine {
     fn put_own(&mut self, store: &mut dyn LocalStore, message: &Message) -> Stored<()> {
         let mine = MessageRef::Mine(message.client_msg_id.clone());
         let pending = store.message(message.conversation_id, &mine)?.is_some_and(|row| row.is_pending());
-        if pending { self.put_log_row(store, message.clone()) } else { Ok(()) }
+        if pending {
+            self.changed(message.conversation_id);
+            self.put_log_row(store, message.clone())?;
+        }
+        Ok(())
     }
 
     /// Puts a row of the log: in the place of the pending one where there is one, over an older one, never over a newer one.

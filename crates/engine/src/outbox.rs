@@ -216,6 +216,8 @@ impl Engine {
             Err(_) if self.has(Bug::RefusalTakenForAcceptance) => store.delete_outbox(entry)?,
             // The one before it was refused, or is to be tried again; its own turn comes after that.
             Err(error) if error.code == ErrorCode::OutOfOrder => {}
+            // It was refused together with one before it, which now waits for the person: it waits behind that one.
+            Err(_) if waits_behind_parked(store, id, entry, self.config.sends_in_flight_max * 2)? => {}
             Err(error) => self.refused(store, now, id, entry, error)?,
         }
         self.pump_after(store, now, id)
@@ -359,6 +361,11 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+fn waits_behind_parked(store: &mut dyn LocalStore, id: ConversationId, entry: i64, limit: usize) -> Stored<bool> {
+    let before = store.outbox(id, limit)?;
+    Ok(before.iter().any(|other| other.id < entry && other.op == Op::Send && other.parked.is_some()))
 }
 
 /// What the reply is to, by the log's id; `None`: that one is pending itself.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tertulia_proto::event::Presence;
 use tertulia_proto::request::{ClientRequest, TypingIn, WatchPresence};
-use tertulia_proto::{ConversationId, Timestamp, UserId};
+use tertulia_proto::{Answer, ApiError, ConversationId, Timestamp, UserId};
 
 use crate::engine::{Asked, Engine, Notice, Now};
 
@@ -59,6 +59,11 @@ impl Signs {
     pub fn timeout(&self) -> Option<u64> {
         self.typing.values().map(|(_, until)| *until).min()
     }
+}
+
+#[derive(serde::Deserialize)]
+struct Watched {
+    presence: Vec<Presence>,
 }
 
 impl Engine {
@@ -126,7 +131,14 @@ impl Engine {
     pub(crate) fn watch_again(&mut self, now: Now) {
         if self.link.is_open() && !self.signs.watched.is_empty() {
             let user_ids = self.signs.watched.iter().copied().collect();
-            self.ask(now, Asked::Sign, ClientRequest::WatchPresence(WatchPresence { user_ids }));
+            self.ask(now, Asked::Watch, ClientRequest::WatchPresence(WatchPresence { user_ids }));
+        }
+    }
+
+    /// The state of each as it was when the watch began.
+    pub(crate) fn watch_answered(&mut self, result: Result<Answer, ApiError>) {
+        if let Ok(watched) = result.and_then(|answer| answer.read::<Watched>()) {
+            watched.presence.into_iter().for_each(|presence| self.heard_presence(presence));
         }
     }
 }

@@ -143,6 +143,18 @@ pub enum MessageRef {
     Mine(ClientMsgId),
 }
 
+impl From<MessageId> for MessageRef {
+    fn from(id: MessageId) -> Self {
+        Self::Log(id)
+    }
+}
+
+impl From<ClientMsgId> for MessageRef {
+    fn from(name: ClientMsgId) -> Self {
+        Self::Mine(name)
+    }
+}
+
 /// What is to be done to the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase")]

@@ -4,10 +4,11 @@
 //!
 //! The way through: [`server`] the process and its folder; [`people`] who signs in; [`rest`] and [`socket`] the clients; [`ledger`] what was
 //! acknowledged and whether it is there; [`sender`] a client that keeps many sends under way; [`deadline`] waiting without a sleep; [`random`]
-//! chance that can be repeated.
+//! chance that can be repeated; [`gate`] a way to the server that can be cut.
 
 pub mod deadline;
 mod folder;
+pub mod gate;
 pub mod ledger;
 pub mod people;
 pub mod random;
@@ -18,6 +19,7 @@ pub mod socket;
 
 pub use deadline::within;
 pub use folder::Folder;
+pub use gate::Gate;
 pub use ledger::{Audit, Ledger};
 pub use people::Person;
 pub use random::Random;

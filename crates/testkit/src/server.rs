@@ -35,6 +35,19 @@ impl Options {
         Self { binary: binary.into(), environment, shell: String::new() }
     }
 
+    /// For tests of crates that do not make the binary: the one that `TERTULIA_BIN` names, or the one that the same build has put beside the test.
+    pub fn built() -> Result<Self> {
+        if let Some(binary) = std::env::var_os("TERTULIA_BIN") {
+            return Ok(Self::new(binary));
+        }
+        let test = std::env::current_exe()?;
+        let binary = test.ancestors().skip(1).take(3).map(|folder| folder.join("tertulia")).find(|path| path.is_file());
+        let binary = binary.context(
+            "no server beside the test: `cargo build -p tertulia-server` makes one, TERTULIA_BIN names another",
+        )?;
+        Ok(Self::new(binary))
+    }
+
     pub fn env(mut self, name: &str, value: impl ToString) -> Self {
         self.environment.push((name.to_owned(), value.to_string()));
         self

@@ -1,0 +1,198 @@
+//! Who waits for what kind of change. A change raises a flag and nothing else: whoever waits looks at the store again, so nothing queues up.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
+
+use futures_util::future::poll_fn;
+use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
+use tertulia_engine::{Notice, Refused};
+use tertulia_proto::ConversationId;
+
+/// Refusals kept for a reader that does not read; of more the oldest go.
+const REFUSALS_MAX: usize = 64;
+
+/// What there is to wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Topic {
+    /// Any conversation, in any way.
+    Conversations,
+    /// One conversation's title, counts, members, draft or existence.
+    Conversation(ConversationId),
+    /// One conversation's messages.
+    Timeline(ConversationId),
+    Connection,
+    Typing(ConversationId),
+    Presence,
+    Refusals,
+    /// The driver has something to do.
+    Driver,
+    /// There is something to write, or the connection is to end.
+    Wire,
+    /// A connection has said goodbye.
+    WireEnded,
+}
+
+/// A change that has not been looked at. One task waits for it at a time.
+#[derive(Debug)]
+pub struct Flag {
+    raised: AtomicBool,
+    over: AtomicBool,
+    waker: AtomicWaker,
+    refused: Mutex<VecDeque<Refused>>,
+}
+
+/// Nothing will change any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Over;
+
+impl Flag {
+    fn raise(&self) {
+        self.raised.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    pub fn poll(&self, context: &mut Context<'_>) -> Poll<Result<(), Over>> {
+        self.waker.register(context.waker());
+        if self.over.load(Ordering::Acquire) {
+            Poll::Ready(Err(Over))
+        } else if self.raised.swap(false, Ordering::AcqRel) {
+            Poll::Ready(Ok(()))
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// Waits until something has changed since the last time.
+    pub async fn raised(&self) -> Result<(), Over> {
+        poll_fn(|context| self.poll(context)).await
+    }
+
+    /// What one waits for may have come already.
+    pub fn look_again(&self) {
+        self.raise();
+    }
+
+    pub fn next_refusal(&self) -> Option<Refused> {
+        self.refused.lock().pop_front()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Waiters {
+    flags: Vec<(Topic, Weak<Flag>)>,
+    is_over: bool,
+}
+
+#[derive(Debug, Default)]
+pub struct Board(Mutex<Waiters>);
+
+impl Board {
+    /// A flag that is raised with each change of that kind; to begin with too, since nothing has been looked at. Dropped with its last owner.
+    pub fn flag(&self, topic: Topic) -> Arc<Flag> {
+        let mut waiters = self.0.lock();
+        let flag = Arc::new(Flag {
+            raised: AtomicBool::new(true),
+            over: AtomicBool::new(waiters.is_over),
+            waker: AtomicWaker::new(),
+            refused: Mutex::default(),
+        });
+        waiters.flags.retain(|(_, flag)| flag.strong_count() > 0);
+        waiters.flags.push((topic, Arc::downgrade(&flag)));
+        flag
+    }
+
+    pub fn tell(&self, notice: Notice) {
+        match notice {
+            Notice::Conversation(id) => self.raise_all(&[Topic::Conversations, Topic::Conversation(id)]),
+            Notice::Timeline(id) => self.raise_all(&[Topic::Timeline(id)]),
+            Notice::Connection => self.raise_all(&[Topic::Connection]),
+            Notice::Typing(id) => self.raise_all(&[Topic::Typing(id)]),
+            Notice::Presence => self.raise_all(&[Topic::Presence]),
+            Notice::Refused(refused) => self.each(|topic, flag| {
+                if topic == Topic::Refusals {
+                    let mut waiting = flag.refused.lock();
+                    waiting.push_back(refused.clone());
+                    if waiting.len() > REFUSALS_MAX {
+                        waiting.pop_front();
+                    }
+                    drop(waiting);
+                    flag.raise();
+                }
+            }),
+        }
+    }
+
+    pub fn raise_all(&self, topics: &[Topic]) {
+        self.each(|topic, flag| {
+            if topics.contains(&topic) {
+                flag.raise();
+            }
+        });
+    }
+
+    /// Everything is other than it was.
+    pub fn raise_everything(&self) {
+        self.each(|_, flag| flag.raise());
+    }
+
+    /// Whoever waits, now or later, waits for nothing.
+    pub fn end(&self) {
+        self.0.lock().is_over = true;
+        self.each(|_, flag| {
+            flag.over.store(true, Ordering::Release);
+            flag.raise();
+        });
+    }
+
+    fn each(&self, mut visit: impl FnMut(Topic, &Flag)) {
+        // Wakers are somebody else's code: none runs under the lock.
+        let flags: Vec<(Topic, Weak<Flag>)> = self.0.lock().flags.clone();
+        for (topic, flag) in flags {
+            if let Some(flag) = flag.upgrade() {
+                visit(topic, &flag);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt as _;
+
+    #[test]
+    fn many_changes_are_one_and_none_is_lost() {
+        let board = Board::default();
+        let flag = board.flag(Topic::Presence);
+        assert_eq!(flag.raised().now_or_never(), Some(Ok(())), "nothing has been looked at");
+        assert_eq!(flag.raised().now_or_never(), None);
+        board.tell(Notice::Presence);
+        board.tell(Notice::Presence);
+        board.tell(Notice::Connection);
+        assert_eq!(flag.raised().now_or_never(), Some(Ok(())));
+        assert_eq!(flag.raised().now_or_never(), None);
+    }
+
+    #[test]
+    fn who_waits_for_something_that_has_ended_waits_no_longer() {
+        let board = Board::default();
+        let before = board.flag(Topic::Driver);
+        board.end();
+        assert_eq!(before.raised().now_or_never(), Some(Err(Over)));
+        assert_eq!(board.flag(Topic::Driver).raised().now_or_never(), Some(Err(Over)));
+    }
+
+    #[test]
+    fn refusals_are_kept_up_to_a_bound() {
+        let board = Board::default();
+        let flag = board.flag(Topic::Refusals);
+        let conversation = ConversationId::from_bytes([1; 16]);
+        for number in 0..100 {
+            board.tell(Notice::Refused(Refused { conversation, code: "gone", detail: number.to_string() }));
+        }
+        assert_eq!(flag.next_refusal().map(|refused| refused.detail), Some("36".to_owned()));
+    }
+}

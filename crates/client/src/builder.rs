@@ -1,0 +1,90 @@
+//! How a client is made.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tertulia_client_sqlite::{Keep, Store};
+
+use crate::address::Address;
+use crate::client::Client;
+use crate::core::Core;
+use crate::error::OpenError;
+use crate::platform::{Clock, Portable, Shareable, random};
+use crate::rest::Rest;
+use crate::shared::Shared;
+use crate::token::{Provider, TokenError, Tokens};
+
+/// See [`Client::builder`].
+pub struct Builder {
+    server: String,
+    file: Option<PathBuf>,
+    token: Option<String>,
+    provider: Option<Provider>,
+    keep: Keep,
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder").field("server", &self.server).field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
+impl Builder {
+    pub(crate) fn new(server: &str) -> Self {
+        Self { server: server.to_owned(), file: None, token: None, provider: None, keep: Keep::default() }
+    }
+
+    /// Where the messages are kept: a file of this client alone, made where it is not there. Without this call they end with the process.
+    #[must_use]
+    pub fn file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.file = Some(path.into());
+        self
+    }
+
+    /// The token to begin with.
+    #[must_use]
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.token = Some(token.into());
+        self
+    }
+
+    /// Where tokens come from: asked when there is none, and again when the server does not take the one there is.
+    ///
+    /// ```no_run
+    /// # use tertulia_client::{Client, TokenError};
+    /// # async fn ask_my_backend() -> Result<String, std::io::Error> { Ok(String::new()) }
+    /// let client = Client::builder("https://chat.example.org")
+    ///     .token_provider(|| async { ask_my_backend().await.map_err(|error| TokenError::Unavailable(error.to_string())) })
+    ///     .open()?;
+    /// # Ok::<(), tertulia_client::OpenError>(())
+    /// ```
+    #[must_use]
+    pub fn token_provider<F, A>(mut self, provider: F) -> Self
+    where
+        F: Fn() -> A + Shareable + 'static,
+        A: Future<Output = Result<String, TokenError>> + Portable + 'static,
+    {
+        self.provider = Some(Box::new(move || Box::pin(provider())));
+        self
+    }
+
+    /// What stays on the device. 30 days, 2 GiB and the newest 50 of each conversation, where this is not called.
+    #[must_use]
+    pub const fn keep(mut self, keep: Keep) -> Self {
+        self.keep = keep;
+        self
+    }
+
+    /// Opens the store and starts the driver. Nothing is sent before [`Client::connect`].
+    pub fn open(self) -> Result<Client, OpenError> {
+        let address = Address::parse(&self.server)?;
+        let store = match &self.file {
+            Some(file) => Store::open(file)?,
+            None => Store::open_in_memory()?,
+        };
+        let seed = random::<8>().map(u64::from_le_bytes).ok_or(OpenError::NoRandomness)?;
+        let core = Core::new(store, seed)?;
+        let rest = Rest::with(address.clone(), Arc::new(Tokens::new(self.provider, self.token)))?;
+        Client::start(Shared::new(core, Clock::new(), address, rest), self.keep)
+    }
+}

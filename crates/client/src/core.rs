@@ -1,0 +1,280 @@
+//! One engine and one local store under one roof: every step is a transaction, and what it gives out comes after the commit. No waiting, no ambient
+//! time: the caller brings the moment.
+
+use std::collections::VecDeque;
+
+use tertulia_client_sqlite::{Durability, OpenError, Rows, Store};
+use tertulia_engine::{
+    Closed, Command, CommandError, Config, Engine, LinkAction, LinkId, LocalStore as _, Notice, Now, StoreFailure,
+    Transmit,
+};
+use tertulia_proto::ServerFrame;
+use tertulia_proto::request::ClientRequest;
+
+/// Frames taken in one transaction.
+pub const FRAMES_MAX: usize = 64;
+
+/// Requests that wait to be written to one connection; a connection that takes none any more is of no use. The engine's own windows are far below.
+const OUTGOING_MAX: usize = 4096;
+
+/// A connection of one engine. After signing out the engine is another one and counts its links anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wire {
+    life: u64,
+    link: LinkId,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input {
+    Command(Command),
+    /// What came over a connection, in order.
+    Frames(Wire, Vec<ServerFrame>),
+    Closed(Wire, Closed),
+    Connect,
+    Pause,
+    Network(bool),
+    Timeout,
+}
+
+/// What a connection's writer is to do.
+#[derive(Debug)]
+pub enum ToWrite {
+    Requests(Vec<Transmit>),
+    /// The connection is not wanted any more.
+    Close,
+}
+
+#[derive(Debug)]
+pub struct Core {
+    engine: Engine,
+    store: Store,
+    seed: u64,
+    life: u64,
+    current: Option<LinkId>,
+    to_open: Option<Wire>,
+    outgoing: VecDeque<Transmit>,
+    notices: Vec<Notice>,
+    /// Frames of one transaction: one by one after a failure, until as many went well as make a batch.
+    batch: usize,
+    well: usize,
+    /// The last commit, and so all before it, has reached the disk.
+    is_safe: bool,
+}
+
+impl Core {
+    /// `seed`: of the engine's jitter.
+    pub fn new(store: Store, seed: u64) -> Result<Self, StoreFailure> {
+        let mut core = Self {
+            engine: Engine::new(Config::default(), seed),
+            store,
+            seed,
+            life: 0,
+            current: None,
+            to_open: None,
+            outgoing: VecDeque::new(),
+            notices: Vec::new(),
+            batch: FRAMES_MAX,
+            well: 0,
+            is_safe: true,
+        };
+        core.start()?;
+        Ok(core)
+    }
+
+    fn start(&mut self) -> Result<(), StoreFailure> {
+        let engine = &mut self.engine;
+        self.store.transaction(Durability::Process, |rows| engine.handle_start(rows))
+    }
+
+    pub const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub const fn store_mut(&mut self) -> &mut Store {
+        &mut self.store
+    }
+
+    /// Commits what follows from the input; only then is it there to be shown and sent. On an error nothing of it stays.
+    pub fn step(&mut self, now: Now, input: Input) -> Result<(), CommandError> {
+        let done = match input {
+            Input::Command(command) => {
+                self.transact(durability(&command), |engine, rows| engine.handle_command(rows, now, command))
+            }
+            Input::Frames(wire, frames) => self.take_frames(now, wire, frames).map_err(CommandError::from),
+            Input::Timeout => self.transact(Durability::Process, |engine, rows| Ok(engine.handle_timeout(rows, now)?)),
+            Input::Closed(wire, how) => {
+                if wire.life == self.life {
+                    self.engine.handle_closed(now, wire.link, how);
+                }
+                Ok(())
+            }
+            Input::Connect => {
+                self.engine.handle_connect(now);
+                Ok(())
+            }
+            Input::Pause => {
+                self.engine.handle_pause(now);
+                Ok(())
+            }
+            Input::Network(up) => {
+                self.engine.handle_network(now, up);
+                Ok(())
+            }
+        };
+        self.drain(now);
+        let done = done.and_then(|()| self.remember_sends().map_err(CommandError::from));
+        if let Err(CommandError::Store(_)) = &done {
+            self.engine.handle_store_failure(now);
+            self.drain(now);
+        }
+        done
+    }
+
+    /// That a message was perhaps sent is to survive a power cut too: else it could be taken for unsent, and be changed or deleted as if nobody had it.
+    fn remember_sends(&mut self) -> Result<(), StoreFailure> {
+        let sends = self.outgoing.iter().any(|transmit| matches!(transmit.request, ClientRequest::SendMessage(_)));
+        if !sends || self.is_safe {
+            return Ok(());
+        }
+        self.is_safe = true;
+        self.store.transaction(Durability::Power, |rows| {
+            let state = rows.sync_state()?;
+            rows.put_sync_state(&state)
+        })
+    }
+
+    fn transact<E: From<StoreFailure>>(
+        &mut self,
+        durability: Durability,
+        work: impl FnOnce(&mut Engine, &mut Rows<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let engine = &mut self.engine;
+        self.is_safe = durability == Durability::Power;
+        self.store.transaction(durability, |rows| work(engine, rows))
+    }
+
+    /// A frame that can't be taken ends its connection (the engine begins anew), and with it what came after. All of that comes again with the
+    /// difference, and is then taken one by one: what is before and beside the bad one gets in.
+    fn take_frames(&mut self, now: Now, wire: Wire, frames: Vec<ServerFrame>) -> Result<(), StoreFailure> {
+        if wire.life != self.life {
+            return Ok(());
+        }
+        let mut frames = frames.into_iter().peekable();
+        while frames.peek().is_some() {
+            let some: Vec<ServerFrame> = frames.by_ref().take(self.batch).collect();
+            let count = some.len();
+            let taken = self.transact(Durability::Process, |engine, rows| {
+                some.into_iter().try_for_each(|frame| engine.handle_frame(rows, now, wire.link, frame))
+            });
+            if taken.is_err() {
+                (self.batch, self.well) = (1, 0);
+                return taken;
+            }
+            self.well = self.well.saturating_add(count);
+            if self.well >= FRAMES_MAX {
+                self.batch = FRAMES_MAX;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what the engine gives out, after the commit.
+    fn drain(&mut self, now: Now) {
+        self.drain_links();
+        while let Some(transmit) = self.engine.poll_transmit() {
+            self.outgoing.push_back(transmit);
+        }
+        let current = self.current;
+        self.outgoing.retain(|transmit| Some(transmit.link) == current);
+        if let Some(link) = current.filter(|_| self.outgoing.len() > OUTGOING_MAX) {
+            self.engine.handle_closed(now, link, Closed::Lost);
+            self.current = None;
+            self.outgoing.clear();
+            self.drain_links();
+        }
+        while let Some(notice) = self.engine.poll_notice() {
+            self.notices.push(notice);
+        }
+    }
+
+    fn drain_links(&mut self) {
+        while let Some(action) = self.engine.poll_link() {
+            match action {
+                LinkAction::Open(link) => {
+                    self.current = Some(link);
+                    self.to_open = Some(Wire { life: self.life, link });
+                }
+                LinkAction::Close(link) => {
+                    self.current.take_if(|current| *current == link);
+                    self.to_open.take_if(|wire| wire.link == link);
+                }
+            }
+        }
+    }
+
+    /// What changed on the screen since the last call.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// The connection that is to be opened, if there is one: of several only the last.
+    pub const fn take_to_open(&mut self) -> Option<Wire> {
+        self.to_open.take()
+    }
+
+    pub fn is_wanted(&self, wire: Wire) -> bool {
+        wire.life == self.life && self.current == Some(wire.link)
+    }
+
+    /// What waits to be written to this connection.
+    pub fn take_outgoing(&mut self, wire: Wire) -> ToWrite {
+        if !self.is_wanted(wire) {
+            return ToWrite::Close;
+        }
+        ToWrite::Requests(self.outgoing.drain(..).collect())
+    }
+
+    /// Whether time has come for [`Input::Timeout`], and when it will.
+    pub fn due(&self, now: Now) -> (bool, Option<u64>) {
+        let at = self.engine.poll_timeout().map(|(at, _)| at);
+        (at.is_some_and(|at| at <= now.mono_ms), at)
+    }
+
+    /// Nothing of the account stays, in memory or in the file. The connection is to be closed.
+    pub fn wipe(&mut self, now: Now) -> Result<(), OpenError> {
+        self.engine.handle_pause(now);
+        self.life += 1;
+        self.engine = Engine::new(Config::default(), self.seed.wrapping_add(self.life));
+        (self.current, self.to_open) = (None, None);
+        self.outgoing.clear();
+        self.notices.clear();
+        let wiped = self.store.wipe();
+        // Where that failed the account is still here; the next call of the store says so too.
+        let _ = self.start();
+        wiped
+    }
+}
+
+/// What the person did, and nobody else has, survives a power cut; where they looked and what they typed may be a moment old.
+const fn durability(command: &Command) -> Durability {
+    match command {
+        Command::Send { .. }
+        | Command::Edit { .. }
+        | Command::Delete { .. }
+        | Command::React { .. }
+        | Command::Mute { .. }
+        | Command::Retry { .. }
+        | Command::Discard { .. } => Durability::Power,
+        Command::MarkRead { .. }
+        | Command::SetDraft { .. }
+        | Command::Fill { .. }
+        | Command::SetTyping { .. }
+        | Command::Watch { .. }
+        | Command::SyncNow => Durability::Process,
+    }
+}

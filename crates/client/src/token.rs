@@ -1,0 +1,84 @@
+//! The token, and where another one comes from.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::lock::Mutex as AsyncMutex;
+use parking_lot::Mutex;
+
+use crate::platform::{Ask, BoxFuture};
+
+/// Why there is no token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// The person has to sign in. Nobody is asked again before [`crate::Client::connect`] or [`crate::Client::set_token`].
+    #[error("the person has to sign in")]
+    SignedOut,
+    /// It may be there later: asked again after a while.
+    #[error("no token for now: {0}")]
+    Unavailable(String),
+}
+
+pub(crate) type Provider = Ask<BoxFuture<'static, Result<String, TokenError>>>;
+
+#[derive(Default)]
+pub(crate) struct Tokens {
+    provider: Option<Provider>,
+    /// The provider has said that only the person can help.
+    is_signed_out: AtomicBool,
+    held: Mutex<Option<String>>,
+    asking: AsyncMutex<()>,
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tokens").finish_non_exhaustive()
+    }
+}
+
+impl Tokens {
+    pub fn new(provider: Option<Provider>, held: Option<String>) -> Self {
+        Self { provider, is_signed_out: AtomicBool::new(false), held: Mutex::new(held), asking: AsyncMutex::new(()) }
+    }
+
+    pub fn has_provider(&self) -> bool {
+        self.provider.is_some()
+    }
+
+    pub fn set(&self, token: Option<String>) {
+        *self.held.lock() = token;
+    }
+
+    fn held(&self) -> Option<String> {
+        self.held.lock().clone()
+    }
+
+    /// The one that is held, else the provider's. Whoever asks meanwhile waits for the same answer.
+    pub async fn get(&self) -> Result<String, TokenError> {
+        if let Some(token) = self.held() {
+            return Ok(token);
+        }
+        let _asking = self.asking.lock().await;
+        if let Some(token) = self.held() {
+            return Ok(token);
+        }
+        let asked = self.provider.as_ref().ok_or(TokenError::SignedOut)?().await;
+        self.is_signed_out.store(asked == Err(TokenError::SignedOut), Ordering::Relaxed);
+        self.set(asked.as_ref().ok().cloned());
+        asked
+    }
+
+    /// Whether asking may bring a token without the person's help.
+    pub fn can_be_asked(&self) -> bool {
+        self.provider.is_some() && !self.is_signed_out.load(Ordering::Relaxed)
+    }
+
+    /// The person may have signed in meanwhile.
+    pub fn ask_again(&self) {
+        self.is_signed_out.store(false, Ordering::Relaxed);
+    }
+
+    /// The server does not take this one. One that came meanwhile stays.
+    pub fn refused(&self, token: &str) {
+        self.held.lock().take_if(|held| held == token);
+    }
+}

@@ -1,0 +1,8 @@
+//! Real clients, their files, and the real server.
+
+mod account;
+mod delivery;
+mod harness;
+mod lists;
+mod offline;
+mod signs;
