@@ -266,9 +266,15 @@ impl World {
     fn excuse_the_removed(&mut self, views: &[BTreeMap<ConversationId, Seen>]) {
         let people: BTreeMap<_, usize> = self.people.iter().enumerate().map(|(at, p)| (p.user, at)).collect();
         for (_, composed) in &mut self.record.composed {
-            let member = people.get(&composed.sender).is_some_and(|at| views[*at].contains_key(&composed.conversation));
-            if !member {
-                composed.fate = Fate::Excused;
+            let seen = people.get(&composed.sender).and_then(|at| views[*at].get(&composed.conversation));
+            let mine = seen.and_then(|seen| seen.members.iter().find(|member| member.user_id == composed.sender));
+            match mine {
+                None => composed.fate = Fate::Excused,
+                // In this stay what was written in an earlier one may be out of sight, and then nobody can take it back.
+                Some(mine) if mine.joined_at != composed.stay && composed.fate == Fate::Unwanted => {
+                    composed.fate = Fate::Excused;
+                }
+                Some(_) => {}
             }
         }
     }

@@ -119,6 +119,11 @@ impl Plan {
                 liked.push((deed, weight * (1 + random.below(3))));
             }
         }
+        // Some of it they do all the time.
+        for _ in 0..random.below(4) {
+            let favourite = random.below(liked.len());
+            liked[favourite].1 *= 6;
+        }
         let small = random.one_in(2);
         let limits = Limits {
             sync_messages_max: if small { 2 + random.below(6) } else { 100 },

@@ -22,6 +22,7 @@ const MAY_KNOW: [(&str, &[&str]); 14] = [
             "tertulia-realtime",
             "tertulia-core",
             "tertulia-gateway",
+            "tertulia-testkit",
         ],
     ),
     ("tertulia-store", &["tertulia-proto"]),
