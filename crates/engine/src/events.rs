@@ -148,7 +148,7 @@ impl Engine {
             ServerEvent::ReactionUpdated(updated) => take_reactions(store, held, updated)?,
             ServerEvent::ReceiptUpdated(receipt) => self.take_receipt(store, now, held, &receipt)?,
             ServerEvent::MemberUpdated(updated) => self.take_member(store, now, held, &updated.member)?,
-            ServerEvent::ConversationUpdated(updated) => held.title = updated.title,
+            ServerEvent::ConversationUpdated(updated) => held.title = updated.title.or(held.title.take()),
             _ => return Ok(()),
         }
         held.rev = rev;
