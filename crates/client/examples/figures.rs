@@ -214,26 +214,29 @@ fn large_conversation(rows: &mut dyn LocalStore, id: ConversationId, alice: &Per
         };
         rows.put_member(id, &member)?;
     }
-    for seq in 1..=LOCAL_MESSAGES {
-        let mut bytes = [7; 16];
-        bytes[8..].copy_from_slice(&seq.to_be_bytes());
-        let message = Message {
-            message_id: MessageId::from_bytes(bytes),
-            conversation_id: id,
-            seq,
-            rev: seq,
-            sender_id: if seq % 2 == 0 { alice.id } else { bob },
-            sender_name: "somebody".to_owned(),
-            sender_avatar: None,
-            client_msg_id: format!("m{seq}").parse().map_err(|_| StoreFailure::Corrupt("a name".to_owned()))?,
-            body: format!("message {seq}, as long as people write on a phone"),
-            created_at: now,
-            reply_to: None,
-            edited_at: None,
-            deleted_at: None,
-            reactions: Vec::new(),
-        };
-        rows.put_message(&LocalMessage::of_log(0, message))?;
-    }
-    Ok(())
+    (1..=LOCAL_MESSAGES).try_for_each(|seq| {
+        let sender = if seq % 2 == 0 { alice.id } else { bob };
+        rows.put_message(&LocalMessage::of_log(0, message(id, seq, sender, now)?)).map(drop)
+    })
+}
+
+fn message(id: ConversationId, seq: i64, sender_id: UserId, now: Timestamp) -> Result<Message, StoreFailure> {
+    let mut bytes = [7; 16];
+    bytes[8..].copy_from_slice(&seq.to_be_bytes());
+    Ok(Message {
+        message_id: MessageId::from_bytes(bytes),
+        conversation_id: id,
+        seq,
+        rev: seq,
+        sender_id,
+        sender_name: "somebody".to_owned(),
+        sender_avatar: None,
+        client_msg_id: format!("m{seq}").parse().map_err(|_| StoreFailure::Corrupt("a name".to_owned()))?,
+        body: format!("message {seq}, as long as people write on a phone"),
+        created_at: now,
+        reply_to: None,
+        edited_at: None,
+        deleted_at: None,
+        reactions: Vec::new(),
+    })
 }
