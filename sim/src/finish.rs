@@ -57,6 +57,7 @@ impl World {
         let Some(wire) = self.wires.get_mut(&key) else { return };
         wire.up.clear();
         wire.down.clear();
+        wire.aside.clear();
         if half_open {
             // Nobody is told: the device finds out when nothing answers, the server when nothing comes.
             wire.is_dead = true;
@@ -140,6 +141,7 @@ impl World {
         self.say(|| "all heals".to_owned());
         self.faulty = false;
         self.server.full_every.store(0, Ordering::Relaxed);
+        self.server.refuse_every.store(0, Ordering::Relaxed);
         if self.server.life.is_none() {
             self.server_back_at = None;
             self.server_comes_back()?;

@@ -20,6 +20,8 @@ pub enum ServerBug {
 pub struct Planted {
     pub engine: Option<Bug>,
     pub server: Option<ServerBug>,
+    /// What people do all the time, by its number in [`crate::plan::THEMES`]; else the seed decides.
+    pub theme: Option<usize>,
 }
 
 /// The log as it would be had the server remembered its repeats in memory.

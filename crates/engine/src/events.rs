@@ -288,7 +288,7 @@ impl Engine {
         }
         let mut key = 0;
         if let Some(row) = row {
-            if !row.is_pending() && row.rev > message.rev && !self.has(Bug::OlderRowWins) {
+            if !row.is_pending() && row.rev > message.rev {
                 return Ok(());
             }
             if row.is_pending() {
