@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tertulia_core::HouseRules;
 use tertulia_engine::{
     Holes, LocalConversation, LocalMessage, LocalStore, MessageRef, OutboxEntry, StoreFailure, Stored, SyncState,
 };
 use tertulia_proto::sync::Held;
-use tertulia_core::HouseRules;
 use tertulia_proto::{ApiError, Member, Seq};
 use tertulia_store::*;
 use tertulia_store_sqlite::SqliteStore;
@@ -124,7 +124,8 @@ impl Rules for FaultyRules {
     fn decide(&self, action: Action, facts: &Facts) -> Result<(), ApiError> {
         self.house.decide(action, facts)?;
         let every = self.refuse_every.load(Ordering::Relaxed);
-        if action == Action::SendMessage && every > 0 && self.count.fetch_add(1, Ordering::Relaxed) % every == every - 1 {
+        if action == Action::SendMessage && every > 0 && self.count.fetch_add(1, Ordering::Relaxed) % every == every - 1
+        {
             return Err(ApiError::forbidden("not here, says the moderator"));
         }
         Ok(())

@@ -117,7 +117,10 @@ fn many(worlds: &Worlds) -> ExitCode {
                     match run(seed, Planted { theme: worlds.theme, ..Planted::default() }, false) {
                         Ok(outcome) => drop(steps.fetch_add(outcome.steps, Ordering::Relaxed)),
                         Err(error) => {
-                            println!("seed {seed} breaks a promise: {error:#}\nagain: cargo xtask sim --seed {seed}{}\n", worlds.theme.map_or_else(String::new, |theme| format!(" --theme {theme}")));
+                            println!(
+                                "seed {seed} breaks a promise: {error:#}\nagain: cargo xtask sim --seed {seed}{}\n",
+                                worlds.theme.map_or_else(String::new, |theme| format!(" --theme {theme}"))
+                            );
                             failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(seed);
                         }
                     }

@@ -306,7 +306,11 @@ impl World {
                 Outbound::Ping => continue,
             };
             let faulty = self.faulty;
-            if faulty && self.plan.faults.overtake_frame > 0 && text.contains("\"hasMore\"") && text.starts_with("{\"type\":\"ok\"") {
+            if faulty
+                && self.plan.faults.overtake_frame > 0
+                && text.contains("\"hasMore\"")
+                && text.starts_with("{\"type\":\"ok\"")
+            {
                 // A page of history.
                 let at = self.now + 1 + self.random.next() % 3000;
                 wire.aside.push((at, Down::Frame(text)));
