@@ -58,7 +58,8 @@ pub struct World {
 impl World {
     pub fn new(seed: u64, planted: Planted, trace: bool) -> Result<Self> {
         let mut random = Random::new(seed);
-        let plan = Plan::draw(&mut random, planted.theme);
+        let mut plan = Plan::draw(&mut random, planted.theme);
+        plan.deeds = planted.deeds.unwrap_or(plan.deeds);
         let server = Server::new(&mut random, plan.limits.clone(), plan.rate_limits, planted.server)?;
         let mut world = Self {
             seed,
