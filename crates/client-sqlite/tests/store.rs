@@ -206,7 +206,9 @@ fn search_finds_any_three_characters_of_what_is_held() {
     let found = |store: &Store, text: &str| -> Vec<Option<Seq>> {
         store.search(text, Some(TALK), 10).unwrap().into_iter().map(|message| message.seq).collect()
     };
-    store.transaction(Durability::Power, |rows| rows.put_message(&message(4, "Grüße aus 東京都, \"zitiert\""))).unwrap();
+    store
+        .transaction(Durability::Power, |rows| rows.put_message(&message(4, "Grüße aus 東京都, \"zitiert\"")))
+        .unwrap();
     assert_eq!(found(&store, "umb"), [Some(3), Some(2), Some(1)]);
     assert_eq!(found(&store, "京都,"), [Some(4)]);
     assert_eq!(found(&store, "\"zit"), [Some(4)]);
@@ -225,7 +227,9 @@ fn what_is_old_goes_and_comes_back_as_a_hole_but_nothing_unread_or_waiting() {
     let mut store = Store::open_in_memory().unwrap();
     fill(&mut store, 100, 60);
     let react = Op::React { emoji: "👍".parse().unwrap(), remove: false };
-    store.transaction(Durability::Power, |rows| rows.put_outbox(&waiting(MessageRef::Log(message_id(5)), react))).unwrap();
+    store
+        .transaction(Durability::Power, |rows| rows.put_outbox(&waiting(MessageRef::Log(message_id(5)), react)))
+        .unwrap();
     let unread = store.unread_total(0).unwrap();
 
     let keep = Keep { age_ms: 0, bytes: i64::MAX, newest: 10 };

@@ -306,6 +306,7 @@ impl Engine {
         for entry in store.outbox_about(id, &MessageRef::Mine(row.client_msg_id.clone()))? {
             if entry.op == Op::Send {
                 store.delete_outbox(entry.id)?;
+                self.unblocked.insert(id);
             }
         }
         Ok(())
