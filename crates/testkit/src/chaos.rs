@@ -58,7 +58,7 @@ impl Profile {
         dead: 2,
         stalled: 2,
         delayed: 4,
-        bytes_max: 40_000,
+        bytes_max: 15_000,
         delay_max: Duration::from_millis(80),
     };
 
