@@ -105,3 +105,79 @@ impl<S: Frames> Sink<Message> for FlakyFrames<S> {
         self.socket().poll_close(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use futures_util::{SinkExt as _, StreamExt as _};
+
+    use super::*;
+    use crate::flaky::Trouble;
+
+    /// A socket with something to read that keeps what is written.
+    #[derive(Default)]
+    struct Kept {
+        to_read: VecDeque<Message>,
+        written: Vec<Message>,
+    }
+
+    impl Stream for Kept {
+        type Item = Result<Message, axum::Error>;
+
+        fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+            Poll::Ready(self.to_read.pop_front().map(Ok))
+        }
+    }
+
+    impl Sink<Message> for Kept {
+        type Error = axum::Error;
+
+        fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), axum::Error> {
+            self.written.push(message);
+            Ok(())
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// What comes of two texts and a ping, read and written.
+    async fn through(flaky: &str) -> [Vec<Message>; 2] {
+        let all = [Message::Text("a".into()), Message::Ping(bytes::Bytes::new()), Message::Text("b".into())];
+        let kept = Kept { to_read: all.clone().into(), written: Vec::new() };
+        let mut frames = FlakyFrames::new(kept, Trouble::new(flaky.parse().unwrap(), 1).chance());
+        let mut read = Vec::new();
+        while let Some(message) = frames.next().await {
+            read.push(message.unwrap());
+        }
+        for message in all {
+            frames.feed(message).await.unwrap();
+        }
+        frames.flush().await.unwrap();
+        [read, frames.socket.written]
+    }
+
+    #[tokio::test]
+    async fn texts_are_lost_or_come_twice_and_pings_always_come() {
+        let (a, b, ping) = (Message::Text("a".into()), Message::Text("b".into()), Message::Ping(bytes::Bytes::new()));
+        for heard in through("drop=100%").await {
+            assert_eq!(heard, std::slice::from_ref(&ping));
+        }
+        for heard in through("double=100%").await {
+            assert_eq!(heard, [a.clone(), a.clone(), ping.clone(), b.clone(), b.clone()]);
+        }
+        for heard in through("latency=1").await {
+            assert_eq!(heard, [a.clone(), ping.clone(), b.clone()]);
+        }
+    }
+}
