@@ -6,7 +6,7 @@ const FEATURES_MAX: usize = 3;
 const OURS: &str = "tertulia-";
 
 /// Development dependencies are exempt: a test may use whatever shows the truth.
-const MAY_KNOW: [(&str, &[&str]); 14] = [
+const MAY_KNOW: [(&str, &[&str]); 15] = [
     ("tertulia-proto", &[]),
     ("tertulia-engine", &["tertulia-proto"]),
     ("tertulia-client-sqlite", &["tertulia-proto", "tertulia-engine"]),
@@ -43,6 +43,7 @@ const MAY_KNOW: [(&str, &[&str]); 14] = [
     ),
     ("tertulia-testkit", &["tertulia-proto"]),
     ("tertulia-load", &["tertulia-proto"]),
+    ("tertulia-history", &[]),
     ("xtask", &[]),
 ];
 
