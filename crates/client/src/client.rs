@@ -254,6 +254,14 @@ impl Client {
         )
     }
 
+    /// How long until the next try to connect; `None` where none is planned.
+    pub fn next_try_in_ms(&self) -> Result<Option<u64>, ReadError> {
+        Ok(match self.connection().get()? {
+            ConnectionState::Waiting { until_ms } => Some(until_ms.saturating_sub(self.shared().now().mono_ms)),
+            _ => None,
+        })
+    }
+
     /// Who else writes there now.
     pub fn typing(&self, conversation: ConversationId) -> Watch<Vec<TypingState>> {
         let look = move |core: &crate::core::Core| Ok(core.engine().typing(conversation));
