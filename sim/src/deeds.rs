@@ -1,11 +1,11 @@
 //! What people do: mostly with their devices, some of it (groups, blocks) with a call of the server.
 
 use anyhow::Result;
+use tertulia_client_sqlite::{Keep, views::ShownMessage};
 use tertulia_engine::{Command, CommandError, MessageRef, Op};
 use tertulia_proto::model::Role;
 use tertulia_proto::request::{ConversationPatch, NewGroupBody, PersonBody, ProfilePatch};
 use tertulia_proto::{ClientMsgId, ConversationId, HistoryVisibility, Timestamp, UserId};
-use tertulia_client_sqlite::{Keep, views::ShownMessage};
 
 use crate::plan::Deed;
 use crate::record::{Composed, Fate};
@@ -57,9 +57,14 @@ pub fn something(world: &mut World) -> Result<()> {
     world.say(|| format!("device {number}: {deed:?}"));
     match deed {
         Deed::NewGroup => new_group(world),
-        Deed::AddMember | Deed::RemoveMember | Deed::Leave | Deed::Rename | Deed::SetRole | Deed::Hide | Deed::Block | Deed::Profile => {
-            with_server(world, number, deed)
-        }
+        Deed::AddMember
+        | Deed::RemoveMember
+        | Deed::Leave
+        | Deed::Rename
+        | Deed::SetRole
+        | Deed::Hide
+        | Deed::Block
+        | Deed::Profile => with_server(world, number, deed),
         Deed::Offline | Deed::Online => {
             set_network(world, number, deed == Deed::Online);
             Ok(())
@@ -245,7 +250,9 @@ fn with_server(world: &mut World, number: usize, deed: Deed) -> Result<()> {
     let refused = match deed {
         Deed::AddMember => now_or_never(services.add_member(&me, id, &person))?.is_err(),
         Deed::RemoveMember => now_or_never(services.remove_member(&me, id, other, None))?.is_err(),
-        Deed::Leave => now_or_never(services.remove_member(&me, id, me.user, Some(other).filter(|o| *o != me.user)))?.is_err(),
+        Deed::Leave => {
+            now_or_never(services.remove_member(&me, id, me.user, Some(other).filter(|o| *o != me.user)))?.is_err()
+        }
         Deed::Rename => {
             let patch = ConversationPatch { title: Some(format!("Tertulia {serial}")), muted_until: None };
             now_or_never(services.patch_conversation(&me, id, patch))?.is_err()

@@ -103,9 +103,9 @@ impl Device {
             Mishap::Full(calls) | Mishap::KilledInside(calls) => Some(calls),
             Mishap::None | Mishap::KilledAfter => None,
         };
-        let done = self.store.transaction(durability, |rows| {
-            work(&mut engine, &mut FaultyRows { inner: rows, calls_left }, at)
-        });
+        let done = self
+            .store
+            .transaction(durability, |rows| work(&mut engine, &mut FaultyRows { inner: rows, calls_left }, at));
         let failed = done.as_ref().is_err_and(IsStoreFailure::is_store_failure);
         let killed = match mishap {
             Mishap::KilledInside(_) => failed,

@@ -8,11 +8,11 @@ use tertulia_engine::{Command, ConnectionState};
 use tertulia_proto::{ClientMsgId, ConversationId, Message};
 
 use crate::check;
+use crate::deeds;
 use crate::network::{self, Down};
 use crate::record::Fate;
 use crate::truth::{self, Seen};
 use crate::world::{Key, World};
-use crate::deeds;
 
 /// How long, in the world's time, all may take to come to rest when nothing goes wrong any more.
 const PATIENCE_MS: u64 = 60 * 60 * 1000;
@@ -174,7 +174,8 @@ impl World {
         }
         // A moment between two checks.
         while self.now < end {
-            if self.is_quiet()? && self.devices.iter().flat_map(|device| &device.engine).all(|engine| engine.is_quiet()) {
+            if self.is_quiet()? && self.devices.iter().flat_map(|device| &device.engine).all(|engine| engine.is_quiet())
+            {
                 return Ok(());
             }
             self.run_until(self.now + 100)?;
@@ -196,7 +197,10 @@ impl World {
     fn unrest(&self) -> Result<String> {
         let mut lines = Vec::new();
         for (number, device) in self.devices.iter().enumerate() {
-            let state = device.engine.as_ref().map(|engine| (engine.connection(), engine.poll_timeout(), format!("{engine:?}")));
+            let state = device
+                .engine
+                .as_ref()
+                .map(|engine| (engine.connection(), engine.poll_timeout(), format!("{engine:?}")));
             lines.push(format!("device {number}: {state:?}, waiting {:?}", device.store.outbox(3)?));
         }
         Ok(lines.join("\n"))
@@ -282,7 +286,8 @@ impl World {
 
 /// Somebody sees the conversation from its first message.
 fn fully_readable(views: &[BTreeMap<ConversationId, Seen>], id: ConversationId) -> bool {
-    views.iter().filter_map(|view| view.get(&id)).any(|seen| {
-        seen.messages.first().map_or(seen.conversation.last_seq == 0, |first| first.seq == 1)
-    })
+    views
+        .iter()
+        .filter_map(|view| view.get(&id))
+        .any(|seen| seen.messages.first().map_or(seen.conversation.last_seq == 0, |first| first.seq == 1))
 }

@@ -36,7 +36,14 @@ impl Wire {
 }
 
 /// Puts a frame on its way, with what may happen to it there.
-pub fn send<T: Clone>(queue: &mut VecDeque<(u64, T)>, frame: T, now: u64, plan: &Plan, random: &mut Random, faulty: bool) {
+pub fn send<T: Clone>(
+    queue: &mut VecDeque<(u64, T)>,
+    frame: T,
+    now: u64,
+    plan: &Plan,
+    random: &mut Random,
+    faulty: bool,
+) {
     let faults = &plan.faults;
     let once_in = |random: &mut Random, times: usize| faulty && times > 0 && random.one_in(times);
     if once_in(random, faults.drop_frame) {

@@ -161,14 +161,8 @@ impl Server {
             Auth::new(Arc::clone(&faulty), self.powers.clone(), AuthConfig::default(), Arc::new(NoJwks))
         })?
         .context("auth")?;
-        let services = Arc::new(Services::new(
-            faulty,
-            hub,
-            self.powers.clone(),
-            self.limits.clone(),
-            auth,
-            self.rate_limits,
-        ));
+        let services =
+            Arc::new(Services::new(faulty, hub, self.powers.clone(), self.limits.clone(), auth, self.rate_limits));
         let gateway = Gateway::new(Arc::clone(&services), tertulia_gateway::Settings::default());
         self.life = Some(Life { store, services, gateway, ends: BTreeMap::new() });
         Ok(())

@@ -170,7 +170,8 @@ impl World {
     fn next_at(&self) -> Option<u64> {
         let wires = self.wires.values().filter(|wire| !wire.is_dead).filter_map(Wire::next_at).min();
         let devices = self.devices.iter().filter_map(|device| {
-            let timer = device.engine.as_ref().and_then(|engine| engine.poll_timeout()).map(|(at, _)| device.world_time(at));
+            let timer =
+                device.engine.as_ref().and_then(|engine| engine.poll_timeout()).map(|(at, _)| device.world_time(at));
             timer.into_iter().chain(device.starts_at).min()
         });
         wires.into_iter().chain(devices.min()).chain(self.server_back_at).chain([self.beat_at]).min()
@@ -228,7 +229,8 @@ impl World {
     }
 
     fn open_at_server(&mut self, key: Key) -> Result<()> {
-        let due = self.wires.get(&key).is_some_and(|wire| !wire.is_dead && wire.opens_at.is_some_and(|at| at <= self.now));
+        let due =
+            self.wires.get(&key).is_some_and(|wire| !wire.is_dead && wire.opens_at.is_some_and(|at| at <= self.now));
         if !due {
             return Ok(());
         }
@@ -335,10 +337,15 @@ impl World {
                     let how = if let Down::Closed(code) = down { Closed::Code(code) } else { Closed::Lost };
                     self.say(|| format!("device {number} loses {}: {how:?}", key.1));
                     self.wires.remove(&key);
-                    self.devices[number].call::<(), StoreFailure>(now, Durability::Process, Mishap::None, |engine, _, at| {
-                        engine.handle_closed(at, link, how);
-                        Ok(())
-                    });
+                    self.devices[number].call::<(), StoreFailure>(
+                        now,
+                        Durability::Process,
+                        Mishap::None,
+                        |engine, _, at| {
+                            engine.handle_closed(at, link, how);
+                            Ok(())
+                        },
+                    );
                 }
             }
             self.checked_after_call(number)?;

@@ -101,7 +101,8 @@ impl Engine {
         difference: Difference,
     ) -> Stored<()> {
         // A page that answers another request, or one that is here already, says nothing about this one.
-        let awaited = |flight: &Flight| flight.has_more.is_none() && difference.request_id.is_none_or(|id| id == flight.id);
+        let awaited =
+            |flight: &Flight| flight.has_more.is_none() && difference.request_id.is_none_or(|id| id == flight.id);
         let Some(flight) = self.sync.flight.clone().filter(awaited) else { return Ok(()) };
         let mut state = store.sync_state()?;
         if difference.reset {
@@ -117,7 +118,8 @@ impl Engine {
         for id in &difference.removed {
             self.remove_conversation(store, now, *id)?;
         }
-        (state.cursor, state.epoch, state.within) = (Some(difference.cursor), Some(difference.epoch), difference.has_more);
+        (state.cursor, state.epoch, state.within) =
+            (Some(difference.cursor), Some(difference.epoch), difference.has_more);
         if !difference.has_more {
             if state.resetting && !self.has(Bug::ResetKeepsTheRest) {
                 for id in store.doubted()? {

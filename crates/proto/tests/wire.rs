@@ -168,7 +168,14 @@ fn held() -> Held {
 }
 
 fn nothing_new() -> Difference {
-    Difference { has_more: false, conversations: Vec::new(), removed: Vec::new(), reset: false, request_id: None, ..difference() }
+    Difference {
+        has_more: false,
+        conversations: Vec::new(),
+        removed: Vec::new(),
+        reset: false,
+        request_id: None,
+        ..difference()
+    }
 }
 
 fn refusal() -> ApiError {

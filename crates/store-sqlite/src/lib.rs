@@ -128,7 +128,11 @@ impl SqliteStore {
         Self::inline(connection, rules, sink)
     }
 
-    fn inline(connection: Connection, rules: Arc<dyn Rules>, sink: Arc<dyn CommitSink>) -> Result<Arc<Self>, OpenError> {
+    fn inline(
+        connection: Connection,
+        rules: Arc<dyn Rules>,
+        sink: Arc<dyn CommitSink>,
+    ) -> Result<Arc<Self>, OpenError> {
         index::attach(&connection, ":memory:")
             .and_then(|()| index::create(&connection))
             .map_err(|e| OpenError::failed(Path::new(":memory:"), e))?;

@@ -56,9 +56,7 @@ pub(crate) fn open_memory(image: Option<&[u8]>) -> Result<Connection, OpenError>
     let path = Path::new(":memory:");
     let mut connection = Connection::open_in_memory().map_err(|e| OpenError::failed(path, e))?;
     if let Some(image) = image {
-        connection
-            .deserialize_read_exact("main", image, image.len(), false)
-            .map_err(|e| OpenError::failed(path, e))?;
+        connection.deserialize_read_exact("main", image, image.len(), false).map_err(|e| OpenError::failed(path, e))?;
     }
     connection.execute_batch("PRAGMA foreign_keys = ON").map_err(|e| OpenError::failed(path, e))?;
     migrate(&connection, path)?;

@@ -13,7 +13,9 @@ pub fn check(number: usize, device: &Device, truth: &BTreeMap<ConversationId, Se
     let here: Vec<ConversationId> = device.store.held()?.into_iter().map(|held| held.id).collect();
     let there: Vec<ConversationId> = truth.keys().copied().collect();
     ensure!(here == there, "device {number}: the conversations are {here:?}, a fetch brings {there:?}");
-    truth.values().try_for_each(|seen| conversation(device, seen).with_context(|| format!("device {number}, {}", seen.conversation.id)))
+    truth.values().try_for_each(|seen| {
+        conversation(device, seen).with_context(|| format!("device {number}, {}", seen.conversation.id))
+    })
 }
 
 fn conversation(device: &Device, seen: &Seen) -> Result<()> {
@@ -26,7 +28,14 @@ fn conversation(device: &Device, seen: &Seen) -> Result<()> {
     );
     let theirs = (
         (fresh.kind, &fresh.title, fresh.created_at, fresh.last_seq, fresh.rev, fresh.last_message_at),
-        (fresh.my_role, fresh.muted_until, fresh.hidden, fresh.history_visibility, who(&fresh.peer), fresh.member_count),
+        (
+            fresh.my_role,
+            fresh.muted_until,
+            fresh.hidden,
+            fresh.history_visibility,
+            who(&fresh.peer),
+            fresh.member_count,
+        ),
     );
     ensure!(mine == theirs, "the conversation is {mine:?}, a fetch brings {theirs:?}");
     let by_id = |mut members: Vec<tertulia_proto::Member>| {
@@ -36,8 +45,7 @@ fn conversation(device: &Device, seen: &Seen) -> Result<()> {
     let (here, there) = (by_id(device.store.members(fresh.id)?), by_id(seen.members.clone()));
     ensure!(here == there, "the members are {here:#?}, a fetch brings {there:#?}");
     let timeline = device.store.timeline(fresh.id, None, 1_000_000)?;
-    let here: Vec<LocalMessage> =
-        timeline.messages.into_iter().map(|shown| nameless(shown.message)).collect();
+    let here: Vec<LocalMessage> = timeline.messages.into_iter().map(|shown| nameless(shown.message)).collect();
     let there: Vec<LocalMessage> = seen.messages.iter().cloned().map(log_row).collect();
     for (mine, fresh) in here.iter().zip(&there) {
         ensure!(mine == fresh, "a message is {mine:#?}, a fetch brings {fresh:#?}");

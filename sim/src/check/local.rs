@@ -45,7 +45,8 @@ pub fn check(number: usize, device: &mut Device, record: &Record) -> Result<()> 
 
 /// What its author wants is on its author's device: pending, or of the log, or in a hole of it.
 fn kept(number: usize, device: &mut Device, record: &Record) -> Result<()> {
-    let mine = record.composed.iter().filter(|(_, composed)| composed.device == number && composed.fate == Fate::Wanted);
+    let mine =
+        record.composed.iter().filter(|(_, composed)| composed.device == number && composed.fate == Fate::Wanted);
     for (name, composed) in mine {
         if record.lost.contains(name) || record.restores > 0 {
             continue;
@@ -61,9 +62,11 @@ fn kept(number: usize, device: &mut Device, record: &Record) -> Result<()> {
         {
             let acknowledged = record.acknowledged.get(name).map(|(_, seq)| *seq);
             // Where an acknowledgement was lost on the way, only the log knows the place; then any hole may be it.
-            let is_in_hole =
-                acknowledged.map_or(!holes.is_empty(), |seq| holes.contains(seq) || seq > held.last_seq);
-            ensure!(row.is_some() || is_in_hole, "device {number}: {name}, acknowledged at {acknowledged:?}, is nowhere");
+            let is_in_hole = acknowledged.map_or(!holes.is_empty(), |seq| holes.contains(seq) || seq > held.last_seq);
+            ensure!(
+                row.is_some() || is_in_hole,
+                "device {number}: {name}, acknowledged at {acknowledged:?}, is nowhere"
+            );
         }
     }
     Ok(())

@@ -16,7 +16,11 @@ pub fn check(record: &mut Record, number: usize, device: &mut Device) -> Result<
     for held in device.store.held()? {
         let read = view::read_seq(&held);
         let before = record.shown_read.insert((number, held.id, state.epoch, held.joined_at), read).unwrap_or(0);
-        ensure!(read >= before || held.left, "device {number}: read watermark of {} went from {before} to {read}", held.id);
+        ensure!(
+            read >= before || held.left,
+            "device {number}: read watermark of {} went from {before} to {read}",
+            held.id
+        );
     }
     Ok(())
 }
