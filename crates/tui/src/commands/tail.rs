@@ -175,7 +175,7 @@ async fn tell_messages(client: Client, id: ConversationId, floor: Seq, to: mpsc:
         if track.wants_more(&rows, timeline.has_more()) {
             timeline.load_more();
             pages += 1;
-        } else if pages > PAGES_MAX {
+        } else if pages > PAGES_MAX && track.is_whole(&rows) {
             (timeline, pages) = (client.timeline(id), 0);
         }
     }

@@ -58,6 +58,11 @@ impl Track {
         has_more && first.is_none_or(|first| first > self.floor.saturating_add(1))
     }
 
+    /// Whether nothing is missing up to the window's end.
+    pub fn is_whole(&self, window: &[Message]) -> bool {
+        window.iter().filter_map(|message| message.seq).all(|seq| seq <= self.floor)
+    }
+
     fn is_told(&self, seq: Seq) -> bool {
         seq <= self.floor || self.above.contains(&seq)
     }
@@ -125,12 +130,13 @@ mod tests {
         track.look(&from_bob(1..=2), false);
         let late = from_bob(8..=9);
         assert_eq!(track.look(&late, true).len(), 2);
-        assert!(track.wants_more(&late, true));
+        assert!(track.wants_more(&late, true) && !track.is_whole(&late));
         let mut holed: Vec<Message> = from_bob(1..=2).into_iter().chain(late).collect();
         holed[2].gap_above = true;
         assert_eq!(track.look(&holed, false), [], "a hole is no change");
         let whole = from_bob(1..=9);
         assert_eq!(track.look(&whole, false).len(), 5);
+        assert!(track.is_whole(&whole));
         assert!(!track.wants_more(&from_bob(8..=9), true), "all of it is told");
     }
 
