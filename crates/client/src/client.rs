@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tertulia_client_sqlite::{Keep, Pruned};
 use tertulia_engine::{Command, ConnectionState, MessageRef, PresenceState, TypingState};
-use tertulia_proto::{ClientMsgId, ConversationId, Emoji, Limits, Member, MessageId, Seq, Timestamp, UserId};
+use tertulia_proto::{ClientMsgId, ConversationId, Emoji, Limits, Member, Seq, Timestamp, UserId};
 
 use crate::board::Topic;
 use crate::builder::Builder;
@@ -280,8 +280,13 @@ impl Client {
     }
 
     /// One message, if it is on this device.
-    pub fn message(&self, conversation: ConversationId, message: MessageId) -> Result<Option<Message>, ReadError> {
-        let shown = self.shared().read(|core| core.store().message(conversation, message))?;
+    pub fn message(
+        &self,
+        conversation: ConversationId,
+        message: impl Into<MessageRef>,
+    ) -> Result<Option<Message>, ReadError> {
+        let message = message.into();
+        let shown = self.shared().read(|core| core.store().message(conversation, &message))?;
         Ok(shown.map(Message::of_shown))
     }
 
