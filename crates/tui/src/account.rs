@@ -63,10 +63,6 @@ impl Home {
         Ok(Self(folder.context("no HOME: name a folder with --data")?))
     }
 
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-
     /// `None` where nobody is signed in.
     pub fn account(&self) -> Result<Option<Account>> {
         let file = self.0.join(ACCOUNT);

@@ -12,6 +12,12 @@ pub struct Arguments {
     /// Folder of the account; one process at a time may use it. Two folders are two devices
     #[arg(long, global = true, env = "TERTULIA_TUI_DATA")]
     pub data: Option<PathBuf>,
+    /// Such as https://chat.example.org: fills the form for signing in
+    #[arg(long)]
+    pub server: Option<String>,
+    /// Signs in at --server without e-mail and password
+    #[arg(long, requires = "server", env = "TERTULIA_TUI_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
 
     #[command(subcommand)]
     pub command: Option<Command>,

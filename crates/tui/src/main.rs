@@ -3,16 +3,20 @@
 //! This crate must not know: sockets, HTTP, SQL, or a message that is not [`tertulia_client`]'s. It shows what the client's subscriptions tell and
 //! hands on what the person does.
 //!
-//! The way through: [`arguments`] and [`account`], who is signed in here; [`commands`] with [`json`], for scripts; [`text`] what other people wrote,
-//! made harmless.
+//! The way through: [`arguments`] and [`account`], who is signed in here; [`commands`] with [`json`], for scripts. For people: [`app`] the state and what
+//! keys and news make of it, [`view`] what is drawn of it, both pure; [`screen`] ties them to the terminal and to the client. [`text`] what other
+//! people wrote, made harmless.
 
 mod account;
+mod app;
 mod arguments;
 mod commands;
 mod json;
 #[cfg(test)]
 mod sample;
+mod screen;
 mod text;
+mod view;
 
 use std::process::ExitCode;
 

@@ -1,7 +1,10 @@
 //! What other people wrote, made harmless: nothing of it may move the cursor, name the window or turn the line around.
 
+use unicode_segmentation::UnicodeSegmentation as _;
+use unicode_width::UnicodeWidthStr as _;
+
 /// Characters that a terminal obeys instead of showing them, and those that turn the direction of what stands beside them.
-fn commands_a_terminal(c: char) -> bool {
+pub fn commands_a_terminal(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -43,6 +46,62 @@ pub fn escaped_json(json: &str) -> String {
     out
 }
 
+/// Cells it takes.
+pub fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// As much of it as fits into so many cells; what was cut shows as an ellipsis.
+pub fn fit(text: &str, cells: usize) -> String {
+    if width(text) <= cells {
+        return text.to_owned();
+    }
+    let (mut out, mut used) = (String::new(), 0);
+    for grapheme in text.graphemes(true) {
+        if used + width(grapheme) + 1 > cells {
+            break;
+        }
+        used += width(grapheme);
+        out.push_str(grapheme);
+    }
+    if cells > 0 {
+        out.push('…');
+    }
+    out
+}
+
+/// Lines of at most so many cells, broken between words where there is a place to.
+pub fn wrap(text: &str, cells: usize) -> Vec<String> {
+    text.split('\n').flat_map(|line| wrap_line(line, cells.max(2))).collect()
+}
+
+fn wrap_line(line: &str, cells: usize) -> Vec<String> {
+    let (mut rows, mut row) = (Vec::new(), String::new());
+    for word in line.split_word_bounds() {
+        if width(&row) + width(word) <= cells {
+            row.push_str(word);
+            continue;
+        }
+        if word.trim().is_empty() {
+            // What hangs over the edge of a line is not seen.
+            rows.push(std::mem::take(&mut row));
+            continue;
+        }
+        if width(word) <= cells {
+            rows.push(std::mem::replace(&mut row, word.to_owned()));
+            continue;
+        }
+        for grapheme in word.graphemes(true) {
+            if width(&row) + width(grapheme) > cells {
+                rows.push(std::mem::take(&mut row));
+            }
+            row.push_str(grapheme);
+        }
+    }
+    rows.push(row);
+    rows.iter().map(|row| row.trim_end().to_owned()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,5 +121,26 @@ mod tests {
         assert!(written.is_ascii() || written.contains('é'));
         assert!(!written.chars().any(commands_a_terminal), "{written}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&written).unwrap(), value);
+    }
+
+    #[test]
+    fn lines_break_between_words_and_long_words_anywhere() {
+        assert_eq!(wrap("one two three", 8), ["one two", "three"]);
+        assert_eq!(wrap("abcdefghij kl", 4), ["abcd", "efgh", "ij", "kl"]);
+        assert_eq!(wrap("a\n\nb", 10), ["a", "", "b"]);
+        assert_eq!(wrap("", 10), [""]);
+        for cells in 1..9 {
+            for row in wrap("日本語のテキスト and 👩\u{200d}👩\u{200d}👧 family", cells) {
+                assert!(width(&row) <= cells.max(2), "{row:?} in {cells}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_ends_in_an_ellipsis() {
+        assert_eq!(fit("Tertulia", 8), "Tertulia");
+        assert_eq!(fit("Tertulia", 5), "Tert…");
+        assert_eq!(fit("日本語", 4), "日…");
+        assert_eq!(fit("日本語", 0), "");
     }
 }

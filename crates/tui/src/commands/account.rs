@@ -11,14 +11,8 @@ use crate::arguments::SignIn;
 use crate::text::one_line;
 
 pub async fn sign_in(home: &Home, arguments: SignIn) -> Result<ExitCode> {
-    let held = home.account()?;
     let account = answered(arguments).await?;
-    if let Some(held) = held
-        && (held.user_id != account.user_id || held.server != account.server)
-    {
-        bail!("{} of {} is signed in here: `tertulia-tui log-out` first", one_line(&held.name), held.server);
-    }
-    home.save(&account)?;
+    keep(home, &account)?;
     let client = home.open(&account)?;
     connected(&client).await.context("signed in, but nothing came yet")?;
     client.close().await;
@@ -26,13 +20,31 @@ pub async fn sign_in(home: &Home, arguments: SignIn) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn keep(home: &Home, account: &Account) -> Result<()> {
+    if let Some(held) = home.account()?
+        && (held.user_id != account.user_id || held.server != account.server)
+    {
+        bail!("{} of {} is signed in here: `tertulia-tui log-out` first", one_line(&held.name), held.server);
+    }
+    home.save(account)
+}
+
+/// Signs in with a token; whose it is the server says.
+pub async fn with_token(home: &Home, server: &str, token: String) -> Result<()> {
+    keep(home, &of_token(server.trim().trim_end_matches('/'), token).await?)
+}
+
+async fn of_token(server: &str, token: String) -> Result<Account> {
+    let client = Client::builder(server).token(token.as_str()).open()?;
+    let me = client.rest().me().await?;
+    Ok(Account::of_token(server, token, me))
+}
+
 async fn answered(arguments: SignIn) -> Result<Account> {
     let SignIn { server, email, token, register, .. } = arguments;
     let server = server.trim().trim_end_matches('/');
     if let Some(token) = token {
-        let client = Client::builder(server).token(token.as_str()).open()?;
-        let me = client.rest().me().await?;
-        return Ok(Account::of_token(server, token, me));
+        return of_token(server, token).await;
     }
     let email = email.context("--email")?;
     let mut password = String::new();

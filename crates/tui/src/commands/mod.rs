@@ -16,6 +16,7 @@ use tertulia_client::{Client, ConnectionState, Conversation, ConversationId, Per
 use crate::account::Home;
 use crate::arguments::{Arguments, Command};
 use crate::json;
+use crate::screen;
 use crate::text::one_line;
 
 pub const NOT_IN_TIME: u8 = 3;
@@ -26,7 +27,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let home = Home::find(arguments.data)?;
     match arguments.command {
-        None => bail!("not yet"),
+        None => {
+            if let Some((server, token)) = arguments.server.as_ref().zip(arguments.token) {
+                account::with_token(&home, server, token).await?;
+            }
+            screen::run(&home, arguments.server.as_deref()).await
+        }
         Some(Command::SignIn(arguments)) => account::sign_in(&home, arguments).await,
         Some(Command::LogOut) => account::log_out(&home).await,
         Some(Command::Send(arguments)) => send::send(&home, arguments).await,
