@@ -358,3 +358,6 @@ impl App {
         self.wish(wish);
     }
 }
+
+#[cfg(test)]
+mod tests;

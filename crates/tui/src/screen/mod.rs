@@ -4,12 +4,14 @@ mod live;
 mod terminal;
 mod wishes;
 
+use std::future::poll_fn;
 use std::process::ExitCode;
+use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::Result;
 use crossterm::event::{Event, EventStream, KeyEventKind};
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::StreamExt as _;
 use jiff::tz::TimeZone;
 use tertulia_client::{ConnectionState, Timestamp};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -59,9 +61,14 @@ impl Input {
         }
     }
 
-    /// What has come already.
-    fn next_now(&mut self) -> Option<Event> {
-        self.events.next().now_or_never()??.ok()
+    /// What has come already. With the waker of this task: the stream keeps the one it is first asked with.
+    async fn next_now(&mut self) -> Option<Event> {
+        poll_fn(|context| match self.events.poll_next_unpin(context) {
+            Poll::Ready(event) => Poll::Ready(event),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await?
+        .ok()
     }
 }
 
@@ -153,7 +160,10 @@ async fn chat(home: &Home, account: &Account, screen: &mut Screen, input: &mut I
             if let Some(end) = take(&mut app, &mut doer, news) {
                 break 'screen end;
             }
-            next = coming.try_recv().ok().or_else(|| news_of(input.next_now()?));
+            next = match coming.try_recv() {
+                Ok(news) => Some(news),
+                Err(_) => input.next_now().await.and_then(news_of),
+            };
         }
     };
     drop(doer);

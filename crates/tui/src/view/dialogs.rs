@@ -163,7 +163,8 @@ fn hits(app: &App, search: &Search, buffer: &mut Buffer) -> Option<Position> {
     let columns = usize::from(place.width);
     let lines = search.hits.iter().enumerate().skip(first).flat_map(|(index, hit)| {
         let style = if index == search.at { CHOSEN } else { Style::new() };
-        let who = format!("{} · {}", name_of(app, hit.conversation), one_line(&hit.sender_name));
+        let sender = if hit.sender == app.me { "You".to_owned() } else { one_line(&hit.sender_name) };
+        let who = format!("{} · {sender}", name_of(app, hit.conversation));
         let when = times::short(hit.created_at, app.now, &app.zone);
         let head = both_ends(vec![Span::styled(who, NEW)], vec![Span::styled(when, DIM)], columns);
         let body = Line::raw(format!(" {}", around(&one_line(&hit.body), search.line.text(), columns)));
