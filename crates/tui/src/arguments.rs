@@ -16,7 +16,7 @@ pub struct Arguments {
     #[arg(long)]
     pub server: Option<String>,
     /// Signs in at --server without e-mail and password
-    #[arg(long, requires = "server", env = "TERTULIA_TUI_TOKEN", hide_env_values = true)]
+    #[arg(long, requires = "server")]
     pub token: Option<String>,
 
     #[command(subcommand)]

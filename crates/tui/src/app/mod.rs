@@ -163,7 +163,7 @@ impl App {
             News::Typing(id, typing) => self.with_room(id, |room| room.typing = typing),
             News::Presence(user, presence) => self.take_presence(user, presence),
             News::Opened(id) => {
-                self.dialog = None;
+                (self.dialog, self.notice) = (None, None);
                 self.open(id, None);
             }
             News::Found { text, hits } => self.take_hits(&text, hits),

@@ -68,7 +68,7 @@ pub fn draw(app: &App, buffer: &mut Buffer) -> Option<Position> {
             None
         }
         Dialog::LogOut => {
-            let inside = frame("Sign out?", (50, 6), buffer);
+            let inside = frame("Sign out?", (50, 5), buffer);
             let text = "Ends the session and wipes every message from this device, also what was not sent yet.";
             let text = wrap(text, usize::from(inside.width)).into_iter().map(Line::raw);
             rows(inside, text.chain([Line::styled("y yes · any other key: no", DIM)]), buffer);

@@ -184,6 +184,6 @@ fn reactions(app: &App, message: &Message, columns: usize) -> Vec<Line<'static>>
 fn failure(message: &Message, columns: usize) -> Vec<Line<'static>> {
     let Some(Status::Failed { detail, .. }) = &message.status else { return Vec::new() };
     let what = if message.seq.is_none() { "not sent" } else { "not changed" };
-    let rows = wrap(&format!("{what}: {}", one_line(detail)), columns);
+    let rows = wrap(&format!("{what}: {} (Ctrl-P)", one_line(detail)), columns);
     rows.into_iter().map(|row| Line::from(Span::styled(format!("  {row}"), BAD))).collect()
 }
