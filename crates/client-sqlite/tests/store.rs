@@ -1,5 +1,7 @@
 //! The local store by itself: files, what is shown of rows, what is kept and what is let go.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use tertulia_client_sqlite::{Durability, Keep, OpenError, Store};
 use tertulia_engine::{
     Holes, LocalConversation, LocalMessage, LocalStore as _, MessageRef, Op, OutboxEntry, StoreFailure, SyncState,
