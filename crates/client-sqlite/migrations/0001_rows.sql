@@ -112,6 +112,8 @@ CREATE TABLE outbox (
 ) STRICT;
 
 CREATE INDEX outbox_in_order ON outbox (conversation_no, id);
+-- What a screen has to know of; a message that waits to be sent shows it by itself.
+CREATE INDEX outbox_to_show ON outbox (conversation_no, id) WHERE parked IS NOT NULL OR op <> '{"kind":"send"}';
 CREATE INDEX outbox_of_message ON outbox (target_message) WHERE target_message IS NOT NULL;
 CREATE INDEX outbox_of_mine ON outbox (target_mine) WHERE target_mine IS NOT NULL;
 

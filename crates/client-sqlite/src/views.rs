@@ -141,7 +141,7 @@ impl Store {
         });
         let fill_below = missing.filter(|(_, to)| first.or(below).is_none_or(|seq| *to == seq - 1) || !more_here);
         log.append(&mut pending);
-        let messages = self.shown(id, no, log, &holes)?;
+        let messages = self.shown(no, log, &holes)?;
         Ok(Timeline {
             messages,
             has_more: more_here || missing.is_some(),
@@ -153,7 +153,7 @@ impl Store {
     pub fn message(&self, conversation: ConversationId, message: &MessageRef) -> Stored<Option<ShownMessage>> {
         let Some(no) = self.number(conversation).map_err(failure)? else { return Ok(None) };
         let Some(row) = self.rows().message(conversation, message)? else { return Ok(None) };
-        Ok(self.shown(conversation, no, vec![row], &Holes::default())?.pop())
+        Ok(self.shown(no, vec![row], &Holes::default())?.pop())
     }
 
     /// Messages held here that hold the text, newest first. At least three characters.
@@ -235,11 +235,22 @@ impl Store {
             })
     }
 
-    fn shown(&self, id: ConversationId, no: i64, rows: Vec<LocalMessage>, holes: &Holes) -> Stored<Vec<ShownMessage>> {
+    /// What changes how messages look: all that waits but sends, and what is parked.
+    fn to_show(&self, no: i64) -> Sql<Vec<OutboxEntry>> {
+        self.connection
+            .prepare_cached(&format!(
+                "SELECT {OUTBOX_COLUMNS} FROM outbox o JOIN conversations c ON c.no = o.conversation_no
+                 WHERE o.conversation_no = ?1 AND (o.parked IS NOT NULL OR o.op <> '{{\"kind\":\"send\"}}') ORDER BY o.id"
+            ))?
+            .query_map([no], outbox_from)?
+            .collect()
+    }
+
+    fn shown(&self, no: i64, rows: Vec<LocalMessage>, holes: &Holes) -> Stored<Vec<ShownMessage>> {
         let me = self.account()?;
         let Some(me) = me else { return Ok(Vec::new()) };
         let reached = self.reached(no, me).map_err(failure)?;
-        let waiting = self.rows().outbox(id, 10_000)?;
+        let waiting = self.to_show(no).map_err(failure)?;
         let shown = rows.into_iter().map(|mut message| {
             let ops: Vec<OutboxEntry> = waiting.iter().filter(|entry| is_about(entry, &message, me)).cloned().collect();
             view::with_ops(&mut message, &ops, me);

@@ -48,7 +48,8 @@ impl Builder {
         self
     }
 
-    /// Where tokens come from: asked when there is none, and again when the server does not take the one there is.
+    /// Where tokens come from: asked when there is none, and again when the server does not take the one there is. It must not hold the client, which
+    /// holds it.
     ///
     /// ```no_run
     /// # use tertulia_client::{Client, TokenError};

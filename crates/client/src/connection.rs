@@ -34,11 +34,7 @@ pub async fn run(shared: Arc<Shared>, wire: Wire) {
         Ok((writer, reader, token)) => {
             // What came while it was being opened is to be written.
             flag.look_again();
-            let reading = pin!(read(&shared, wire, reader));
-            let writing = pin!(write(&shared, wire, writer, &flag));
-            let how = match select(reading, writing).await {
-                Either::Left((how, _)) | Either::Right((how, _)) => how,
-            };
+            let how = talk(&shared, wire, writer, reader, &flag).await;
             if how == UNAUTHENTICATED {
                 shared.rest.tokens().refused(&token);
             }
@@ -48,6 +44,27 @@ pub async fn run(shared: Arc<Shared>, wire: Wire) {
     };
     // The engine knows by the number whether this is still its connection; a closed client has no engine.
     let _ = shared.step(Input::Closed(wire, how));
+}
+
+/// Reads and writes until one of the two ends; when the connection is not wanted any more the writer has a moment to say so, which a network that takes
+/// nothing would turn into quarters of an hour.
+async fn talk(shared: &Shared, wire: Wire, writer: Writer, reader: Reader, flag: &Flag) -> Closed {
+    let wanted = shared.flag(Topic::Wire);
+    let talking = pin!(async {
+        let reading = pin!(read(shared, wire, reader));
+        let writing = pin!(write(shared, wire, writer, flag));
+        match select(reading, writing).await {
+            Either::Left((how, _)) | Either::Right((how, _)) => how,
+        }
+    });
+    let patience = pin!(async {
+        unwanted(shared, wire, &wanted).await;
+        wait_ms(GOODBYE_MS).await;
+    });
+    match select(talking, patience).await {
+        Either::Left((how, _)) => how,
+        Either::Right(_) => Closed::Lost,
+    }
 }
 
 async fn open_with_token(shared: &Shared) -> Result<(Writer, Reader, String), Closed> {
@@ -116,6 +133,6 @@ async fn write(shared: &Shared, wire: Wire, mut writer: Writer, flag: &Flag) -> 
             ToWrite::Close => break,
         }
     }
-    select(pin!(writer.close()), pin!(wait_ms(GOODBYE_MS))).await;
+    writer.close().await;
     Closed::Lost
 }

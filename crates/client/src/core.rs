@@ -278,3 +278,124 @@ const fn durability(command: &Command) -> Durability {
         | Command::SyncNow => Durability::Process,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tertulia_engine::MessageRef;
+    use tertulia_proto::{ConversationId, Limits, MessageId, Timestamp};
+
+    const ALICE: &str = "0190a1b2-0000-7000-8000-00000000000a";
+    const BOB: &str = "0190a1b2-0000-7000-8000-00000000000b";
+    const DM: &str = "0190a1b2-0000-7000-8000-0000000000d0";
+    const OTHER: &str = "0190a1b2-0000-7000-8000-0000000000d1";
+    const AT: &str = "2026-01-31T12:00:00.000Z";
+
+    fn now(mono_ms: u64) -> Now {
+        Now { mono_ms, wall: Timestamp::from_ms(0) }
+    }
+
+    fn frame(text: &str) -> ServerFrame {
+        ServerFrame::parse(text).unwrap()
+    }
+
+    fn connected() -> ServerFrame {
+        let limits = serde_json::to_string(&Limits::default()).unwrap();
+        frame(&format!(
+            r#"{{"type":"connected","userId":"{ALICE}","sessionId":"{ALICE}","serverTime":"{AT}","limits":{limits}}}"#
+        ))
+    }
+
+    fn difference() -> ServerFrame {
+        let conversation = |id: &str| {
+            format!(
+                r#"{{"id":"{id}","type":"dm","title":null,"createdAt":"{AT}","lastSeq":0,"rev":1,"lastMessageAt":null,"unreadCount":0,
+                "myRole":"member","mutedUntil":null,"historyVisibility":"all","memberCount":2,"messages":[]}}"#
+            )
+        };
+        let (one, two) = (conversation(DM), conversation(OTHER));
+        frame(&format!(
+            r#"{{"type":"sync.batch","cursor":"c","epoch":"{ALICE}","hasMore":false,"conversations":[{one},{two}],"removed":[]}}"#
+        ))
+    }
+
+    fn message(conversation: &str, rev: i64, id: u8) -> ServerFrame {
+        frame(&format!(
+            r#"{{"type":"message.new","messageId":"0190a1b2-0000-7000-8000-0000000000{id:02}","conversationId":"{conversation}","seq":{},"rev":{rev},
+            "senderId":"{BOB}","senderName":"bob","senderAvatar":null,"clientMsgId":"{conversation}-{rev}","body":"x","createdAt":"{AT}",
+            "editedAt":null,"deletedAt":null,"reactions":[]}}"#,
+            rev - 1
+        ))
+    }
+
+    fn holds(core: &Core, conversation: &str, id: u8) -> bool {
+        let conversation: ConversationId = conversation.parse().unwrap();
+        let message: MessageId = format!("0190a1b2-0000-7000-8000-0000000000{id:02}").parse().unwrap();
+        core.store().message(conversation, &message.into()).unwrap().is_some()
+    }
+
+    fn opened(core: &mut Core, at: u64) -> Wire {
+        core.step(now(at), Input::Connect).unwrap();
+        core.take_to_open().unwrap()
+    }
+
+    /// The second has the id of the first, which no log does: the store refuses it.
+    fn with_a_bad_one() -> Vec<ServerFrame> {
+        let messages = [message(DM, 2, 1), message(DM, 3, 1), message(OTHER, 2, 3)];
+        [connected(), difference()].into_iter().chain(messages).collect()
+    }
+
+    #[test]
+    fn a_bad_frame_takes_its_batch_down_once_and_then_only_itself() {
+        let mut core = Core::new(Store::open_in_memory().unwrap(), 1).unwrap();
+        let wire = opened(&mut core, 0);
+        let failed = core.step(now(0), Input::Frames(wire, with_a_bad_one()));
+        assert!(matches!(failed, Err(CommandError::Store(_))), "{failed:?}");
+        assert!(core.store().conversations(10).unwrap().is_empty(), "one transaction");
+        assert!(!core.is_wanted(wire), "and the engine begins anew");
+        let wire = opened(&mut core, 60_000);
+        assert!(core.step(now(60_000), Input::Frames(wire, with_a_bad_one())).is_err());
+        assert!(holds(&core, DM, 1), "what was before it is in");
+        assert!(!holds(&core, OTHER, 3));
+        let wire = opened(&mut core, 120_000);
+        core.step(now(120_000), Input::Frames(wire, vec![connected(), message(OTHER, 2, 3)])).unwrap();
+        assert!(holds(&core, OTHER, 3), "and what comes beside it");
+    }
+
+    #[test]
+    fn what_an_earlier_life_of_the_client_still_brings_is_not_heard() {
+        let mut core = Core::new(Store::open_in_memory().unwrap(), 1).unwrap();
+        let before = opened(&mut core, 0);
+        core.step(now(0), Input::Frames(before, vec![connected(), difference()])).unwrap();
+        assert_eq!(core.store().conversations(10).unwrap().len(), 2);
+        core.wipe(now(1)).unwrap();
+        let after = opened(&mut core, 2);
+        assert_ne!(before, after, "although the engine counts anew");
+        core.step(now(3), Input::Frames(before, vec![connected(), difference()])).unwrap();
+        assert!(core.store().conversations(10).unwrap().is_empty());
+        assert!(matches!(core.take_outgoing(before), ToWrite::Close));
+        assert!(core.is_wanted(after));
+    }
+
+    #[test]
+    fn a_command_that_is_refused_changes_nothing_and_one_that_is_taken_is_there_when_it_returns() {
+        let mut core = Core::new(Store::open_in_memory().unwrap(), 1).unwrap();
+        let conversation = DM.parse().unwrap();
+        let send = |name: &str, reply_to| {
+            let (name, body) = (name.parse().unwrap(), "x".to_owned());
+            Input::Command(Command::Send { conversation, name, body, reply_to })
+        };
+        assert_eq!(core.step(now(0), send("a", None)), Err(CommandError::NoAccount));
+        let wire = opened(&mut core, 0);
+        core.step(now(0), Input::Frames(wire, vec![connected(), difference()])).unwrap();
+        core.take_notices();
+        let missing = Some(MessageRef::Mine("nobody".parse().unwrap()));
+        assert_eq!(core.step(now(0), send("a", missing)), Err(CommandError::NoSuchMessage));
+        assert_eq!(core.store().outbox(10).unwrap().len(), 0);
+        core.step(now(0), send("a", None)).unwrap();
+        assert_eq!(core.store().outbox(10).unwrap().len(), 1);
+        assert!(core.take_notices().contains(&Notice::Timeline(conversation)));
+        let ToWrite::Requests(requests) = core.take_outgoing(wire) else { panic!("closed") };
+        assert!(requests.iter().any(|transmit| matches!(transmit.request, ClientRequest::SendMessage(_))));
+    }
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tertulia_proto::event::{
     ConversationRemoved, ConversationUpdated, MemberUpdated, MessageDeleted, ReactionUpdated, ReceiptUpdated,
 };
-use tertulia_proto::{Conversation, ConversationId, Member, Message, ServerEvent, Timestamp, UserId};
+use tertulia_proto::{Conversation, ConversationId, Member, Message, Rev, ServerEvent, Timestamp, UserId};
 use tertulia_realtime::{Hub, Membership};
 use tertulia_store::{CommitSink, Committed, Effect};
 
@@ -33,26 +33,27 @@ impl Fanout {
     fn publish(&self, effect: Effect) {
         match effect {
             Effect::MessageAppended { message, fresh: true } => {
-                self.hub.deliver(message.conversation_id, ServerEvent::MessageNew(Box::new(message)), None);
+                self.hub.deliver(message.conversation_id, ServerEvent::MessageNew(Box::new(message)), &[]);
             }
-            Effect::MessageEdited { message, changed: true } => {
-                self.hub.deliver(message.conversation_id, ServerEvent::MessageUpdated(Box::new(message)), None);
+            Effect::MessageEdited { message, unseen_by, changed: true } => {
+                let (conversation, rev) = (message.conversation_id, message.rev);
+                self.amended(conversation, rev, ServerEvent::MessageUpdated(Box::new(message)), &unseen_by);
             }
-            Effect::MessageDeleted { message, changed: true } => self.tombstone(&message),
-            Effect::ReactionsChanged { conversation, message, seq, rev, reactions, changed: true } => {
+            Effect::MessageDeleted { message, unseen_by, changed: true } => self.tombstone(&message, &unseen_by),
+            Effect::ReactionsChanged { conversation, message, seq, rev, reactions, unseen_by, changed: true } => {
                 let updated =
                     ReactionUpdated { conversation_id: conversation, message_id: message, seq, rev, reactions };
-                self.hub.deliver(conversation, ServerEvent::ReactionUpdated(updated), None);
+                self.amended(conversation, rev, ServerEvent::ReactionUpdated(updated), &unseen_by);
             }
             Effect::WatermarksAdvanced { conversation, user, delivered_seq, read_seq, rev, changed: true } => {
                 let updated =
                     ReceiptUpdated { conversation_id: conversation, user_id: user, delivered_seq, read_seq, rev };
-                self.hub.deliver(conversation, ServerEvent::ReceiptUpdated(updated), None);
+                self.hub.deliver(conversation, ServerEvent::ReceiptUpdated(updated), &[]);
             }
             Effect::TitleChanged { conversation, rev, title, changed: true } => {
                 let updated =
                     ConversationUpdated { conversation_id: conversation, rev, title: Some(title), conversation: None };
-                self.hub.deliver(conversation, ServerEvent::ConversationUpdated(updated), None);
+                self.hub.deliver(conversation, ServerEvent::ConversationUpdated(updated), &[]);
             }
             Effect::PersonalChanged { user, view } | Effect::BlockChanged { user, view: Some(view) } => {
                 self.show(user, *view)
@@ -97,7 +98,16 @@ impl Fanout {
         }
     }
 
-    fn tombstone(&self, message: &Message) {
+    /// To those who see the message; the others hear only that the conversation has a new `rev`.
+    fn amended(&self, conversation: ConversationId, rev: Rev, event: ServerEvent, unseen_by: &[UserId]) {
+        self.hub.deliver(conversation, event, unseen_by);
+        for user in unseen_by {
+            let updated = ConversationUpdated { conversation_id: conversation, rev, title: None, conversation: None };
+            self.hub.deliver_to(*user, ServerEvent::ConversationUpdated(updated));
+        }
+    }
+
+    fn tombstone(&self, message: &Message, unseen_by: &[UserId]) {
         let deleted = MessageDeleted {
             conversation_id: message.conversation_id,
             message_id: message.message_id,
@@ -105,7 +115,7 @@ impl Fanout {
             rev: message.rev,
             deleted_at: message.deleted_at.unwrap_or(Timestamp::from_ms(0)),
         };
-        self.hub.deliver(message.conversation_id, ServerEvent::MessageDeleted(deleted), None);
+        self.amended(message.conversation_id, message.rev, ServerEvent::MessageDeleted(deleted), unseen_by);
     }
 
     /// The conversation whole, as this person sees it, to all their devices.
@@ -121,6 +131,6 @@ impl Fanout {
 
     fn member(&self, conversation: ConversationId, member: Member, except: Option<UserId>) {
         let updated = MemberUpdated { conversation_id: conversation, rev: member.rev, member };
-        self.hub.deliver(conversation, ServerEvent::MemberUpdated(updated), except);
+        self.hub.deliver(conversation, ServerEvent::MemberUpdated(updated), except.as_slice());
     }
 }

@@ -148,7 +148,7 @@ impl Engine {
             ServerEvent::ReactionUpdated(updated) => take_reactions(store, held, updated)?,
             ServerEvent::ReceiptUpdated(receipt) => self.take_receipt(store, now, held, &receipt)?,
             ServerEvent::MemberUpdated(updated) => self.take_member(store, now, held, &updated.member)?,
-            ServerEvent::ConversationUpdated(updated) => held.title = updated.title,
+            ServerEvent::ConversationUpdated(updated) => held.title = updated.title.or(held.title.take()),
             _ => return Ok(()),
         }
         held.rev = rev;
@@ -288,7 +288,7 @@ impl Engine {
         }
         let mut key = 0;
         if let Some(row) = row {
-            if !row.is_pending() && row.rev > message.rev && !self.has(Bug::OlderRowWins) {
+            if !row.is_pending() && row.rev > message.rev {
                 return Ok(());
             }
             if row.is_pending() {

@@ -48,7 +48,7 @@ payload!(
 );
 payload!(
     /// The conversation changed: for everybody its title, or, where `conversation` is there, all of it as I see it (I was just added, or hid or
-    /// muted it on another device).
+    /// muted it on another device). With neither, something changed that I do not see, such as a message from before I joined: only `rev` is news.
     ConversationUpdated {
         conversation_id: ConversationId,
         rev: Rev,

@@ -163,11 +163,11 @@ impl Hub {
     }
 
     /// To every connection of every member here, but not to those of `except`.
-    pub fn deliver(&self, conversation: ConversationId, event: ServerEvent, except: Option<UserId>) {
+    pub fn deliver(&self, conversation: ConversationId, event: ServerEvent, except: &[UserId]) {
         let state = self.state.lock();
         let Some(room) = state.rooms.get(&conversation) else { return };
         let publication = Arc::new(Publication::new(event));
-        for user in room.iter().filter(|user| Some(**user) != except) {
+        for user in room.iter().filter(|user| !except.contains(user)) {
             for connection in state.connections_of(*user) {
                 connection.lane.push_event(Arc::clone(&publication));
             }

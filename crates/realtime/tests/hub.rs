@@ -13,9 +13,9 @@ fn an_event_reaches_every_connection_of_every_member_and_nobody_else() {
     let hub = hub();
     let (phone, laptop) = (online(&hub, 1, &[7]), online(&hub, 1, &[7]));
     let (bob, carol) = (online(&hub, 2, &[7, 8]), online(&hub, 3, &[8]));
-    hub.deliver(conversation(7), receipt(conversation(7), 1), None);
-    hub.deliver(conversation(7), receipt(conversation(7), 2), Some(user(2)));
-    hub.deliver(conversation(9), receipt(conversation(9), 3), None);
+    hub.deliver(conversation(7), receipt(conversation(7), 1), &[]);
+    hub.deliver(conversation(7), receipt(conversation(7), 2), &[user(2)]);
+    hub.deliver(conversation(9), receipt(conversation(9), 3), &[]);
     hub.deliver_to(user(3), receipt(conversation(8), 4));
     for connection in [&phone, &laptop] {
         assert_eq!(told(connection), [Told::Rev(1), Told::Rev(2)]);
@@ -39,7 +39,7 @@ fn facts_that_come_during_the_load_are_applied_after_it_in_their_order() {
     // The snapshot may be from before, between or after them.
     hub.loaded(user(1), vec![conversation(1), conversation(3), conversation(4), conversation(5)]);
     for number in 1..=5 {
-        hub.deliver(conversation(number), receipt(conversation(number), i64::from(number)), None);
+        hub.deliver(conversation(number), receipt(conversation(number), i64::from(number)), &[]);
     }
     assert_eq!(told(&alice), [Told::Rev(2), Told::Rev(4), Told::Rev(5)]);
     hub.detach(&alice, NOW);
@@ -58,7 +58,7 @@ fn a_second_load_of_the_same_person_changes_nothing() {
     hub.membership(user(1), conversation(1), Membership::Left);
     // The other's snapshot is older than the fact.
     hub.loaded(user(1), vec![conversation(1)]);
-    hub.deliver(conversation(1), receipt(conversation(1), 1), None);
+    hub.deliver(conversation(1), receipt(conversation(1), 1), &[]);
     assert!(told(&phone).is_empty() && told(&laptop).is_empty());
     let (_, third) = hub.attach(user(1), session(3), LATER).unwrap();
     assert!(!third);
@@ -79,16 +79,16 @@ fn a_load_for_somebody_who_has_left_is_no_matter() {
 fn who_left_hears_nothing_more_and_who_joined_hears_what_follows() {
     let hub = hub();
     let (alice, bob) = (online(&hub, 1, &[7]), online(&hub, 2, &[]));
-    hub.deliver(conversation(7), receipt(conversation(7), 1), None);
+    hub.deliver(conversation(7), receipt(conversation(7), 1), &[]);
     hub.membership(user(2), conversation(7), Membership::Joined);
     hub.membership(user(2), conversation(7), Membership::Joined);
-    hub.deliver(conversation(7), receipt(conversation(7), 2), None);
+    hub.deliver(conversation(7), receipt(conversation(7), 2), &[]);
     hub.membership(user(1), conversation(7), Membership::Left);
-    hub.deliver(conversation(7), receipt(conversation(7), 3), None);
+    hub.deliver(conversation(7), receipt(conversation(7), 3), &[]);
     assert_eq!(told(&alice), [Told::Rev(1), Told::Rev(2)]);
     assert_eq!(told(&bob), [Told::Rev(2), Told::Rev(3)]);
     hub.membership(user(2), conversation(7), Membership::Left);
-    hub.deliver(conversation(7), receipt(conversation(7), 4), None);
+    hub.deliver(conversation(7), receipt(conversation(7), 4), &[]);
     assert!(told(&bob).is_empty());
     assert_eq!(hub.counts().conversations, 0, "an empty room is gone");
 }
@@ -170,7 +170,7 @@ fn a_connection_that_left_watches_nobody() {
     assert!(hub.watch(&watcher, &[user(2)]));
     hub.detach(&watcher, NOW);
     let _bob = online(&hub, 2, &[7]);
-    hub.deliver(conversation(7), receipt(conversation(7), 1), None);
+    hub.deliver(conversation(7), receipt(conversation(7), 1), &[]);
     assert!(told(&watcher).is_empty());
 }
 
@@ -192,8 +192,8 @@ fn who_comes_back_loads_anew() {
     let first = online(&hub, 1, &[7]);
     hub.detach(&first, NOW);
     let second = online(&hub, 1, &[8]);
-    hub.deliver(conversation(7), receipt(conversation(7), 1), None);
-    hub.deliver(conversation(8), receipt(conversation(8), 2), None);
+    hub.deliver(conversation(7), receipt(conversation(7), 1), &[]);
+    hub.deliver(conversation(8), receipt(conversation(8), 2), &[]);
     assert_eq!(told(&second), [Told::Rev(2)]);
     assert!(told(&first).is_empty());
 }
@@ -245,7 +245,7 @@ fn one_full_lane_hinders_no_other() {
     let hub = Hub::new(Limits { lane_max_frames: 3, ..Limits::default() });
     let (slow, fast) = (online(&hub, 1, &[7]), online(&hub, 2, &[7]));
     for rev in 1..=10 {
-        hub.deliver(conversation(7), receipt(conversation(7), rev), None);
+        hub.deliver(conversation(7), receipt(conversation(7), rev), &[]);
         assert_eq!(told(&fast), [Told::Rev(rev)]);
     }
     assert_eq!(slow.lane.closing(), Some(Closing::TooSlow));

@@ -203,7 +203,7 @@ impl World {
 
     fn deliver(&mut self, room: u32, except: Option<u32>) {
         self.rev += 1;
-        self.hub.deliver(conversation(room), receipt(conversation(room), self.rev), except.map(user));
+        self.hub.deliver(conversation(room), receipt(conversation(room), self.rev), except.map(user).as_slice());
         let told = Told::Rev(self.rev);
         let hearers: Vec<u32> =
             (0..PEOPLE).filter(|person| Some(*person) != except && self.hears(*person, room)).collect();

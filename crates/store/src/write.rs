@@ -180,12 +180,15 @@ pub enum Effect {
         message: Message,
         fresh: bool,
     },
+    /// `unseen_by`: members who joined after the message and see nothing of it.
     MessageEdited {
         message: Message,
+        unseen_by: Vec<UserId>,
         changed: bool,
     },
     MessageDeleted {
         message: Message,
+        unseen_by: Vec<UserId>,
         changed: bool,
     },
     ReactionsChanged {
@@ -194,6 +197,7 @@ pub enum Effect {
         seq: Seq,
         rev: Rev,
         reactions: Vec<Reaction>,
+        unseen_by: Vec<UserId>,
         changed: bool,
     },
     WatermarksAdvanced {

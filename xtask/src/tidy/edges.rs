@@ -49,7 +49,8 @@ const MAY_KNOW: [(&str, &[&str]); 15] = [
 
 const TRANSPORT_AND_SQL: &[&str] = &["axum", "reqwest", "rusqlite", "socketioxide"];
 
-const MAY_NOT_KNOW: [(&str, &[&str]); 8] = [
+const MAY_NOT_KNOW: [(&str, &[&str]); 9] = [
+    ("tertulia-client", &["axum", "rusqlite", "socketioxide"]),
     ("tertulia-engine", &["axum", "getrandom", "reqwest", "rusqlite", "socketioxide", "tokio"]),
     ("tertulia-client-sqlite", &["axum", "reqwest", "socketioxide", "tokio"]),
     ("tertulia-proto", &["axum", "getrandom", "reqwest", "rusqlite", "socketioxide", "tokio"]),

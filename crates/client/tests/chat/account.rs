@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result};
-use tertulia_client::{Client, ConnectionState, ReadError, Rest, RestError, TokenError};
+use tertulia_client::{Client, ConnectionState, OpenError, ReadError, Rest, RestError, TokenError};
 use tertulia_testkit::within;
 
 use crate::harness::{World, caught_up, reaches, sent_all, shows};
@@ -102,6 +102,23 @@ async fn without_a_provider_somebody_has_to_sign_in_again() -> Result<()> {
     caught_up(&client).await?;
     assert_eq!(client.account()?, Some(alice.id));
     Ok(())
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_no_tls_counts_as_out_of_reach() -> Result<()> {
+    let world = World::new().await?;
+    let client = Client::builder(&world.gate.url().replace("http://", "https://")).token("nonsense").open()?;
+    client.connect()?;
+    let waits = |state: &ConnectionState| matches!(state, ConnectionState::Waiting { .. });
+    within("the next try", client.connection().until(waits)).await??;
+    assert!(matches!(client.rest().me().await, Err(RestError::Unreachable(_))));
+    Ok(())
+}
+
+#[test]
+fn a_client_without_a_runtime_is_refused_before_it_could_wait_for_ever() {
+    assert!(matches!(Client::builder("http://127.0.0.1:9").open(), Err(OpenError::NoRuntime)));
+    assert!(matches!(Client::builder("127.0.0.1:9").open(), Err(OpenError::Address(_))));
 }
 
 #[tokio::test]

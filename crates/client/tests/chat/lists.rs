@@ -148,6 +148,7 @@ async fn what_was_let_go_comes_back_when_the_reader_scrolls_there() -> Result<()
         a.send(dm, text.as_str())?;
     }
     sent_all(&a).await?;
+    conversation(&a, dm, |here| here.read_seq == 120).await?;
     let before = a.storage_bytes()?;
     let pruned = a.prune(Keep { age_ms: -1000, bytes: i64::MAX, newest: 10 })?;
     assert_eq!(pruned.messages, 110);

@@ -1,6 +1,7 @@
 //! Who is told of another name, and of a block.
 
-use tertulia_proto::{ServerEvent, UserId};
+use tertulia_proto::request::{EditMessage, PersonBody};
+use tertulia_proto::{HistoryVisibility, ServerEvent, UserId};
 use tertulia_realtime::Connection;
 
 use crate::town::{Town, told};
@@ -55,5 +56,33 @@ async fn a_block_is_told_to_all_ones_own_devices_and_to_nobody_else() {
         town.services.set_blocked(&alice, bob.user, blocked).await.unwrap();
         assert_eq!((shown(&phone), shown(&laptop)), (vec![Some(blocked)], vec![Some(blocked)]));
         assert_eq!(shown(&his), [], "who is blocked is not told");
+    }
+}
+
+#[tokio::test]
+async fn what_becomes_of_a_message_from_before_one_joined_is_not_told_to_them() {
+    let town = Town::new();
+    let (alice, bob, carol) = (town.person("alice").await, town.person("bob").await, town.person("carol").await);
+    let group = town.group_with(&alice, &[&bob], HistoryVisibility::Joined).await;
+    let (his, hers) = (town.connect(&bob).await, town.connect(&carol).await);
+    town.say(&alice, group, "secret");
+    let message_id = match &told(&his)[..] {
+        [ServerEvent::MessageNew(message)] => message.message_id,
+        other => panic!("{other:?}"),
+    };
+    let her = PersonBody { email: None, user_id: Some(carol.user) };
+    town.services.add_member(&alice, group, &her).await.unwrap();
+    told(&his);
+    told(&hers);
+
+    let edit = EditMessage { conversation_id: group, message_id, body: "still secret".to_owned() };
+    let edited = town.services.edit_message(&alice, edit).await.unwrap();
+    assert!(matches!(&told(&his)[..], [ServerEvent::MessageUpdated(message)] if message.body == "still secret"));
+    // Only that there was something: else she would ask what she missed.
+    match &told(&hers)[..] {
+        [ServerEvent::ConversationUpdated(updated)] => {
+            assert_eq!((updated.rev, &updated.title, &updated.conversation), (edited.rev, &None, &None));
+        }
+        other => panic!("{other:?}"),
     }
 }

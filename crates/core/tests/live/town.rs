@@ -109,11 +109,20 @@ impl Town {
     }
 
     pub async fn group(&self, owner: &Identity, members: &[&Identity]) -> ConversationId {
+        self.group_with(owner, members, HistoryVisibility::All).await
+    }
+
+    pub async fn group_with(
+        &self,
+        owner: &Identity,
+        members: &[&Identity],
+        history_visibility: HistoryVisibility,
+    ) -> ConversationId {
         let body = NewGroupBody {
             title: "Group".to_owned(),
             member_emails: Vec::new(),
             member_ids: members.iter().map(|person| person.user).collect(),
-            history_visibility: HistoryVisibility::All,
+            history_visibility,
         };
         self.services.create_group(owner, body).await.unwrap().id
     }

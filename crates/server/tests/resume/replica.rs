@@ -102,7 +102,7 @@ impl Known {
             }
             "conversation.updated" => {
                 let updated: ConversationUpdated = read(fields)?;
-                self.title = updated.title;
+                self.title = updated.title.or(self.title.take());
             }
             "member.updated" => {
                 let updated: MemberUpdated = read(fields)?;

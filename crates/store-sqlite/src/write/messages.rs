@@ -6,7 +6,7 @@ use tertulia_store::{Action, Effect, Write};
 
 use super::{Batch, ConversationRow, Place, Step};
 use crate::read::history;
-use crate::rows::{message_key, reactions_of};
+use crate::rows::{Sql, conversation_no_of, message_key, reactions_of, seq_of};
 
 /// A message that its reader may see, and what the rules need.
 struct Found {
@@ -72,7 +72,7 @@ impl Batch<'_> {
         let mut found = self.find(conversation, message, actor)?;
         self.ask(Action::EditMessage, &found)?;
         if found.message.body == body {
-            return Ok(Effect::MessageEdited { message: found.message, changed: false });
+            return Ok(Effect::MessageEdited { message: found.message, unseen_by: Vec::new(), changed: false });
         }
         let rev = self.bump(found.conversation.no)?;
         self.connection
@@ -82,7 +82,8 @@ impl Batch<'_> {
             .execute((found.key, body, now.ms(), rev, self.pos))?;
         self.touched.insert(found.conversation.no);
         (found.message.body, found.message.edited_at, found.message.rev) = (body.to_owned(), Some(now), rev);
-        Ok(Effect::MessageEdited { message: found.message, changed: true })
+        let unseen_by = self.unseen_by(found.key)?;
+        Ok(Effect::MessageEdited { message: found.message, unseen_by, changed: true })
     }
 
     fn delete(
@@ -95,7 +96,7 @@ impl Batch<'_> {
         let mut found = self.find(conversation, message, actor)?;
         self.ask(Action::DeleteMessage, &found)?;
         if found.message.deleted_at.is_some() {
-            return Ok(Effect::MessageDeleted { message: found.message, changed: false });
+            return Ok(Effect::MessageDeleted { message: found.message, unseen_by: Vec::new(), changed: false });
         }
         let rev = self.bump(found.conversation.no)?;
         self.connection
@@ -108,7 +109,8 @@ impl Batch<'_> {
         let message = &mut found.message;
         (message.body, message.deleted_at, message.rev) = (String::new(), Some(now), rev);
         message.reactions.clear();
-        Ok(Effect::MessageDeleted { message: found.message, changed: true })
+        let unseen_by = self.unseen_by(found.key)?;
+        Ok(Effect::MessageDeleted { message: found.message, unseen_by, changed: true })
     }
 
     fn set_reaction(&mut self, found: Found, emoji: &Emoji, present: bool, max: usize) -> Step<Effect> {
@@ -151,7 +153,21 @@ impl Batch<'_> {
             seq: found.message.seq,
             rev,
             reactions: reactions_of(self.connection, &[key])?.remove(&key).unwrap_or_default(),
+            unseen_by: if changed { self.unseen_by(key)? } else { Vec::new() },
             changed,
         })
+    }
+
+    /// Members for whom the message lies before their time.
+    fn unseen_by(&self, key: i64) -> Step<Vec<UserId>> {
+        let unseen = self
+            .connection
+            .prepare_cached(
+                "SELECT u.id FROM members m JOIN users u ON u.no = m.user_no
+                 WHERE m.conversation_no = ?1 AND m.removed_at IS NULL AND m.visible_after_seq >= ?2 ORDER BY m.user_no",
+            )?
+            .query_map((conversation_no_of(key), seq_of(key)), |row| Ok(UserId::from_bytes(row.get(0)?)))?
+            .collect::<Sql<_>>()?;
+        Ok(unseen)
     }
 }

@@ -45,7 +45,8 @@ impl Replica {
     fn hear(&mut self, effect: &Effect) {
         match effect {
             Effect::MessageAppended { message, fresh: true } => self.hear_message(message),
-            Effect::MessageEdited { message, changed: true } | Effect::MessageDeleted { message, changed: true } => {
+            Effect::MessageEdited { message, changed: true, .. }
+            | Effect::MessageDeleted { message, changed: true, .. } => {
                 self.next(message.conversation_id, message.rev, |known, _| {
                     known.messages.entry(message.seq).and_modify(|mine| *mine = message.clone());
                 });

@@ -211,6 +211,39 @@ pub async fn what_was_said_before_one_came_can_not_be_changed(home: &impl Home) 
     assert_eq!((world.sights(&[alice, carol]).await, world.log_state().await), before);
 }
 
+pub async fn a_change_names_those_who_came_after_the_message(home: &impl Home) {
+    let world = World::open(home).await;
+    let [alice, bob, carol, dave] = world.people(["alice", "bob", "carol", "dave"]).await;
+    let group = world.group(alice, &[bob]).await;
+    let early = world.send(alice, group, "early").await;
+    world.done(world.adding(alice, group, carol)).await;
+    let later = world.send(alice, group, "later").await;
+    world.done(world.adding(alice, group, dave)).await;
+    world.done(world.removing(alice, group, dave)).await;
+    for (message, expected) in [(&early, vec![carol]), (&later, Vec::new())] {
+        for write in [
+            world.editing(alice, message, "better"),
+            world.reacting(bob, message, "👍"),
+            world.unreacting(bob, message, "👍"),
+            world.deleting(alice, message),
+        ] {
+            match world.done(write).await {
+                Effect::MessageEdited { unseen_by, .. }
+                | Effect::MessageDeleted { unseen_by, .. }
+                | Effect::ReactionsChanged { unseen_by, .. } => assert_eq!(unseen_by, expected),
+                other => unexpected(&other),
+            }
+        }
+    }
+    let open = world.open_group(alice, &[bob]).await;
+    let early = world.send(alice, open, "early").await;
+    world.done(world.adding(alice, open, carol)).await;
+    match world.done(world.editing(alice, &early, "better")).await {
+        Effect::MessageEdited { unseen_by, .. } => assert_eq!(unseen_by, [], "there everything is for everybody"),
+        other => unexpected(&other),
+    }
+}
+
 pub async fn a_reply_is_to_a_message_of_the_same_conversation_that_one_may_see(home: &impl Home) {
     let world = World::open(home).await;
     let [alice, bob, carol] = world.people(["alice", "bob", "carol"]).await;
@@ -250,7 +283,7 @@ pub async fn a_reaction_says_where_it_belongs(home: &impl Home) {
     world.send(alice, dm, "first").await;
     let hello = world.send(alice, dm, "hello").await;
     match world.done(world.reacting(bob, &hello, "👍")).await {
-        Effect::ReactionsChanged { conversation, message, seq, rev, reactions, changed } => {
+        Effect::ReactionsChanged { conversation, message, seq, rev, reactions, changed, .. } => {
             assert_eq!((conversation, message, seq, rev, changed), (dm, hello.message_id, 2, 4, true));
             assert_eq!(reactions, [Reaction { emoji: emoji("👍"), user_ids: vec![bob] }]);
         }

@@ -99,6 +99,7 @@ macro_rules! conformance_tests {
                 a_reply_is_to_a_message_of_the_same_conversation_that_one_may_see,
                 a_reply_may_follow_in_the_same_burst,
                 a_reaction_says_where_it_belongs,
+                a_change_names_those_who_came_after_the_message,
             ],
             members: [
                 a_dm_shows_each_the_other,

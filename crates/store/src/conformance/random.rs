@@ -306,7 +306,10 @@ fn came_to(result: &WriteResult, expected: Outcome) -> bool {
             message.seq == seq && *fresh == changed && (message.rev == rev || (!changed && message.rev < rev))
         }
         (
-            Ok(Effect::MessageEdited { message, changed: told } | Effect::MessageDeleted { message, changed: told }),
+            Ok(
+                Effect::MessageEdited { message, changed: told, .. }
+                | Effect::MessageDeleted { message, changed: told, .. },
+            ),
             Outcome::Message { seq, rev, changed },
         ) => message.seq == seq && *told == changed && (message.rev == rev || (!changed && message.rev < rev)),
         (Ok(Effect::MemberRemoved { rev, member, .. }), Outcome::Change { rev: expected, .. }) => {

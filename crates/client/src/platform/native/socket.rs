@@ -1,7 +1,11 @@
 //! The WebSocket.
 
+use std::sync::Arc;
+
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
+use rustls::ClientConfig;
+use rustls_platform_verifier::BuilderVerifierExt as _;
 use tertulia_engine::Closed;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -9,7 +13,7 @@ use tokio_tungstenite::tungstenite::http::header::AUTHORIZATION;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
 
 use super::super::Incoming;
 
@@ -31,7 +35,8 @@ pub async fn open(url: &str, token: &str) -> Result<(Writer, Reader), Closed> {
     request.headers_mut().insert(AUTHORIZATION, bearer);
     let config =
         WebSocketConfig::default().max_message_size(Some(FRAME_MAX_BYTES)).max_frame_size(Some(FRAME_MAX_BYTES));
-    match tokio_tungstenite::connect_async_with_config(request, Some(config), true).await {
+    let tls = if url.starts_with("wss://") { Some(tls().ok_or(Closed::Lost)?) } else { None };
+    match tokio_tungstenite::connect_async_tls_with_config(request, Some(config), true, tls).await {
         Ok((stream, _)) => {
             let (sink, stream) = stream.split();
             Ok((Writer(sink), Reader(stream)))
@@ -40,6 +45,14 @@ pub async fn open(url: &str, token: &str) -> Result<(Writer, Reader), Closed> {
         Err(Error::Http(answer)) if answer.status() == StatusCode::UNAUTHORIZED => Err(Closed::Code(UNAUTHENTICATED)),
         Err(_) => Err(Closed::Lost),
     }
+}
+
+/// With the system's certificates. The library is named, for an app may have several of them in it, and then none is chosen by itself.
+fn tls() -> Option<Connector> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().ok()?;
+    let config = config.with_platform_verifier().ok()?.with_no_client_auth();
+    Some(Connector::Rustls(Arc::new(config)))
 }
 
 impl Writer {
