@@ -50,11 +50,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
 
 const TRANSPORT_AND_SQL: &[&str] = &["axum", "reqwest", "rusqlite", "socketioxide"];
 
-<<<<<<< HEAD
 const MAY_NOT_KNOW: &[(&str, &[&str])] = &[
-=======
-const MAY_NOT_KNOW: [(&str, &[&str]); 9] = [
->>>>>>> tui
     ("tertulia-client", &["axum", "rusqlite", "socketioxide"]),
     ("tertulia-engine", &["axum", "getrandom", "reqwest", "rusqlite", "socketioxide", "tokio"]),
     ("tertulia-client-sqlite", &["axum", "reqwest", "socketioxide", "tokio"]),
