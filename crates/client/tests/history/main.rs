@@ -4,6 +4,7 @@
 mod device;
 mod record;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -76,6 +77,7 @@ impl World {
                     conversations: conversations.clone(),
                     record: Record::new(&self.histories, &name, &person.name, Arc::clone(&names))?,
                     random: self.random.fork(),
+                    touched: BTreeSet::new(),
                 });
             }
         }
@@ -162,7 +164,10 @@ async fn a_history_through_storms_and_kills_keeps_the_promises() -> Result<()> {
     while let Some(device) = within("the devices stop", devices.join_next()).await? {
         running.push(device??);
     }
-    world.end(&running).await?;
+    if let Err(error) = world.end(&running).await {
+        // Why it does not come to an end may be in what was seen.
+        return Err(error.context(format!("{:?}", world.verdict().await)));
+    }
     drop(running);
     let tally = world.chaos.tally();
     eprintln!("{}{tally:?}", world.verdict().await?);
