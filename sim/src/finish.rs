@@ -134,6 +134,7 @@ impl World {
     pub fn finish(&mut self) -> Result<()> {
         self.heal()?;
         self.come_to_rest().context("all has healed, and it does not come to rest")?;
+        self.check_unread().context("with holes still open")?;
         self.fill_holes().context("filling holes")?;
         self.check_all()
     }
@@ -241,6 +242,17 @@ impl World {
             self.run_until(self.now + 5000)?;
         }
         bail!("holes that do not fill")
+    }
+
+    /// A badge is right whether or not somebody has scrolled up.
+    fn check_unread(&self) -> Result<()> {
+        let (_, views) = self.whole_log()?;
+        for (number, device) in self.devices.iter().enumerate() {
+            for seen in views[device.person].values() {
+                check::unread::check(number, device, self.user_of(number), seen)?;
+            }
+        }
+        Ok(())
     }
 
     fn check_all(&mut self) -> Result<()> {

@@ -51,14 +51,16 @@ impl Store {
 
     /// Ends the account on this device: not a word of it stays in the file. The store is empty afterwards and may be used for another account.
     pub fn wipe(&mut self) -> Result<(), OpenError> {
-        self.connection.execute_batch(
-            "BEGIN IMMEDIATE;
-             DELETE FROM outbox; DELETE FROM holes; DELETE FROM messages; DELETE FROM members; DELETE FROM conversations; DELETE FROM sqlite_sequence;
+        let transaction = self.connection.unchecked_transaction()?;
+        transaction.execute_batch(
+            "DELETE FROM outbox; DELETE FROM holes; DELETE FROM messages; DELETE FROM members; DELETE FROM conversations; DELETE FROM sqlite_sequence;
              INSERT INTO found (found) VALUES ('delete-all');
-             UPDATE sync_state SET account = NULL, cursor = NULL, epoch = NULL, round = 0, within = 0, resetting = 0;
-             COMMIT;
-             VACUUM;",
+             UPDATE sync_state SET account = NULL, cursor = NULL, epoch = NULL, round = 0, within = 0, resetting = 0;",
         )?;
+        transaction.commit()?;
+        // Should the next step find no room, the words are out of the file all the same.
+        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        self.connection.execute_batch("VACUUM")?;
         // The log of the file still has the pages as they were.
         self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         Ok(())

@@ -105,7 +105,7 @@ impl Store {
             self.connection
                 .prepare_cached(&format!(
                     "SELECT {CONVERSATION_COLUMNS} FROM conversations
-                     WHERE last_seq > max(read_seq, want_read) AND NOT gone AND NOT (CASE wants_mute WHEN 1 THEN coalesce(want_muted, 0) ELSE coalesce(muted_until, 0) END) > ?1"
+                     WHERE last_seq > max(read_seq, want_read) AND NOT gone AND NOT hidden AND NOT (CASE wants_mute WHEN 1 THEN coalesce(want_muted, 0) ELSE coalesce(muted_until, 0) END) > ?1"
                 ))?
                 .query_map([now_ms], conversation_from)?
                 .collect()

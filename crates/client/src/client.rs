@@ -329,13 +329,14 @@ impl Client {
     /// account then ([`Client::set_token`]).
     pub async fn log_out(&self) -> Result<(), LogOutError> {
         self.pause().map_err(|_| LogOutError::Closed)?;
-        // Without a network the session ends by itself some day; the device is cleared in any case.
-        let ending = std::pin::pin!(self.rest().end_session());
-        futures_util::future::select(ending, std::pin::pin!(wait_ms(LOG_OUT_MS))).await;
-        self.rest().tokens().set(None);
+        // The device first: whoever gives up waiting for the network has logged out here all the same.
         let now = self.shared().now();
         let wiped = self.shared().with_core(|core| core.wipe(now)).ok_or(LogOutError::Closed)?;
         self.shared().board.raise_everything();
+        // Without a network the session ends by itself some day.
+        let ending = std::pin::pin!(self.rest().end_session());
+        futures_util::future::select(ending, std::pin::pin!(wait_ms(LOG_OUT_MS))).await;
+        self.rest().tokens().set(None);
         Ok(wiped?)
     }
 

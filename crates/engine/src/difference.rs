@@ -21,6 +21,8 @@ const START_OVER: &str = "0";
 #[derive(Debug, Clone)]
 struct Flight {
     id: u64,
+    /// Said not to be held, so that it is told whole.
+    recount: BTreeSet<ConversationId>,
     have: BTreeMap<ConversationId, Held>,
     /// Whether this is the first page of its difference.
     first: bool,
@@ -45,6 +47,13 @@ impl Sync {
 
     pub fn timeout(&self) -> Option<u64> {
         self.wanted_at.filter(|_| self.is_idle())
+    }
+
+    /// The connection is gone; what was to be counted anew still is.
+    pub fn forget_flight(&mut self) {
+        let unanswered = self.flight.take().map(|flight| flight.recount).unwrap_or_default();
+        let recount = std::mem::take(&mut self.recount).into_iter().chain(unanswered).collect();
+        *self = Self { recount, ..Self::default() };
     }
 
     pub fn recount(&mut self, id: ConversationId) {
@@ -90,7 +99,7 @@ impl Engine {
             have: Some(have),
         };
         let id = self.ask(now, Asked::Sync, ClientRequest::Sync(request));
-        self.sync.flight = Some(Flight { id, have: said, first, has_more: None });
+        self.sync.flight = Some(Flight { id, recount, have: said, first, has_more: None });
         Ok(())
     }
 
@@ -163,6 +172,7 @@ impl Engine {
             }
             (Ok(_), None) => self.sync_failed(now, None),
             (Err(error), _) => {
+                self.sync.recount.extend(flight.recount);
                 if error.code == ErrorCode::Invalid || error.code == ErrorCode::TooLarge {
                     self.start_over(store)?;
                 }

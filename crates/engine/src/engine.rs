@@ -203,7 +203,7 @@ impl Engine {
     fn forget_connection(&mut self, now: Now) {
         self.asked.clear();
         self.transmits.clear();
-        self.sync = Sync::default();
+        self.sync.forget_flight();
         self.lanes.retain(|_, lane| lane.forget_flights());
         self.gaps.clear();
         self.unblocked.clear();
@@ -237,7 +237,7 @@ impl Engine {
                 Ok(())
             }
             ServerFrame::Reply { id, result } => match self.asked.remove(&id) {
-                Some((asked, _)) => self.handle_answer(store, now, asked, result),
+                Some((asked, _)) => self.handle_answer(store, now, id, asked, result),
                 None => Ok(()),
             },
             ServerFrame::Unknown => Ok(()),
@@ -248,6 +248,7 @@ impl Engine {
         &mut self,
         store: &mut dyn LocalStore,
         now: Now,
+        number: u64,
         asked: Asked,
         result: Result<tertulia_proto::Answer, ApiError>,
     ) -> Stored<()> {
@@ -268,7 +269,7 @@ impl Engine {
             }
             Asked::Mute { conversation, until } => self.mute_answered(store, now, conversation, until, result),
             Asked::Sync => self.sync_answered(store, now, result),
-            Asked::History { conversation } => self.history_answered(store, now, conversation, result),
+            Asked::History { conversation } => self.history_answered(store, now, conversation, number, result),
             Asked::Watch => {
                 self.watch_answered(result);
                 Ok(())
@@ -304,8 +305,6 @@ impl Engine {
         self.pump_sync(store, now)?;
         self.pump_outbox_all(store, now)?;
         self.watch_again(now);
-        self.intents_at = Some(now.mono_ms);
-        self.pump_intents(store, now)?;
         self.pump_fills(store, now)
     }
 
@@ -354,7 +353,7 @@ impl Engine {
             first(self.gaps.values().map(|gap| gap.ask_at).min().filter(|at| open && *at < u64::MAX), "gap"),
             first(self.sync.timeout().filter(|_| open), "difference"),
             first(self.lanes.values().filter_map(SendLane::retry_at).min().filter(|_| open), "retry"),
-            first(self.intents_at.filter(|_| open), "watermarks"),
+            first(self.intents_at.filter(|_| self.link.is_caught_up()), "watermarks"),
             first(self.fills.values().filter_map(Fill::timeout).min().filter(|_| open), "history"),
         ]
         .into_iter()

@@ -175,6 +175,8 @@ impl Engine {
         if self.is_mine(message.sender_id) {
             (held.delivered_seq, held.read_seq) = (message.seq, message.seq);
             held.want_read = held.want_read.max(message.seq);
+            // Whatever was deleted lies below what I have read now.
+            held.deleted_in_holes = 0;
         } else {
             self.delivered_soon(now, held);
         }

@@ -16,7 +16,8 @@ use crate::store::{LocalStore, Stored};
 pub(crate) struct Fill {
     /// The page below this is wanted.
     before: Seq,
-    in_flight: bool,
+    /// The number of the request that is under way; an answer to another one is not this one's.
+    in_flight: Option<u64>,
     /// What changed while the page was under way, and its `rev`: the page may be older.
     amended: BTreeMap<Seq, Rev>,
     /// New holes came while the page was under way, so it can't close any.
@@ -30,11 +31,11 @@ const AMENDED_MAX: usize = 256;
 
 impl Fill {
     fn new(before: Seq) -> Self {
-        Self { before, in_flight: false, amended: BTreeMap::new(), doubtful: false, retry_at: None, attempt: 0 }
+        Self { before, in_flight: None, amended: BTreeMap::new(), doubtful: false, retry_at: None, attempt: 0 }
     }
 
     pub fn forget_flight(&mut self) {
-        (self.in_flight, self.retry_at) = (false, None);
+        (self.in_flight, self.retry_at) = (None, None);
     }
 
     pub const fn timeout(&self) -> Option<u64> {
@@ -42,7 +43,7 @@ impl Fill {
     }
 
     pub fn amended(&mut self, seq: Seq, rev: Rev) {
-        if self.in_flight {
+        if self.in_flight.is_some() {
             self.amended.insert(seq, rev);
             self.doubtful |= self.amended.len() > AMENDED_MAX;
         }
@@ -56,11 +57,15 @@ impl Fill {
 impl Engine {
     pub(crate) fn fill(&mut self, store: &mut dyn LocalStore, now: Now, id: ConversationId, below: Seq) -> Stored<()> {
         let Some((_, to)) = store.holes(id)?.at_or_below(below.saturating_sub(1)) else { return Ok(()) };
-        if self.fills.get(&id).is_some_and(|fill| fill.in_flight) {
+        if self.fills.get(&id).is_some_and(|fill| fill.in_flight.is_some()) {
             return Ok(());
         }
         if !self.fills.contains_key(&id) && self.fills.len() >= self.config.fills_max {
-            self.fills.pop_first();
+            // One that only waits makes room; one under way does not, and the reader asks again.
+            let Some(idle) = self.fills.iter().find(|(_, fill)| fill.in_flight.is_none()).map(|(id, _)| *id) else {
+                return Ok(());
+            };
+            self.fills.remove(&idle);
         }
         self.fills.insert(id, Fill::new(to + 1));
         self.pump_fills(store, now)
@@ -73,21 +78,21 @@ impl Engine {
         let due: Vec<(ConversationId, Seq)> = self
             .fills
             .iter()
-            .filter(|(_, fill)| !fill.in_flight && fill.retry_at.is_none_or(|at| at <= now.mono_ms))
+            .filter(|(_, fill)| fill.in_flight.is_none() && fill.retry_at.is_none_or(|at| at <= now.mono_ms))
             .map(|(id, fill)| (*id, fill.before))
             .collect();
         for (id, before) in due {
-            if let Some(fill) = self.fills.get_mut(&id) {
-                (fill.in_flight, fill.retry_at, fill.doubtful) = (true, None, false);
-                fill.amended.clear();
-            }
             let request = HistoryRequest {
                 conversation_id: id,
                 before_seq: Some(before),
                 after_seq: None,
                 limit: Some(self.config.history_page),
             };
-            self.ask(now, Asked::History { conversation: id }, ClientRequest::History(request));
+            let number = self.ask(now, Asked::History { conversation: id }, ClientRequest::History(request));
+            if let Some(fill) = self.fills.get_mut(&id) {
+                (fill.in_flight, fill.retry_at, fill.doubtful) = (Some(number), None, false);
+                fill.amended.clear();
+            }
         }
         Ok(())
     }
@@ -97,9 +102,13 @@ impl Engine {
         store: &mut dyn LocalStore,
         now: Now,
         id: ConversationId,
+        number: u64,
         result: Result<Answer, ApiError>,
     ) -> Stored<()> {
-        let Some(mut fill) = self.fills.remove(&id).filter(|fill| fill.in_flight) else { return Ok(()) };
+        if self.fills.get(&id).is_none_or(|fill| fill.in_flight != Some(number)) {
+            return Ok(());
+        }
+        let Some(mut fill) = self.fills.remove(&id) else { return Ok(()) };
         self.notice(Notice::Timeline(id));
         match result.and_then(|answer| answer.read::<History>()) {
             Ok(page) => self.take_page(store, id, &fill, page),
@@ -111,7 +120,7 @@ impl Engine {
                 }
                 fill.attempt += 1;
                 let wait = error.retry_after_ms.unwrap_or_else(|| backoff::retry_ms(fill.attempt, &mut self.jitter));
-                fill.in_flight = false;
+                fill.in_flight = None;
                 fill.retry_at = Some(now.mono_ms.saturating_add(wait));
                 self.fills.insert(id, fill);
                 Ok(())

@@ -37,7 +37,8 @@ impl Engine {
     }
 
     pub(crate) fn pump_intents(&mut self, store: &mut dyn LocalStore, now: Now) -> Stored<()> {
-        if !self.link.is_open() || self.intents_at.is_none_or(|at| at > now.mono_ms) {
+        // Before the first difference of a connection it is not known whether the log is still the one that was read here.
+        if !self.link.is_caught_up() || self.intents_at.is_none_or(|at| at > now.mono_ms) {
             return Ok(());
         }
         self.intents_at = None;

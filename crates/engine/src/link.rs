@@ -84,6 +84,11 @@ impl Link {
         matches!(self.phase, Phase::Open { .. })
     }
 
+    /// Whether the first difference of the connection is here.
+    pub const fn is_caught_up(&self) -> bool {
+        matches!(self.phase, Phase::Open { caught_up: true })
+    }
+
     /// Whether frames of this connection count.
     pub fn is_current(&self, link: LinkId) -> bool {
         link == self.id && matches!(self.phase, Phase::Opening { .. } | Phase::Open { .. })

@@ -309,6 +309,19 @@ impl Engine {
         }
         let Some(mut entry) = store.outbox_entry(entry)? else { return Ok(()) };
         self.changed(id);
+        if entry.op == Op::Send {
+            let about = store.outbox_about(id, &entry.target)?;
+            if about.iter().any(|other| other.op == Op::Delete) {
+                // Its author has taken it back already: nothing is left to decide, and nothing waits behind it.
+                for other in about {
+                    store.delete_outbox(other.id)?;
+                }
+                if let Some(row) = store.message(id, &entry.target)?.filter(LocalMessage::is_pending) {
+                    store.delete_message(row.key)?;
+                }
+                return self.forget_if_done(store, id);
+            }
+        }
         match entry.op {
             Op::Send | Op::Edit { .. } => {
                 entry.parked = Some(ParkedReason { code: error.code, detail: error.detail });
