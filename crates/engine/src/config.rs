@@ -13,6 +13,8 @@ pub struct Config {
     pub in_flight_max: usize,
     /// Without an answer for so long the connection counts as dead. 15000.
     pub answer_timeout_ms: u64,
+    /// The same where the answer is a page of the difference or of history. 60000.
+    pub page_timeout_ms: u64,
     /// How long a connection may take to open. 20000.
     pub open_timeout_ms: u64,
     /// How long a missing `rev` may take before the difference is asked for. 500.
@@ -47,6 +49,7 @@ impl Default for Config {
             sends_in_flight_max: 16,
             in_flight_max: 64,
             answer_timeout_ms: 15_000,
+            page_timeout_ms: 60_000,
             open_timeout_ms: 20_000,
             gap_patience_ms: 500,
             gap_events_max: 64,

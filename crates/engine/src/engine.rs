@@ -338,8 +338,17 @@ impl Engine {
         self.pump_fills(store, now)
     }
 
+    /// When some request has waited too long. A page may have to come over a slow line.
+    fn answer_due(&self) -> Option<u64> {
+        let due = self.asked.values().map(|(asked, at)| {
+            let is_page = matches!(asked, Asked::Sync | Asked::History { .. });
+            at.saturating_add(if is_page { self.config.page_timeout_ms } else { self.config.answer_timeout_ms })
+        });
+        due.min()
+    }
+
     fn is_unanswered(&self, mono: u64) -> bool {
-        self.asked.values().next().is_some_and(|(_, at)| at.saturating_add(self.config.answer_timeout_ms) <= mono)
+        self.answer_due().is_some_and(|due| due <= mono)
     }
 
     /// When [`Engine::handle_timeout`] has something to do, by the monotonic clock, and what.
@@ -348,7 +357,7 @@ impl Engine {
         let first = |at: Option<u64>, why| at.map(|at| (at, why));
         [
             first(self.link.timeout(&self.config), "connection"),
-            first(self.asked.values().next().map(|(_, at)| at.saturating_add(self.config.answer_timeout_ms)), "answer"),
+            first(self.answer_due(), "answer"),
             first(self.signs.timeout(), "typing"),
             first(self.gaps.values().map(|gap| gap.ask_at).min().filter(|at| open && *at < u64::MAX), "gap"),
             first(self.sync.timeout().filter(|_| open), "difference"),

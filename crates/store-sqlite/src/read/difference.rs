@@ -8,7 +8,7 @@
 
 use rusqlite::Connection;
 use tertulia_proto::sync::{Held, SyncConversation};
-use tertulia_proto::{ConversationId, Seq, UserId};
+use tertulia_proto::{ConversationId, Message, Seq, UserId};
 use tertulia_store::{DifferencePage, Holdings, SyncFrom};
 
 use crate::read::accounts::{limit_of, log_state};
@@ -18,6 +18,9 @@ use crate::rows::{MESSAGE_COLUMNS, MessageRow, Sql, message_from, message_key, u
 
 /// Rows of a page, all conversations together, after which no further conversation is begun.
 const ROWS_MAX: usize = 1000;
+
+/// Bytes of messages of a page, after which no further conversation is begun: a page has to come through on a slow line before its reader gives up.
+const BYTES_MAX: usize = 256 * 1024;
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PageMax {
@@ -68,9 +71,9 @@ pub(crate) fn page(
         return Ok(DifferencePage { reset: true, ..everything });
     };
     let mut last = None;
-    let mut rows = 0;
+    let (mut rows, mut bytes) = (0, 0);
     for changed in changed {
-        if page.conversations.len() + page.removed.len() >= max.conversations || rows >= ROWS_MAX {
+        if page.conversations.len() + page.removed.len() >= max.conversations || rows >= ROWS_MAX || bytes >= BYTES_MAX {
             page.has_more = true;
             page.next = SyncFrom { base: from.base, within: last };
             break;
@@ -79,6 +82,7 @@ pub(crate) fn page(
         if changed.removed {
             page.removed.push(changed.id);
         } else if let Some(conversation) = one(connection, user, &changed, from, have.is_some(), max.messages)? {
+            bytes += conversation.messages.iter().map(Message::size_hint).sum::<usize>();
             rows += conversation.messages.len() + conversation.conversation.members.as_ref().map_or(0, |m| m.len());
             page.conversations.push(conversation);
         }

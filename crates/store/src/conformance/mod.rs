@@ -144,6 +144,7 @@ macro_rules! conformance_tests {
             ],
             paging: [
                 a_difference_in_pages_brings_every_conversation_once,
+                a_page_of_long_messages_ends_before_it_grows_heavy,
                 writes_between_the_pages_of_a_difference_are_not_lost,
                 who_leaves_between_the_pages_of_the_very_first_difference_is_told,
                 who_left_while_one_was_away_between_two_looks_is_told,

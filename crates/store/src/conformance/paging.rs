@@ -63,6 +63,24 @@ pub async fn a_difference_in_pages_brings_every_conversation_once(home: &impl Ho
     }
 }
 
+pub async fn a_page_of_long_messages_ends_before_it_grows_heavy(home: &impl Home) {
+    let world = World::open(home).await;
+    let [alice, bob] = world.people(["alice", "bob"]).await;
+    let long = "x".repeat(4000);
+    for _ in 0..4 {
+        let group = world.group(bob, &[alice]).await;
+        for _ in 0..90 {
+            world.send(bob, group, &long).await;
+        }
+    }
+    let mut replica = Replica::new(alice);
+    let page = replica.page(&world, 100, 100).await;
+    let bytes: usize = page.conversations.iter().flat_map(|changed| &changed.messages).map(Message::size_hint).sum();
+    assert!(page.has_more && bytes < 1024 * 1024, "{bytes} bytes in one page");
+    replica.catch_up(&world, 100, 100).await;
+    replica.assert_fresh(&world, "after light pages").await;
+}
+
 pub async fn writes_between_the_pages_of_a_difference_are_not_lost(home: &impl Home) {
     for conversations_max in 1..=4 {
         let world = World::open(home).await;
