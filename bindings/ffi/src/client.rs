@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tertulia_client::{
-    Client as Inner, ClientMsgId, ConversationId, Emoji, HistoryVisibility, Message, MessageId, MessageRef, Person, Seq,
-    Timestamp, User, UserId,
+    Client as Inner, ClientMsgId, ConversationId, Emoji, HistoryVisibility, Message, MessageId, MessageRef, Person,
+    Seq, Timestamp, User, UserId,
 };
 
 use crate::account::TokenProvider;

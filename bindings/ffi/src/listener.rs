@@ -7,6 +7,7 @@ use crate::model::{ConnectionState, ConversationDiff, MessageDiff, Refusal};
 
 /// What a subscription has to tell; each tells one kind, and in the end `Ended`.
 #[derive(Debug, uniffi::Enum)]
+#[expect(clippy::large_enum_variant, reason = "it is written into a buffer at once, and kept nowhere")]
 pub enum Event {
     Connection {
         state: ConnectionState,

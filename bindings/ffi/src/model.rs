@@ -127,7 +127,11 @@ pub enum Status {
     Delivered,
     Read,
     /// Refused; to be retried or discarded by the number.
-    Failed { entry: i64, code: ErrorCode, detail: String },
+    Failed {
+        entry: i64,
+        code: ErrorCode,
+        detail: String,
+    },
 }
 
 /// A message by the log's name, or by this device's own while it is pending.
@@ -246,7 +250,9 @@ pub enum ConnectionState {
     Waiting,
     Connecting,
     /// `caught_up`: the first difference is here.
-    Connected { caught_up: bool },
+    Connected {
+        caught_up: bool,
+    },
     /// The token is not taken: a new one is needed.
     SignedOut,
     /// The token is of another person than the data here.

@@ -14,9 +14,8 @@ use crate::error::TertuliaError;
 const THREADS: usize = 2;
 
 /// One for the process, and never dropped: the last object of a client may be let go by one of these threads, which could not wait for itself.
-static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
-    Builder::new_multi_thread().worker_threads(THREADS).thread_name("tertulia").enable_all().build()
-});
+static RUNTIME: LazyLock<std::io::Result<Runtime>> =
+    LazyLock::new(|| Builder::new_multi_thread().worker_threads(THREADS).thread_name("tertulia").enable_all().build());
 
 pub(crate) fn runtime() -> Result<&'static Runtime, TertuliaError> {
     RUNTIME.as_ref().map_err(|error| TertuliaError::Platform { detail: error.to_string() })

@@ -144,28 +144,28 @@ macro_rules! subscriptions {
 subscriptions! {
     /// The list of conversations, newest activity first.
     Conversations(tertulia_client::Conversations) -> Vec<ConversationDiff>,
-        |steps| steps.into_iter().map(ConversationDiff::from).collect(), Conversations.steps;
+        |told| told.into_iter().map(ConversationDiff::from).collect(), Conversations.steps;
     /// The newest messages of a conversation, oldest first, what is pending at the end.
     Timeline(tertulia_client::Timeline) -> Vec<MessageDiff>,
-        |steps| steps.into_iter().map(MessageDiff::from).collect(), Timeline.steps;
+        |told| told.into_iter().map(MessageDiff::from).collect(), Timeline.steps;
     /// What the server would not do and the device has taken back: to be told to the person.
     Refusals(tertulia_client::Refusals) -> Refusal,
-        |refused| Refusal::from(refused), Refused.refusal;
+        |told| Refusal::from(told), Refused.refusal;
     ConnectionWatch(Watch<tertulia_client::ConnectionState>) -> ConnectionState,
-        |state| ConnectionState::from(state), Connection.state;
+        |told| ConnectionState::from(told), Connection.state;
     /// The badge: what is unread in all conversations that are not muted.
-    UnreadWatch(Watch<i64>) -> i64, |count| count, UnreadTotal.count;
+    UnreadWatch(Watch<i64>) -> i64, |told| told, UnreadTotal.count;
     /// What waits to reach the log, in order, and what was refused.
-    OutboxWatch(Watch<Vec<Waiting>>) -> Vec<Waiting>, |waiting| waiting, Outbox.waiting;
+    OutboxWatch(Watch<Vec<Waiting>>) -> Vec<Waiting>, |told| told, Outbox.waiting;
     /// One conversation; `None` where it is not on this device.
     ConversationWatch(Watch<Option<Conversation>>) -> Option<Conversation>,
-        |conversation| conversation, OneConversation.conversation;
+        |told| told, OneConversation.conversation;
     /// The members, without those who left.
-    MembersWatch(Watch<Vec<Member>>) -> Vec<Member>, |members| members, Members.members;
+    MembersWatch(Watch<Vec<Member>>) -> Vec<Member>, |told| told, Members.members;
     /// Who else writes there now.
-    TypingWatch(Watch<Vec<TypingState>>) -> Vec<TypingState>, |people| people, Typing.people;
+    TypingWatch(Watch<Vec<TypingState>>) -> Vec<TypingState>, |told| told, Typing.people;
     /// Whether somebody is here; `None`: not known.
-    PresenceWatch(Watch<Option<PresenceState>>) -> Option<PresenceState>, |state| state, Presence.state;
+    PresenceWatch(Watch<Option<PresenceState>>) -> Option<PresenceState>, |told| told, Presence.state;
 }
 
 macro_rules! snapshots {

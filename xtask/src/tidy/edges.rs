@@ -6,11 +6,12 @@ const FEATURES_MAX: usize = 3;
 const OURS: &str = "tertulia-";
 
 /// Development dependencies are exempt: a test may use whatever shows the truth.
-const MAY_KNOW: [(&str, &[&str]); 14] = [
+const MAY_KNOW: [(&str, &[&str]); 15] = [
     ("tertulia-proto", &[]),
     ("tertulia-engine", &["tertulia-proto"]),
     ("tertulia-client-sqlite", &["tertulia-proto", "tertulia-engine"]),
     ("tertulia-client", &["tertulia-proto", "tertulia-engine", "tertulia-client-sqlite"]),
+    ("tertulia-ffi", &["tertulia-client"]),
     (
         "tertulia-sim",
         &[
@@ -48,8 +49,9 @@ const MAY_KNOW: [(&str, &[&str]); 14] = [
 
 const TRANSPORT_AND_SQL: &[&str] = &["axum", "reqwest", "rusqlite", "socketioxide"];
 
-const MAY_NOT_KNOW: [(&str, &[&str]); 8] = [
+const MAY_NOT_KNOW: [(&str, &[&str]); 9] = [
     ("tertulia-client", &["axum", "rusqlite", "socketioxide"]),
+    ("tertulia-ffi", TRANSPORT_AND_SQL),
     ("tertulia-engine", &["axum", "getrandom", "reqwest", "rusqlite", "socketioxide", "tokio"]),
     ("tertulia-client-sqlite", &["axum", "reqwest", "socketioxide", "tokio"]),
     ("tertulia-proto", &["axum", "getrandom", "reqwest", "rusqlite", "socketioxide", "tokio"]),
