@@ -1,6 +1,7 @@
 """The client library as another language sees it: the generated Python module over the built library, against the real server."""
 
 import asyncio
+import contextlib
 import importlib
 import json
 import os
@@ -13,7 +14,8 @@ import pytest
 
 from conftest import DEADLINE_S
 
-FOLDER = Path(os.environ.get("TERTULIA_PYTHON_BINDING", Path(__file__).parents[2] / "target" / "debug" / "bindings" / "python")).resolve()
+ROOT = Path(__file__).parents[2]
+FOLDER = Path(os.environ.get("TERTULIA_PYTHON_BINDING", ROOT / "target" / "debug" / "bindings" / "python")).resolve()
 if not (FOLDER / "tertulia.py").exists():
     raise FileNotFoundError(f"no Python binding in {FOLDER}: run `cargo xtask bindings --debug`, or name its folder in TERTULIA_PYTHON_BINDING")
 sys.path.insert(0, str(FOLDER))
@@ -191,8 +193,9 @@ async def test_alice_and_bob_chat_edit_react_answer_and_delete(server, tmp_path)
 
     bobs.delete(dm, tertulia.MessageRef.MINE(answer))
     await until(phone.conversation(dm), lambda here: here.last_message.deleted_at is not None)
+    refusals = bobs.refusals()
     bobs.delete(dm, hello)
-    refusal = await bobs.refusals().next()
+    refusal = await refusals.next()
     assert (refusal.conversation, refusal.code) == (dm, tertulia.ErrorCode.FORBIDDEN)
     assert [found.body for found in phone.search("bob 👋")] == ["hello bob 👋"]
     assert {member.name for member in phone.members(dm).get()} == {"alice", "bob"}
@@ -354,3 +357,18 @@ async def test_a_tapped_notification_finds_its_message_and_signing_out_leaves_no
     assert phone.account() is None and phone.conversations().get() == []
     with pytest.raises(TertuliaError.SignedOut):
         await phone.search_users("bob@")
+
+
+@story
+async def test_the_example_of_the_guide_runs(server, tmp_path):
+    alice, bob = await signed_in(server, "alice"), await signed_in(server, "bob")
+    bobs = await online(server, bob)
+    guide = (ROOT / "docs" / "bindings.md").read_text(encoding="utf-8")
+    example = {}
+    exec(guide.split("```python\n")[1].split("```")[0], example)
+    with contextlib.chdir(tmp_path):
+        chat = asyncio.ensure_future(example["chat"](server.url, alice.user.email, "the password of alice", bob.user.email))
+        await until(bobs.unread_total(), lambda count: count == 1)
+        await shows(bobs.timeline(bobs.conversations().get()[0].id), [], ["Hello!"])
+        chat.cancel()
+    assert (tmp_path / "alice.db").exists()

@@ -148,7 +148,8 @@ subscriptions! {
     /// The newest messages of a conversation, oldest first, what is pending at the end.
     Timeline(tertulia_client::Timeline) -> Vec<MessageDiff>,
         |told| told.into_iter().map(MessageDiff::from).collect(), Timeline.steps;
-    /// What the server would not do and the device has taken back: to be told to the person.
+    /// What the server would not do and the device has taken back: to be told to the person. From when
+    /// this is asked for; the last 64 wait for a reader.
     Refusals(tertulia_client::Refusals) -> Refusal,
         |told| Refusal::from(told), Refused.refusal;
     ConnectionWatch(Watch<tertulia_client::ConnectionState>) -> ConnectionState,
