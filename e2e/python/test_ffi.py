@@ -350,7 +350,9 @@ async def test_a_tapped_notification_finds_its_message_and_signing_out_leaves_no
     bobs.send(group, "are you there?")
     await until(bobs.outbox(), lambda waiting: waiting == [])
     sent = bobs.timeline(group).get().messages[-1]
+    assert phone.message(group, tertulia.message_ref(sent)) is None
     assert (await phone.sync_until(group, sent.id)).body == "are you there?"
+    assert phone.message(group, tertulia.message_ref(sent)).body == "are you there?"
 
     await phone.remove_member(group, carol.user.id)
     await phone.log_out()

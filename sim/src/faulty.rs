@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tertulia_core::HouseRules;
 use tertulia_engine::{
     Holes, LocalConversation, LocalMessage, LocalStore, MessageRef, OutboxEntry, StoreFailure, Stored, SyncState,
 };
 use tertulia_proto::sync::Held;
-use tertulia_proto::{Member, Seq};
+use tertulia_proto::{ApiError, Member, Seq};
 use tertulia_store::*;
 use tertulia_store_sqlite::SqliteStore;
 
@@ -112,6 +113,25 @@ impl Store for FaultyStore {
     }
 }
 
+/// The house's rules, and once in so many sends a refusal for good.
+pub struct FaultyRules {
+    pub house: HouseRules,
+    pub refuse_every: Arc<AtomicUsize>,
+    pub count: AtomicUsize,
+}
+
+impl Rules for FaultyRules {
+    fn decide(&self, action: Action, facts: &Facts) -> Result<(), ApiError> {
+        self.house.decide(action, facts)?;
+        let every = self.refuse_every.load(Ordering::Relaxed);
+        if action == Action::SendMessage && every > 0 && self.count.fetch_add(1, Ordering::Relaxed) % every == every - 1
+        {
+            return Err(ApiError::forbidden("not here, says the moderator"));
+        }
+        Ok(())
+    }
+}
+
 /// A device's rows; after so many calls its disk is full.
 pub struct FaultyRows<'a> {
     pub inner: &'a mut dyn LocalStore,
@@ -193,6 +213,9 @@ impl LocalStore for FaultyRows<'_> {
     }
     fn outbox(&mut self, conversation: ConversationId, limit: usize) -> Stored<Vec<OutboxEntry>> {
         self.call()?.outbox(conversation, limit)
+    }
+    fn outbox_due(&mut self, conversation: ConversationId, limit: usize) -> Stored<Vec<OutboxEntry>> {
+        self.call()?.outbox_due(conversation, limit)
     }
     fn outbox_entry(&mut self, id: i64) -> Stored<Option<OutboxEntry>> {
         self.call()?.outbox_entry(id)

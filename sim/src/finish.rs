@@ -57,6 +57,7 @@ impl World {
         let Some(wire) = self.wires.get_mut(&key) else { return };
         wire.up.clear();
         wire.down.clear();
+        wire.aside.clear();
         if half_open {
             // Nobody is told: the device finds out when nothing answers, the server when nothing comes.
             wire.is_dead = true;
@@ -68,6 +69,7 @@ impl World {
 
     fn server_dies(&mut self) -> Result<()> {
         self.say(|| "the server dies".to_owned());
+        self.record.in_log_at_death = self.whole_log()?.0.into_keys().map(|(_, name)| name).collect();
         self.server.die()?;
         let keys: Vec<Key> = self.wires.keys().copied().collect();
         for key in keys {
@@ -91,13 +93,13 @@ impl World {
         Ok(())
     }
 
-    /// What had been acknowledged and is not in the copy is gone, and nobody's fault.
+    /// What was in the log and is not in the copy is gone, and nobody's fault.
     fn note_what_is_lost(&mut self) -> Result<()> {
         let (log, _) = self.whole_log()?;
         let present: BTreeSet<&ClientMsgId> = log.keys().map(|(_, name)| name).collect();
-        // Whatever may have been in the log, acknowledged or not, may also be gone; what was not acknowledged will be sent again.
-        let lost: Vec<ClientMsgId> =
-            self.record.acknowledged.keys().filter(|name| !present.contains(name)).cloned().collect();
+        // Acknowledged or not: a device may have heard of it from the log and be done with it.
+        let was_there = self.record.acknowledged.keys().chain(&self.record.in_log_at_death);
+        let lost: Vec<ClientMsgId> = was_there.filter(|name| !present.contains(name)).cloned().collect();
         for name in lost {
             self.record.acknowledged.remove(&name);
             self.record.lost.insert(name);
@@ -140,6 +142,7 @@ impl World {
         self.say(|| "all heals".to_owned());
         self.faulty = false;
         self.server.full_every.store(0, Ordering::Relaxed);
+        self.server.refuse_every.store(0, Ordering::Relaxed);
         if self.server.life.is_none() {
             self.server_back_at = None;
             self.server_comes_back()?;

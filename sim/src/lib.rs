@@ -21,7 +21,9 @@ mod truth;
 mod world;
 
 use anyhow::{Context as _, Result};
+use plan::Plan;
 pub use planted::Planted;
+use tertulia_testkit::Random;
 use world::World;
 
 /// What a world came to.
@@ -31,6 +33,18 @@ pub struct Outcome {
     pub hash: u64,
     pub steps: u64,
     pub messages: usize,
+}
+
+/// The fewest deeds with which a world that breaks a promise still breaks one, found by halving: a world of fewer deeds is the beginning of the same
+/// story.
+pub fn shortest(seed: u64, planted: Planted) -> usize {
+    let (mut good, mut bad) = (0, Plan::draw(&mut Random::new(seed), planted.theme).deeds);
+    while bad - good > 1 {
+        let middle = good + (bad - good) / 2;
+        let breaks = run(seed, Planted { deeds: Some(middle), ..planted }, false).is_err();
+        if breaks { bad = middle } else { good = middle }
+    }
+    bad
 }
 
 /// Runs one world to its end. The error says which promise was broken; `trace` prints every step.

@@ -1,4 +1,5 @@
-//! `tertulia-sim --seeds N [--from S]`, `--seed S [--trace]`, `--hours N`.
+//! `tertulia-sim --seeds N [--from S]`, `--seed S [--trace]`, `--hours N`; with each `--theme T`, the number
+//! of what people do all the time, and `--deeds N`, after which all heals.
 
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -17,10 +18,12 @@ struct Asked {
     from: Option<u64>,
     hours: Option<f64>,
     trace: bool,
+    theme: Option<usize>,
+    deeds: Option<usize>,
 }
 
 fn asked() -> Result<Asked> {
-    let mut asked = Asked { seed: None, seeds: 1000, from: None, hours: None, trace: false };
+    let mut asked = Asked { seed: None, seeds: 1000, from: None, hours: None, trace: false, theme: None, deeds: None };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         if word == "--trace" {
@@ -33,8 +36,10 @@ fn asked() -> Result<Asked> {
             "--seed" => asked.seed = Some(number()?),
             "--seeds" => asked.seeds = number()?,
             "--from" => asked.from = Some(number()?),
+            "--theme" => asked.theme = Some(usize::try_from(number()?)?),
+            "--deeds" => asked.deeds = Some(usize::try_from(number()?)?),
             "--hours" => asked.hours = Some(value.parse().with_context(|| format!("{word}: {value} is no number"))?),
-            _ => bail!("{word}: not known; there are --seed, --seeds, --from, --hours, --trace"),
+            _ => bail!("{word}: not known; there are --seed, --seeds, --from, --hours, --theme, --deeds, --trace"),
         }
     }
     Ok(asked)
@@ -44,13 +49,15 @@ fn main() -> Result<ExitCode> {
     // What the server would write into its log is of interest only with a trace.
     let asked = asked()?;
     if let Some(seed) = asked.seed {
-        return Ok(one(seed, asked.trace));
+        let planted = Planted { theme: asked.theme, deeds: asked.deeds, ..Planted::default() };
+        return Ok(one(seed, planted, asked.trace));
     }
     let fresh = asked.from.unwrap_or_else(fresh_seed);
     let known = REGRESSIONS.lines().filter_map(|line| line.split_whitespace().next()?.parse::<u64>().ok());
     let worlds = Worlds {
         known: known.collect(),
         fresh,
+        theme: asked.theme,
         count: if asked.hours.is_some() { u64::MAX } else { asked.seeds },
         ends: asked.hours.map(|hours| now() + Duration::from_secs_f64(hours * 3600.0)),
     };
@@ -60,6 +67,7 @@ fn main() -> Result<ExitCode> {
 struct Worlds {
     known: Vec<u64>,
     fresh: u64,
+    theme: Option<usize>,
     count: u64,
     ends: Option<Instant>,
 }
@@ -87,8 +95,8 @@ fn fresh_seed() -> u64 {
 }
 
 #[expect(clippy::print_stdout, reason = "a program's answer")]
-fn one(seed: u64, trace: bool) -> ExitCode {
-    match run(seed, Planted::default(), trace) {
+fn one(seed: u64, planted: Planted, trace: bool) -> ExitCode {
+    match run(seed, planted, trace) {
         Ok(Outcome { hash, steps, messages }) => {
             println!("seed {seed}: {steps} steps, {messages} messages\nhash {hash:016x}");
             ExitCode::SUCCESS
@@ -110,10 +118,15 @@ fn many(worlds: &Worlds) -> ExitCode {
         for _ in 0..cores {
             scope.spawn(|| {
                 while let Some(seed) = worlds.seed(next.fetch_add(1, Ordering::Relaxed)) {
-                    match run(seed, Planted::default(), false) {
+                    let planted = Planted { theme: worlds.theme, ..Planted::default() };
+                    match run(seed, planted, false) {
                         Ok(outcome) => drop(steps.fetch_add(outcome.steps, Ordering::Relaxed)),
                         Err(error) => {
-                            println!("seed {seed} breaks a promise: {error:#}\nagain: cargo xtask sim --seed {seed}\n");
+                            let theme = worlds.theme.map_or_else(String::new, |theme| format!(" --theme {theme}"));
+                            let deeds = tertulia_sim::shortest(seed, planted);
+                            println!(
+                                "seed {seed} breaks a promise: {error:#}\nagain: cargo xtask sim --seed {seed}{theme} --deeds {deeds} --trace\n"
+                            );
                             failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(seed);
                         }
                     }

@@ -20,6 +20,8 @@ pub struct Wire {
     pub opens_at: Option<u64>,
     pub up: VecDeque<(u64, String)>,
     pub down: VecDeque<(u64, Down)>,
+    /// Answers that take a way of their own, as those of a REST call do.
+    pub aside: Vec<(u64, Down)>,
     /// The device no longer listens: the server hears of it then.
     pub server_hears_at: Option<u64>,
     /// Frames go nowhere; neither end is told.
@@ -29,9 +31,22 @@ pub struct Wire {
 }
 
 impl Wire {
+    /// What has come to the device by now.
+    pub fn take_down(&mut self, now: u64) -> Option<Down> {
+        if self.is_dead || self.stalled_until > now {
+            return None;
+        }
+        if let Some(at) = self.aside.iter().position(|(at, _)| *at <= now) {
+            return Some(self.aside.remove(at).1);
+        }
+        self.down.pop_front_if(|(at, _)| *at <= now).map(|(_, down)| down)
+    }
+
     pub fn next_at(&self) -> Option<u64> {
         let down = self.down.front().map(|(at, _)| (*at).max(self.stalled_until));
-        [self.opens_at, self.up.front().map(|(at, _)| *at), down, self.server_hears_at].into_iter().flatten().min()
+        let aside = self.aside.iter().map(|(at, _)| (*at).max(self.stalled_until)).min();
+        let up = self.up.front().map(|(at, _)| *at);
+        [self.opens_at, up, down, aside, self.server_hears_at].into_iter().flatten().min()
     }
 }
 
@@ -55,11 +70,19 @@ pub fn send<T: Clone>(
         queue.push_back((at, frame.clone()));
     }
     queue.push_back((at, frame));
-    let len = queue.len();
-    if len >= 2 && once_in(random, faults.overtake_frame) {
-        let (earlier, later) = (queue[len - 2].0, queue[len - 1].0);
-        queue.swap(len - 2, len - 1);
-        (queue[len - 2].0, queue[len - 1].0) = (earlier, later);
+    if once_in(random, faults.overtake_frame) {
+        overtake(queue, 1 + random.below(6));
+    }
+}
+
+/// The last frame passes so many before it; the times stay where they are.
+fn overtake<T>(queue: &mut VecDeque<(u64, T)>, by: usize) {
+    let Some(last) = queue.len().checked_sub(1) else { return };
+    for place in (last.saturating_sub(by)..last).rev() {
+        queue.swap(place, place + 1);
+        let earlier = queue[place + 1].0;
+        queue[place + 1].0 = queue[place].0;
+        queue[place].0 = earlier;
     }
 }
 

@@ -67,6 +67,17 @@ const DEEDS: [(Deed, usize); 27] = [
     (Deed::Prune, 2),
 ];
 
+/// What belongs together: deeds that only mean something when the others come before or after them.
+pub const THEMES: [&[Deed]; 7] = [
+    &[Deed::Send, Deed::Read, Deed::Scroll, Deed::Prune, Deed::EditAny, Deed::React],
+    &[Deed::Burst, Deed::EditAny, Deed::React, Deed::Offline, Deed::Online],
+    &[Deed::Send, Deed::Retry, Deed::Burst],
+    &[Deed::Send, Deed::Delete, Deed::Quit, Deed::EditLast],
+    &[Deed::Send, Deed::AddMember, Deed::RemoveMember, Deed::Leave],
+    &[Deed::Read, Deed::Send, Deed::Delete, Deed::Scroll],
+    &[Deed::Burst, Deed::Offline, Deed::Online, Deed::Reply],
+];
+
 /// How often, once in so many: 0 means never.
 #[derive(Debug, Clone, Default)]
 pub struct Faults {
@@ -86,6 +97,8 @@ pub struct Faults {
     pub restore: usize,
     /// Of writes: the server's disk is full.
     pub server_full: usize,
+    /// Of sends: the house refuses it for good, as a moderator would; the next try may be taken.
+    pub refused: usize,
     /// Of local transactions: the device's disk is full, or the app dies inside, or after it before anything is sent.
     pub device_full: usize,
     pub app_dies_inside: usize,
@@ -112,7 +125,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub fn draw(random: &mut Random) -> Self {
+    /// `theme`: what people do all the time, in a world of small pages in which frames overtake each other; else the seed decides.
+    pub fn draw(random: &mut Random, theme: Option<usize>) -> Self {
         let mut liked: Vec<(Deed, usize)> = Vec::new();
         for (deed, weight) in DEEDS {
             if matches!(deed, Deed::Send | Deed::Online | Deed::Read) || !random.one_in(3) {
@@ -120,11 +134,12 @@ impl Plan {
             }
         }
         // Some of it they do all the time.
-        for _ in 0..random.below(4) {
-            let favourite = random.below(liked.len());
-            liked[favourite].1 *= 6;
+        let drawn = random.one_in(2).then(|| random.below(THEMES.len()));
+        if let Some(theme) = theme.or(drawn).and_then(|number| THEMES.get(number)) {
+            liked.retain(|(deed, _)| !theme.contains(deed));
+            liked.extend(theme.iter().map(|deed| (*deed, 60)));
         }
-        let small = random.one_in(2);
+        let small = random.one_in(2) || theme.is_some();
         let limits = Limits {
             sync_messages_max: if small { 2 + random.below(6) } else { 100 },
             sync_page_max: if random.one_in(2) { 1 + random.below(3) } else { 100 },
@@ -145,13 +160,17 @@ impl Plan {
             ..Config::default()
         };
         let slowest = [5, 50, 400, 3000];
+        let mut faults = Faults::draw(random);
+        if theme.is_some() {
+            faults.overtake_frame = 8;
+        }
         Self {
             people: 2 + random.below(3),
             devices: 1 + random.below(3),
             groups: 1 + random.below(3),
             deeds: 40 + random.below(160),
             liked,
-            faults: Faults::draw(random),
+            faults,
             latency_ms: (1, *random.pick(&slowest).unwrap_or(&50)),
             pause_ms: *random.pick(&[10, 200, 2000, 8000]).unwrap_or(&200),
             window: 1 + random.below(32),
@@ -171,13 +190,14 @@ impl Faults {
         Self {
             drop_frame: maybe(40),
             double_frame: maybe(30),
-            overtake_frame: maybe(30),
+            overtake_frame: maybe(8),
             cut: maybe(60),
             half_open: maybe(1),
             stall: maybe(80),
             server_dies: maybe(80),
             restore: maybe(2),
             server_full: maybe(30),
+            refused: maybe(8),
             device_full: maybe(60),
             app_dies_inside: maybe(100),
             app_dies_after: maybe(100),

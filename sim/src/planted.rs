@@ -15,11 +15,15 @@ pub enum ServerBug {
     EpochKept,
 }
 
-/// Which bug, if any, a world has.
+/// Which bug, if any, a world has, and what is not left to its seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Planted {
     pub engine: Option<Bug>,
     pub server: Option<ServerBug>,
+    /// What people do all the time, by its number in [`crate::plan::THEMES`]; else the seed decides.
+    pub theme: Option<usize>,
+    /// Deeds after which all heals; else the seed decides.
+    pub deeds: Option<usize>,
 }
 
 /// The log as it would be had the server remembered its repeats in memory.

@@ -33,6 +33,8 @@ pub struct Record {
     index: BTreeMap<ClientMsgId, usize>,
     /// What the server acknowledged, and where it said it is.
     pub acknowledged: BTreeMap<ClientMsgId, (ConversationId, Seq)>,
+    /// What the log held when the server last died.
+    pub in_log_at_death: BTreeSet<ClientMsgId>,
     /// What a restore took away.
     pub lost: BTreeSet<ClientMsgId>,
     /// Read watermarks a device has shown, of one log and one stay.

@@ -20,7 +20,7 @@ use tertulia_store::{CommitSink, Committed, Completion, NewUser, Store, StoreErr
 use tertulia_store_sqlite::SqliteStore;
 use tertulia_testkit::Random;
 
-use crate::faulty::FaultyStore;
+use crate::faulty::{FaultyRules, FaultyStore};
 use crate::planted::ServerBug;
 
 /// Answers at once what needs nobody else: all of the inline store.
@@ -113,6 +113,8 @@ pub struct Server {
     backups: Vec<Vec<u8>>,
     /// Once in so many writes fails; shared with the store's wrapper.
     pub full_every: Arc<AtomicUsize>,
+    /// Once in so many sends is refused; shared with the rules' wrapper.
+    pub refuse_every: Arc<AtomicUsize>,
     bug: Option<ServerBug>,
 }
 
@@ -139,6 +141,7 @@ impl Server {
             image: Vec::new(),
             backups: Vec::new(),
             full_every: Arc::new(AtomicUsize::new(0)),
+            refuse_every: Arc::new(AtomicUsize::new(0)),
             bug,
         };
         server.start(None)?;
@@ -148,7 +151,11 @@ impl Server {
     /// Begins a life on what is on the disk.
     fn start(&mut self, new_epoch: Option<[u8; 16]>) -> Result<()> {
         let hub = Arc::new(Hub::new(self.limits.clone()));
-        let rules = Arc::new(HouseRules { group_members_max: self.limits.group_members_max });
+        let rules = Arc::new(FaultyRules {
+            house: HouseRules { group_members_max: self.limits.group_members_max },
+            refuse_every: Arc::clone(&self.refuse_every),
+            count: AtomicUsize::new(0),
+        });
         let sink = Arc::new(Sink(Fanout::new(Arc::clone(&hub))));
         let store = if self.image.is_empty() {
             SqliteStore::open_in_memory(&self.powers.bytes(), rules, sink)

@@ -58,7 +58,8 @@ pub struct World {
 impl World {
     pub fn new(seed: u64, planted: Planted, trace: bool) -> Result<Self> {
         let mut random = Random::new(seed);
-        let plan = Plan::draw(&mut random);
+        let mut plan = Plan::draw(&mut random, planted.theme);
+        plan.deeds = planted.deeds.unwrap_or(plan.deeds);
         let server = Server::new(&mut random, plan.limits.clone(), plan.rate_limits, planted.server)?;
         let mut world = Self {
             seed,
@@ -101,6 +102,7 @@ impl World {
         }
         let full = self.plan.faults.server_full;
         self.server.full_every.store(full, std::sync::atomic::Ordering::Relaxed);
+        self.server.refuse_every.store(self.plan.faults.refused, std::sync::atomic::Ordering::Relaxed);
         Ok(())
     }
 
@@ -305,6 +307,16 @@ impl World {
                 Outbound::Ping => continue,
             };
             let faulty = self.faulty;
+            if faulty
+                && self.plan.faults.overtake_frame > 0
+                && text.contains("\"hasMore\"")
+                && text.starts_with("{\"type\":\"ok\"")
+            {
+                // A page of history.
+                let at = self.now + 1 + self.random.next() % 3000;
+                wire.aside.push((at, Down::Frame(text)));
+                continue;
+            }
             network::send(&mut wire.down, Down::Frame(text), self.now, &self.plan, &mut self.random, faulty);
         }
         if let Some(code) = closing {
@@ -317,10 +329,7 @@ impl World {
     fn carry_down(&mut self, key: Key) -> Result<()> {
         loop {
             let now = self.now;
-            let Some(wire) = self.wires.get_mut(&key).filter(|wire| !wire.is_dead && wire.stalled_until <= now) else {
-                return Ok(());
-            };
-            let Some((_, down)) = wire.down.pop_front_if(|(at, _)| *at <= now) else { return Ok(()) };
+            let Some(down) = self.wires.get_mut(&key).and_then(|wire| wire.take_down(now)) else { return Ok(()) };
             let number = key.0;
             let link = self.devices[number].link_of(key.1);
             let mishap = self.mishap();
@@ -403,6 +412,7 @@ impl World {
         let at = self.now + network::delay(&self.plan, &mut self.random) + 1;
         let Some(wire) = self.wires.get_mut(&key) else { return };
         wire.down.clear();
+        wire.aside.clear();
         wire.stalled_until = u64::MAX;
         let last = wire.up.back().map_or(at, |(last, _)| at.max(*last + 1));
         wire.server_hears_at = Some(if half_open { last + SERVER_PATIENCE_MS } else { last });

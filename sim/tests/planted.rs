@@ -6,6 +6,7 @@ use tertulia_sim::{Planted, run};
 /// Worlds until a bug has to be found. Most are found in the first ten.
 const WORLDS: u64 = 300;
 
+#[expect(clippy::panic, reason = "this is where each of these tests fails")]
 fn is_found(planted: Planted) {
     let found = (1..=WORLDS).find_map(|seed| run(seed, planted, false).err().map(|error| (seed, error)));
     let (seed, error) = found.unwrap_or_else(|| panic!("{planted:?} lives on in {WORLDS} worlds"));
@@ -14,31 +15,31 @@ fn is_found(planted: Planted) {
 }
 
 macro_rules! found {
-    ($($name:ident: $kind:ident $bug:path),* $(,)?) => {
+    ($($name:ident: $kind:ident $bug:path $(, theme $theme:literal)?;)*) => {
         $(#[test]
         fn $name() {
-            is_found(Planted { $kind: Some($bug), ..Planted::default() });
+            is_found(Planted { $kind: Some($bug), $(theme: Some($theme),)? ..Planted::default() });
         })*
     };
 }
 
+// A theme is a world in which the bug has a chance: by themselves such worlds come up one time in fourteen.
 found! {
-    an_event_applied_over_a_gap_is_found: engine Bug::CursorOverGap,
-    a_forgotten_hole_is_found: engine Bug::HoleForgotten,
-    an_echo_dropped_before_the_message_is_there_is_found: engine Bug::EchoDroppedEarly,
-    overtaking_a_parked_message_is_found: engine Bug::ParkedOvertaken,
-    sends_under_way_that_do_not_name_the_one_before_are_found: engine Bug::PipelineUnchained,
-    taking_a_message_that_was_perhaps_sent_for_unsent_is_found: engine Bug::TransmittedForgotten,
-    a_new_name_with_each_try_is_found: engine Bug::NewNameEachTry,
-    an_older_row_over_a_newer_one_is_found: engine Bug::OlderRowWins,
-    a_hole_closed_by_an_old_page_is_found: engine Bug::HoleClosedByOldPage,
-    a_reset_that_keeps_what_is_gone_is_found: engine Bug::ResetKeepsTheRest,
-    settling_what_was_heard_meanwhile_is_found: engine Bug::SettledTooMuch,
-    a_read_watermark_that_goes_back_is_found: engine Bug::ReadGoesBack,
-    a_refusal_taken_for_an_acknowledgement_is_found: engine Bug::RefusalTakenForAcceptance,
-    acknowledging_before_the_commit_is_found: server ServerBug::AcknowledgedBeforeCommit,
-    knowing_repeats_only_in_memory_is_found: server ServerBug::DedupInMemory,
-    a_restored_log_under_its_old_name_is_found: server ServerBug::EpochKept,
+    an_event_applied_over_a_gap_is_found: engine Bug::CursorOverGap;
+    a_forgotten_hole_is_found: engine Bug::HoleForgotten;
+    an_echo_dropped_before_the_message_is_there_is_found: engine Bug::EchoDroppedEarly;
+    overtaking_a_parked_message_is_found: engine Bug::ParkedOvertaken, theme 1;
+    sends_under_way_that_do_not_name_the_one_before_are_found: engine Bug::PipelineUnchained, theme 6;
+    taking_a_message_that_was_perhaps_sent_for_unsent_is_found: engine Bug::TransmittedForgotten, theme 2;
+    a_new_name_with_each_try_is_found: engine Bug::NewNameEachTry;
+    a_hole_closed_by_an_old_page_is_found: engine Bug::HoleClosedByOldPage, theme 0;
+    a_reset_that_keeps_what_is_gone_is_found: engine Bug::ResetKeepsTheRest;
+    settling_what_was_heard_meanwhile_is_found: engine Bug::SettledTooMuch, theme 1;
+    a_read_watermark_that_goes_back_is_found: engine Bug::ReadGoesBack;
+    a_refusal_taken_for_an_acknowledgement_is_found: engine Bug::RefusalTakenForAcceptance;
+    acknowledging_before_the_commit_is_found: server ServerBug::AcknowledgedBeforeCommit;
+    knowing_repeats_only_in_memory_is_found: server ServerBug::DedupInMemory;
+    a_restored_log_under_its_old_name_is_found: server ServerBug::EpochKept;
 }
 
 #[test]

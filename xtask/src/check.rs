@@ -20,12 +20,14 @@ pub fn test(workspace: &Workspace, fast: bool, with_fuzz: bool) -> Result<()> {
     }
     lint(workspace)?;
     step("tidy", || tidy::check(workspace))?;
+    // The whole workspace, because one package alone may want other features of its dependencies and so build them again. Before the tests: those of the
+    // client start the server.
+    step("programs", || run(workspace.cargo().args(["build", "--workspace", "--bins"])))?;
     step("unit and integration tests", || run(&mut tests(workspace)))?;
+    step("simulation", || simulation(workspace, if fast { 100 } else { 1000 }))?;
     step("documentation tests", || run(workspace.cargo().args(["test", "--workspace", "--doc", "--quiet"])))?;
     step("wasm32", || wasm(workspace))?;
     if !fast {
-        // The whole workspace, because one package alone may want other features of its dependencies and so build them again.
-        step("server", || run(workspace.cargo().args(["build", "--workspace", "--bins"])))?;
         step("end to end, JavaScript", || javascript(workspace))?;
         step("bindings", || bindings::write(workspace, bindings::For::Tests))?;
         step("end to end, Python", || python(workspace))?;
@@ -55,19 +57,37 @@ fn tests(workspace: &Workspace) -> Command {
     command
 }
 
-/// The wire types must compile where a browser runs them.
+/// Fresh worlds each time, and those that once broke a promise.
+fn simulation(workspace: &Workspace, seeds: u32) -> Result<()> {
+    let mut command = Command::new(workspace.binary("debug", "tertulia-sim"));
+    run(command.current_dir(&workspace.root).args(["--seeds", &seeds.to_string()]))
+}
+
+/// What a browser runs: wire types, engine and local store.
+const FOR_BROWSERS: [&str; 3] = ["tertulia-proto", "tertulia-engine", "tertulia-client-sqlite"];
+
+/// Rust's own target with a clang that knows it, or Debian's toolchain for browsers, which brings the standard library as source.
 fn wasm(workspace: &Workspace) -> Result<()> {
-    let check = ["check", "--package", "tertulia-proto", "--target", WASM];
-    if !wasm_is_there() && run(Command::new("rustup").args(["target", "add", WASM])).is_err() {
-        println!("NOT CHECKED: the target {WASM} is missing and could not be added (`rustup target add {WASM}`)");
-        return Ok(());
+    let packages = FOR_BROWSERS.iter().flat_map(|name| ["--package", name]);
+    if wasm_is_there() {
+        let mut check = workspace.cargo();
+        check.env("CC_wasm32_unknown_unknown", "clang").args(["check", "--target", WASM]).args(packages);
+        return run(check.arg("--target-dir").arg(workspace.target.join("wasm")));
     }
-    run(workspace.cargo().args(check))
+    setup::debian_wasm()?;
+    let mut check = Command::new("/usr/bin/cargo");
+    check.current_dir(&workspace.root);
+    // Not the toolchain that runs this program.
+    check.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO").env("RUSTC", "/usr/bin/rustc");
+    check.env("RUSTC_BOOTSTRAP", "1").env("CC_wasm32_unknown_unknown", "clang-22");
+    check.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld-22");
+    check.args(["check", "--locked", "-Zbuild-std=std,panic_abort", "--target", WASM]).args(packages);
+    run(check.arg("--target-dir").arg(workspace.target.join("wasm-debian")))
 }
 
 fn wasm_is_there() -> bool {
     let folder = probe(Command::new("rustc").args(["--print", "target-libdir", "--target", WASM]));
-    folder.is_some_and(|folder| Path::new(&folder).is_dir())
+    folder.is_some_and(|folder| Path::new(&folder).is_dir()) && probe(Command::new("clang").arg("--version")).is_some()
 }
 
 fn javascript(workspace: &Workspace) -> Result<()> {

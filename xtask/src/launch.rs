@@ -35,6 +35,12 @@ pub fn bench(workspace: &Workspace, args: &[OsString]) -> Result<()> {
     become_it(command.args(args))
 }
 
+pub fn sim(workspace: &Workspace, args: &[OsString]) -> Result<()> {
+    run(workspace.cargo().args(["build", "--release", "--package", "tertulia-sim"]))?;
+    let mut command = Command::new(workspace.binary("release", "tertulia-sim"));
+    become_it(command.current_dir(&workspace.root).args(args))
+}
+
 pub fn fuzz(workspace: &Workspace, target: Option<&str>, seconds: u32) -> Result<()> {
     if probe(workspace.cargo().args(["fuzz", "--version"])).is_none() {
         bail!("cargo-fuzz is missing; install it with `cargo install cargo-fuzz --locked`");

@@ -62,6 +62,12 @@ enum Command {
         #[arg(last = true)]
         args: Vec<OsString>,
     },
+    /// Runs simulated worlds: `--seeds N`, `--seed S [--trace]`, `--hours N`
+    Sim {
+        /// Passed on to `tertulia-sim`; without any: 1000 fresh worlds
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Fuzzes one target, or all of them one after the other
     Fuzz {
         target: Option<String>,
@@ -93,6 +99,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
             bindings::write(&workspace, if debug { bindings::For::Tests } else { bindings::For::Release })
         }
         Command::Bench { args } => launch::bench(&workspace, &args),
+        Command::Sim { args } => launch::sim(&workspace, &args),
         Command::Fuzz { target, seconds } => launch::fuzz(&workspace, target.as_deref(), seconds),
     }
 }

@@ -58,6 +58,21 @@ fn python() -> Result<()> {
     Ok(())
 }
 
+/// Debian's Rust for browsers, where rustup's target is not to be had: the compiler, the standard library as source, and a clang for SQLite's C.
+pub fn debian_wasm() -> Result<()> {
+    let there = Path::new("/usr/lib/rustlib/src/rust/library").is_dir()
+        && Path::new("/usr/bin/cargo").exists()
+        && probe(Command::new("clang-22").arg("--version")).is_some()
+        && probe(Command::new("wasm-ld-22").arg("--version")).is_some();
+    if there {
+        return Ok(());
+    }
+    install(
+        "Rust for wasm32 (or `rustup target add wasm32-unknown-unknown` and clang)",
+        &["rustc-web", "cargo-web", "rust-web-src", "lld-22", "clang-22"],
+    )
+}
+
 /// On Debian and its kin; elsewhere, and for whoever may not, it says what to do.
 fn install(what: &str, packages: &[&str]) -> Result<()> {
     let packages = packages.join(" ");

@@ -172,12 +172,17 @@ impl Client {
         ConnectionWatch::new(self.0.connection())
     }
 
+    /// How long until the next try to connect; `None` where none is planned.
+    pub fn next_try_in_ms(&self) -> Done<Option<u64>> {
+        Ok(self.0.next_try_in_ms()?)
+    }
+
     pub fn refusals(&self) -> Arc<Refusals> {
         Refusals::new(self.0.refusals())
     }
 
     /// One message, if it is on this device.
-    pub fn message(&self, conversation: ConversationId, message: MessageId) -> Done<Option<Message>> {
+    pub fn message(&self, conversation: ConversationId, message: MessageRef) -> Done<Option<Message>> {
         Ok(self.0.message(conversation, message)?)
     }
 

@@ -544,6 +544,14 @@ impl LocalStore for Rows<'_> {
             .map_err(failure)
     }
 
+    fn outbox_due(&mut self, conversation: ConversationId, limit: usize) -> Stored<Vec<OutboxEntry>> {
+        self.entries(
+            "c.id = ?1 AND (o.parked IS NULL OR o.op = '{\"kind\":\"send\"}') ORDER BY o.id LIMIT ?2",
+            (conversation.as_bytes().as_slice(), limit_of(limit)),
+        )
+        .map_err(failure)
+    }
+
     fn outbox_entry(&mut self, id: i64) -> Stored<Option<OutboxEntry>> {
         self.entries("o.id = ?1", [id]).map(|mut found| found.pop()).map_err(failure)
     }

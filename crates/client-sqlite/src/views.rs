@@ -2,8 +2,8 @@
 
 use rusqlite::OptionalExtension;
 use tertulia_engine::view::{self, Reached, Status};
-use tertulia_engine::{Holes, LocalConversation, LocalMessage, LocalStore as _, OutboxEntry, Stored};
-use tertulia_proto::{ConversationId, Member, MessageId, Seq, UserId};
+use tertulia_engine::{Holes, LocalConversation, LocalMessage, LocalStore as _, MessageRef, OutboxEntry, Stored};
+use tertulia_proto::{ConversationId, Member, Seq, UserId};
 
 use crate::Store;
 use crate::error::failure;
@@ -149,11 +149,10 @@ impl Store {
         })
     }
 
-    /// One message by the log's id.
-    pub fn message(&self, conversation: ConversationId, message: MessageId) -> Stored<Option<ShownMessage>> {
+    /// One message.
+    pub fn message(&self, conversation: ConversationId, message: &MessageRef) -> Stored<Option<ShownMessage>> {
         let Some(no) = self.number(conversation).map_err(failure)? else { return Ok(None) };
-        let target = tertulia_engine::MessageRef::Log(message);
-        let Some(row) = self.rows().message(conversation, &target)? else { return Ok(None) };
+        let Some(row) = self.rows().message(conversation, message)? else { return Ok(None) };
         Ok(self.shown(no, vec![row], &Holes::default())?.pop())
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tertulia_client_sqlite::{Keep, Pruned};
 use tertulia_engine::{Command, ConnectionState, MessageRef, PresenceState, TypingState};
-use tertulia_proto::{ClientMsgId, ConversationId, Emoji, Limits, Member, MessageId, Seq, Timestamp, UserId};
+use tertulia_proto::{ClientMsgId, ConversationId, Emoji, Limits, Member, Seq, Timestamp, UserId};
 
 use crate::board::Topic;
 use crate::builder::Builder;
@@ -254,6 +254,14 @@ impl Client {
         )
     }
 
+    /// How long until the next try to connect; `None` where none is planned.
+    pub fn next_try_in_ms(&self) -> Result<Option<u64>, ReadError> {
+        Ok(match self.connection().get()? {
+            ConnectionState::Waiting { until_ms } => Some(until_ms.saturating_sub(self.shared().now().mono_ms)),
+            _ => None,
+        })
+    }
+
     /// Who else writes there now.
     pub fn typing(&self, conversation: ConversationId) -> Watch<Vec<TypingState>> {
         let look = move |core: &crate::core::Core| Ok(core.engine().typing(conversation));
@@ -272,8 +280,13 @@ impl Client {
     }
 
     /// One message, if it is on this device.
-    pub fn message(&self, conversation: ConversationId, message: MessageId) -> Result<Option<Message>, ReadError> {
-        let shown = self.shared().read(|core| core.store().message(conversation, message))?;
+    pub fn message(
+        &self,
+        conversation: ConversationId,
+        message: impl Into<MessageRef>,
+    ) -> Result<Option<Message>, ReadError> {
+        let message = message.into();
+        let shown = self.shared().read(|core| core.store().message(conversation, &message))?;
         Ok(shown.map(Message::of_shown))
     }
 

@@ -331,7 +331,7 @@ mod tests {
     fn holds(core: &Core, conversation: &str, id: u8) -> bool {
         let conversation: ConversationId = conversation.parse().unwrap();
         let message: MessageId = format!("0190a1b2-0000-7000-8000-0000000000{id:02}").parse().unwrap();
-        core.store().message(conversation, message).unwrap().is_some()
+        core.store().message(conversation, &tertulia_engine::MessageRef::Log(message)).unwrap().is_some()
     }
 
     fn opened(core: &mut Core, at: u64) -> Wire {

@@ -106,6 +106,8 @@ pub struct Engine {
     pub(crate) lanes: BTreeMap<ConversationId, SendLane>,
     /// Something may go and found all places taken.
     pub(crate) is_starved: bool,
+    /// A send was found in the log, so what waits behind it may go.
+    pub(crate) unblocked: BTreeSet<ConversationId>,
     pub(crate) gaps: BTreeMap<ConversationId, Gap>,
     pub(crate) fills: BTreeMap<ConversationId, Fill>,
     pub(crate) told: BTreeMap<ConversationId, Told>,
@@ -131,6 +133,7 @@ impl Engine {
             round: 1,
             lanes: BTreeMap::new(),
             is_starved: false,
+            unblocked: BTreeSet::new(),
             gaps: BTreeMap::new(),
             fills: BTreeMap::new(),
             told: BTreeMap::new(),
@@ -203,6 +206,7 @@ impl Engine {
         self.sync = Sync::default();
         self.lanes.retain(|_, lane| lane.forget_flights());
         self.gaps.clear();
+        self.unblocked.clear();
         self.told.clear();
         self.fills.values_mut().for_each(Fill::forget_flight);
         self.intents_at = None;
@@ -225,7 +229,13 @@ impl Engine {
             return Ok(());
         }
         match frame {
-            ServerFrame::Event(event) => self.handle_event(store, now, *event),
+            ServerFrame::Event(event) => {
+                self.handle_event(store, now, *event)?;
+                while let Some(conversation) = self.unblocked.pop_first() {
+                    self.pump_outbox(store, now, conversation)?;
+                }
+                Ok(())
+            }
             ServerFrame::Reply { id, result } => match self.asked.remove(&id) {
                 Some((asked, _)) => self.handle_answer(store, now, asked, result),
                 None => Ok(()),

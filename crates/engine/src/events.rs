@@ -288,7 +288,7 @@ impl Engine {
         }
         let mut key = 0;
         if let Some(row) = row {
-            if !row.is_pending() && row.rev > message.rev && !self.has(Bug::OlderRowWins) {
+            if !row.is_pending() && row.rev > message.rev {
                 return Ok(());
             }
             if row.is_pending() {
@@ -306,6 +306,7 @@ impl Engine {
         for entry in store.outbox_about(id, &MessageRef::Mine(row.client_msg_id.clone()))? {
             if entry.op == Op::Send {
                 store.delete_outbox(entry.id)?;
+                self.unblocked.insert(id);
             }
         }
         Ok(())

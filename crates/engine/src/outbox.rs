@@ -102,7 +102,7 @@ impl Engine {
         }
         let mut before: Option<ClientMsgId> = None;
         let mut alone = true;
-        for entry in store.outbox(id, self.config.sends_in_flight_max * 2)? {
+        for entry in store.outbox_due(id, self.config.sends_in_flight_max * 2)? {
             let lane = self.lanes.entry(id).or_default();
             if lane.flights.contains(&entry.id) {
                 match (&entry.op, &entry.target) {
@@ -364,7 +364,7 @@ impl Engine {
 }
 
 fn waits_behind_parked(store: &mut dyn LocalStore, id: ConversationId, entry: i64, limit: usize) -> Stored<bool> {
-    let before = store.outbox(id, limit)?;
+    let before = store.outbox_due(id, limit)?;
     Ok(before.iter().any(|other| other.id < entry && other.op == Op::Send && other.parked.is_some()))
 }
 

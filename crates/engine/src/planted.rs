@@ -17,8 +17,6 @@ pub enum Bug {
     TransmittedForgotten,
     /// Each try of a send has a name of its own.
     NewNameEachTry,
-    /// A row of an earlier `rev` replaces a later one.
-    OlderRowWins,
     /// A page of history closes its hole although what it holds has changed meanwhile.
     HoleClosedByOldPage,
     /// After a reset, conversations that were not told stay.

@@ -230,6 +230,8 @@ pub trait LocalStore {
 
     /// The first entries in order.
     fn outbox(&mut self, conversation: ConversationId, limit: usize) -> Stored<Vec<OutboxEntry>>;
+    /// The first that go by themselves or hold up what comes after: all but changes that are parked.
+    fn outbox_due(&mut self, conversation: ConversationId, limit: usize) -> Stored<Vec<OutboxEntry>>;
     fn outbox_entry(&mut self, id: i64) -> Stored<Option<OutboxEntry>>;
     /// Entries about one message, in order.
     fn outbox_about(&mut self, conversation: ConversationId, target: &MessageRef) -> Stored<Vec<OutboxEntry>>;

@@ -3,13 +3,15 @@
 //! A front end parses, finds out who is asking, calls one service function, and encodes. Sockets share [`dispatch`]; errors become what they are on
 //! each wire in [`error`]. No rule lives here, and no feature is reachable through one door only for want of code in another.
 //!
-//! The way through: [`rest`] (a file per noun), [`ws`], [`socketio`], [`dispatch`]; [`caller`] who is asking; [`docs`] the references.
+//! The way through: [`rest`] (a file per noun), [`ws`], [`socketio`], [`dispatch`]; [`caller`] who is asking; [`docs`] the references; [`flaky`] a bad network for app developers.
 
 mod caller;
 pub mod dispatch;
 pub mod docs;
 mod error;
 mod extract;
+pub mod flaky;
+mod frames;
 mod metrics;
 mod rest;
 mod socketio;
@@ -36,6 +38,8 @@ pub struct Settings {
     /// Other origins whose pages may call the REST API with a Bearer token.
     pub cors_origins: Vec<String>,
     pub times: Times,
+    /// Development only: what befalls the sockets.
+    pub trouble: Option<Arc<flaky::Trouble>>,
 }
 
 /// How long the doors wait for the other end.

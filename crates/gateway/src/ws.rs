@@ -21,6 +21,7 @@ use crate::App;
 use crate::caller::{bearer_protocol, handshake_token};
 use crate::dispatch::{Attachment, Session, written as written_replies};
 use crate::error::Refusal;
+use crate::frames::{FlakyFrames, Frames};
 
 /// Bytes gathered before they go to the socket; a batch of small frames is one write.
 const WRITE_BUFFER_BYTES: usize = 16 * 1024;
@@ -64,7 +65,10 @@ pub async fn subscribe(
             Err(refusal) => Err(refusal),
         };
         match opened {
-            Ok((identity, connection)) => serve(app, socket, identity, connection).await,
+            Ok((identity, connection)) => match app.settings.trouble.as_ref().map(|trouble| trouble.chance()) {
+                None => serve(app, socket, identity, connection).await,
+                Some(chance) => Box::pin(serve(app, FlakyFrames::new(socket, chance), identity, connection)).await,
+            },
             Err(refusal) => Box::pin(refuse(&app, socket, &refusal)).await,
         }
     })
@@ -84,7 +88,7 @@ async fn refuse(app: &App, mut socket: WebSocket, refusal: &ApiError) {
     let _ = tokio::time::timeout(app.settings.times.last_words, closed).await;
 }
 
-async fn serve(app: App, socket: WebSocket, identity: Identity, connection: Arc<Connection>) {
+async fn serve(app: App, socket: impl Frames, identity: Identity, connection: Arc<Connection>) {
     let attachment = Attachment::new(Arc::clone(&app), Arc::clone(&connection));
     let connected = ServerEvent::Connected(Box::new(Connected {
         user_id: identity.user,
@@ -147,7 +151,7 @@ pub(crate) async fn watch_over(app: &App, connection: &Connection, identity: &Id
 }
 
 /// Reads until the client leaves (`None`) or is to be sent away.
-async fn read(session: &mut Session, stream: &mut SplitStream<WebSocket>) -> Option<Closing> {
+async fn read(session: &mut Session, stream: &mut SplitStream<impl Frames>) -> Option<Closing> {
     loop {
         if session.connection.lane.closing().is_some() {
             // The writer says goodbye; nothing more is done for this connection.
@@ -185,7 +189,7 @@ fn is_too_large(error: &axum::Error) -> bool {
     format!("{error:?}").contains("Capacity")
 }
 
-async fn write(app: &App, mut sink: SplitSink<WebSocket, Message>, connection: &Connection) {
+async fn write(app: &App, mut sink: SplitSink<impl Frames, Message>, connection: &Connection) {
     loop {
         let batch = connection.lane.take().await;
         let replies = batch.frames.iter().filter(|frame| matches!(frame, Outbound::Reply(_))).count();
@@ -215,7 +219,7 @@ async fn write(app: &App, mut sink: SplitSink<WebSocket, Message>, connection: &
     }
 }
 
-async fn send_all(sink: &mut SplitSink<WebSocket, Message>, frames: Vec<Outbound>) -> Result<(), axum::Error> {
+async fn send_all(sink: &mut SplitSink<impl Frames, Message>, frames: Vec<Outbound>) -> Result<(), axum::Error> {
     for outbound in frames {
         match outbound {
             Outbound::Ping => sink.feed(Message::Ping(Bytes::new())).await?,
@@ -227,7 +231,7 @@ async fn send_all(sink: &mut SplitSink<WebSocket, Message>, frames: Vec<Outbound
 
 /// What came in the last moment, then the close frame.
 async fn say_goodbye(
-    sink: &mut SplitSink<WebSocket, Message>,
+    sink: &mut SplitSink<impl Frames, Message>,
     connection: &Connection,
     closing: Closing,
 ) -> Result<(), axum::Error> {

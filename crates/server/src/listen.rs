@@ -2,16 +2,21 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
 use hyper::server::conn::http1::Builder;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tertulia_gateway::flaky::Trouble;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
+
+use crate::line::Line;
 
 /// From the connection, or the last answer, to the end of the next request's head. An idle keep-alive connection ends with it too.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
@@ -22,23 +27,28 @@ const HEAD_MAX_BYTES: usize = 32 * 1024;
 /// How long to wait after a failure to accept, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// What a bad network befalls: calls are made anew by whoever makes them, sockets are what apps forget to test.
+const SOCKETS: [&str; 2] = ["/socket.io/", "/messages/subscribe"];
+
 pub struct Server {
     builder: Builder,
     router: Router,
     permits: Arc<Semaphore>,
+    trouble: Option<Arc<Trouble>>,
     connections: JoinSet<()>,
     stopping: watch::Sender<bool>,
 }
 
 impl Server {
     /// At most so many TCP connections at once; further ones wait to be accepted.
-    pub fn new(router: Router, connections_max: usize, head_timeout: Duration) -> Self {
+    pub fn new(router: Router, connections_max: usize, head_timeout: Duration, trouble: Option<Arc<Trouble>>) -> Self {
         let mut builder = Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(head_timeout).max_buf_size(HEAD_MAX_BYTES);
         Self {
             builder,
             router,
             permits: Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS))),
+            trouble,
             connections: JoinSet::new(),
             stopping: watch::Sender::new(false),
         }
@@ -68,10 +78,32 @@ impl Server {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection without TCP_NODELAY");
         }
+        match self.trouble.as_ref().map(|trouble| trouble.chance()) {
+            None => self.carry(stream, peer, permit, |_| {}),
+            Some(chance) => {
+                let line = Line::new(stream, chance);
+                let is_bad = line.switch();
+                self.carry(line, peer, permit, move |request| {
+                    if SOCKETS.iter().any(|path| request.uri().path().starts_with(path)) {
+                        is_bad.store(true, Ordering::Relaxed);
+                    }
+                });
+            }
+        }
+    }
+
+    fn carry(
+        &mut self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: SocketAddr,
+        permit: tokio::sync::OwnedSemaphorePermit,
+        look: impl Fn(&Request) + Send + 'static,
+    ) {
         let router = self.router.clone();
         let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let mut request: Request = request.map(axum::body::Body::new);
             request.extensions_mut().insert(ConnectInfo(peer));
+            look(&request);
             router.clone().oneshot(request)
         });
         let connection = self.builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
@@ -122,7 +154,7 @@ mod tests {
     async fn serving(router: Router, connections_max: usize, head_timeout: Duration, client: impl AsyncFnOnce(Client)) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = client(Client(listener.local_addr().unwrap()));
-        let mut server = Server::new(router, connections_max, head_timeout);
+        let mut server = Server::new(router, connections_max, head_timeout, None);
         let served = async {
             tokio::select! {
                 () = server.run(&listener) => panic!("the server ended"),

@@ -5,6 +5,7 @@
 
 mod commands;
 mod jwks;
+mod line;
 mod listen;
 mod powers;
 mod serve;
@@ -15,6 +16,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use tertulia_gateway::flaky::Flaky;
 
 use crate::settings::{LogFormat, Settings};
 
@@ -45,6 +47,10 @@ enum Command {
         /// Where to listen. Port 0 takes a free one. [default: 127.0.0.1:4000]
         #[arg(long)]
         listen: Option<SocketAddr>,
+        /// Development only: a bad network on the sockets. Latency in milliseconds; frames of the plain WebSocket that are dropped, and that
+        /// come twice; reads and writes at which a connection is cut. Without PARTS: latency=50..800,drop=2%,double=2%,cut=1%.
+        #[arg(long, value_name = "PARTS", num_args = 0..=1, default_missing_value = "on")]
+        flaky: Option<Flaky>,
         /// Prints every setting as it would be, and ends.
         #[arg(long)]
         print_config: bool,
@@ -165,11 +171,13 @@ fn run(command: Command) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
-            Command::Serve { common, listen, print_config } => {
+            Command::Serve { common, listen, flaky, print_config } => {
                 let mut settings = common.settings()?;
                 if let Some(listen) = listen {
                     settings.listen = listen;
                 }
+                settings.flaky = flaky.or(settings.flaky);
+                settings.keep_flaky_out_of_production()?;
                 if print_config {
                     say(settings.print()?.trim_end());
                     return Ok(());

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use tertulia_gateway::flaky::Trouble;
 use tertulia_gateway::{Gateway, Times};
 use tertulia_realtime::Closing;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::listen::{HEAD_TIMEOUT, Server};
+use crate::powers::powers;
 use crate::settings::{Settings, Switch};
 use crate::wiring::{self, Parts};
 
@@ -26,6 +28,8 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     std::fs::create_dir_all(&settings.data).with_context(|| format!("can't make {}", settings.data.display()))?;
     let _lock = lock(&settings.data)?;
     let parts = wiring::open(settings, true)?;
+    let seed = powers().bytes();
+    let trouble = settings.flaky.map(|flaky| Arc::new(Trouble::new(flaky, u64::from_le_bytes(seed))));
     let gateway = Gateway::new(
         Arc::clone(&parts.services),
         tertulia_gateway::Settings {
@@ -33,6 +37,7 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
             behind_proxy: settings.behind_proxy == Switch::On,
             cors_origins: settings.cors_origins.clone(),
             times: Times::default(),
+            trouble: trouble.clone(),
         },
     );
     let listener = tokio::net::TcpListener::bind(settings.listen)
@@ -40,11 +45,14 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
         .with_context(|| format!("can't listen on {}", settings.listen))?;
     let address = listener.local_addr()?;
     let connections_max = settings.limits()?.connections_max;
-    let mut server = Server::new(tertulia_gateway::router(&gateway), connections_max, HEAD_TIMEOUT);
+    let mut server = Server::new(tertulia_gateway::router(&gateway), connections_max, HEAD_TIMEOUT, trouble);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     #[expect(clippy::print_stderr, reason = "who starts the server waits for this line")]
     {
+        if let Some(flaky) = settings.flaky {
+            eprintln!("WARNING: this server breaks its connections on purpose ({flaky}). It is for development only.");
+        }
         eprintln!("listening on http://{address}");
     }
     tokio::select! {

@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 use config::{Config, Environment, File, FileFormat};
 use serde::{Deserialize, Serialize};
 use tertulia_core::auth::{AuthConfig, HostIssuer, HostKey};
+use tertulia_gateway::flaky::Flaky;
 use tertulia_proto::Limits;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -31,6 +32,8 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// Database connections that read.
     pub readers: usize,
+    /// Development only: a bad network on the sockets, such as `latency=50..800,drop=2%,double=2%,cut=1%`; `on` for just these.
+    pub flaky: Option<Flaky>,
     pub auth: AuthSettings,
     /// By the names of `tertulia_proto::Limits`, in snake case.
     pub limits: HashMap<String, serde_json::Value>,
@@ -105,6 +108,7 @@ impl Default for Settings {
             log: "info".into(),
             log_format: LogFormat::Text,
             readers: 4,
+            flaky: None,
             auth: AuthSettings::default(),
             limits: HashMap::new(),
         }
@@ -112,7 +116,7 @@ impl Default for Settings {
 }
 
 /// First words of the variables that are settings; others that begin with `TERTULIA_` are somebody else's.
-const KNOWN: [&str; 11] = [
+const KNOWN: [&str; 12] = [
     "LISTEN",
     "DATA",
     "PUBLIC_URL",
@@ -122,6 +126,7 @@ const KNOWN: [&str; 11] = [
     "LOG",
     "LOG_FORMAT",
     "READERS",
+    "FLAKY",
     "AUTH",
     "LIMITS",
 ];
@@ -149,6 +154,20 @@ impl Settings {
             layers.add_source(from_environment).build()?.try_deserialize().context("in the configuration")?;
         settings.limits()?;
         Ok(settings)
+    }
+
+    /// An error where the network is to be bad and people seem to depend on it.
+    pub fn keep_flaky_out_of_production(&self) -> anyhow::Result<()> {
+        if self.flaky.is_none() {
+            return Ok(());
+        }
+        if let Some(url) = self.public_url.as_deref().filter(|url| url.starts_with("https:")) {
+            bail!("flaky is for development, and public_url = {url:?} looks like production");
+        }
+        if self.behind_proxy == Switch::On {
+            bail!("flaky is for development, and behind_proxy = \"on\" looks like production");
+        }
+        Ok(())
     }
 
     /// The defaults with what was set.
@@ -283,6 +302,27 @@ mod tests {
         assert_eq!(settings.rate_limits, Switch::Off);
         assert_eq!(settings.auth.session_ttl_ms, 1000);
         assert_eq!(settings.cors_origins.len(), 2);
+    }
+
+    #[test]
+    fn a_bad_network_is_shown_and_can_be_read_again_and_is_kept_out_of_production() {
+        let flaky = ("TERTULIA_FLAKY", "cut=5%");
+        let settings = with(&[flaky]).unwrap();
+        let printed = settings.print().unwrap();
+        assert!(printed.contains("flaky = \"latency=0..0,drop=0%,double=0%,cut=5%\""), "{printed}");
+        assert_eq!(toml::from_str::<Settings>(&printed).unwrap().flaky, settings.flaky);
+        settings.keep_flaky_out_of_production().unwrap();
+        with(&[flaky, ("TERTULIA_PUBLIC_URL", "http://10.0.0.2:4000")])
+            .unwrap()
+            .keep_flaky_out_of_production()
+            .unwrap();
+        for (name, value) in [("TERTULIA_PUBLIC_URL", "https://chat.example.org"), ("TERTULIA_BEHIND_PROXY", "on")] {
+            let error = with(&[flaky, (name, value)]).unwrap().keep_flaky_out_of_production().unwrap_err();
+            assert!(error.to_string().contains(value), "{error}");
+            with(&[(name, value)]).unwrap().keep_flaky_out_of_production().unwrap();
+        }
+        let error = with(&[("TERTULIA_FLAKY", "drop=2")]).unwrap_err();
+        assert!(format!("{error:#}").contains("\"drop=2\""), "{error:#}");
     }
 
     #[test]

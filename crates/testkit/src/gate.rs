@@ -29,7 +29,7 @@ pub struct Gate {
     _task: JoinSet<()>,
 }
 
-fn address_of(url: &str) -> Result<SocketAddr> {
+pub(crate) fn address_of(url: &str) -> Result<SocketAddr> {
     url.strip_prefix("http://")
         .context("the address of a test server begins with http://")?
         .parse()

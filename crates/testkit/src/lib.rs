@@ -4,8 +4,9 @@
 //!
 //! The way through: [`server`] the process and its folder; [`people`] who signs in; [`rest`] and [`socket`] the clients; [`ledger`] what was
 //! acknowledged and whether it is there; [`sender`] a client that keeps many sends under way; [`deadline`] waiting without a sleep; [`random`]
-//! chance that can be repeated; [`gate`] a way to the server that can be cut.
+//! chance that can be repeated; [`gate`] a way to the server that can be cut; [`chaos`] one on which everything goes wrong.
 
+pub mod chaos;
 pub mod deadline;
 mod folder;
 pub mod gate;
@@ -17,6 +18,7 @@ pub mod sender;
 pub mod server;
 pub mod socket;
 
+pub use chaos::Chaos;
 pub use deadline::within;
 pub use folder::Folder;
 pub use gate::Gate;
@@ -25,5 +27,5 @@ pub use people::Person;
 pub use random::Random;
 pub use rest::{Answer, Api};
 pub use sender::Sender;
-pub use server::{Options, Server};
+pub use server::{Options, Server, program};
 pub use socket::{Frame, Incoming, Socket, SocketOptions};

@@ -37,15 +37,7 @@ impl Options {
 
     /// For tests of crates that do not make the binary: the one that `TERTULIA_BIN` names, or the one that the same build has put beside the test.
     pub fn built() -> Result<Self> {
-        if let Some(binary) = std::env::var_os("TERTULIA_BIN") {
-            return Ok(Self::new(binary));
-        }
-        let test = std::env::current_exe()?;
-        let binary = test.ancestors().skip(1).take(3).map(|folder| folder.join("tertulia")).find(|path| path.is_file());
-        let binary = binary.context(
-            "no server beside the test: `cargo build -p tertulia-server` makes one, TERTULIA_BIN names another",
-        )?;
-        Ok(Self::new(binary))
+        Ok(Self::new(program("tertulia", "TERTULIA_BIN", "tertulia-server")?))
     }
 
     pub fn env(mut self, name: &str, value: impl ToString) -> Self {
@@ -79,6 +71,18 @@ impl Options {
         command.env("NO_COLOR", "1").envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
+}
+
+/// A program of this workspace: the one that the variable names, or the one that the same build has put beside the test.
+pub fn program(name: &str, variable: &str, package: &str) -> Result<PathBuf> {
+    if let Some(binary) = std::env::var_os(variable) {
+        return Ok(binary.into());
+    }
+    let test = std::env::current_exe()?;
+    let binary = test.ancestors().skip(1).take(3).map(|folder| folder.join(name)).find(|path| path.is_file());
+    binary.with_context(|| {
+        format!("no {name} beside the test: `cargo build -p {package}` makes one, {variable} names another")
+    })
 }
 
 #[derive(Default)]

@@ -6,12 +6,13 @@ const FEATURES_MAX: usize = 3;
 const OURS: &str = "tertulia-";
 
 /// Development dependencies are exempt: a test may use whatever shows the truth.
-const MAY_KNOW: [(&str, &[&str]); 15] = [
+const MAY_KNOW: &[(&str, &[&str])] = &[
     ("tertulia-proto", &[]),
     ("tertulia-engine", &["tertulia-proto"]),
     ("tertulia-client-sqlite", &["tertulia-proto", "tertulia-engine"]),
     ("tertulia-client", &["tertulia-proto", "tertulia-engine", "tertulia-client-sqlite"]),
     ("tertulia-ffi", &["tertulia-client"]),
+    ("tertulia-tui", &["tertulia-client", "tertulia-proto"]),
     (
         "tertulia-sim",
         &[
@@ -44,17 +45,19 @@ const MAY_KNOW: [(&str, &[&str]); 15] = [
     ),
     ("tertulia-testkit", &["tertulia-proto"]),
     ("tertulia-load", &["tertulia-proto"]),
+    ("tertulia-history", &[]),
     ("xtask", &[]),
 ];
 
 const TRANSPORT_AND_SQL: &[&str] = &["axum", "reqwest", "rusqlite", "socketioxide"];
 
-const MAY_NOT_KNOW: [(&str, &[&str]); 9] = [
+const MAY_NOT_KNOW: &[(&str, &[&str])] = &[
     ("tertulia-client", &["axum", "rusqlite", "socketioxide"]),
     ("tertulia-ffi", TRANSPORT_AND_SQL),
     ("tertulia-engine", &["axum", "getrandom", "reqwest", "rusqlite", "socketioxide", "tokio"]),
     ("tertulia-client-sqlite", &["axum", "reqwest", "socketioxide", "tokio"]),
     ("tertulia-proto", &["axum", "getrandom", "reqwest", "rusqlite", "socketioxide", "tokio"]),
+    ("tertulia-tui", &["reqwest", "rusqlite", "tokio-tungstenite"]),
     ("tertulia-store", TRANSPORT_AND_SQL),
     ("tertulia-realtime", TRANSPORT_AND_SQL),
     ("tertulia-core", TRANSPORT_AND_SQL),

@@ -2,6 +2,7 @@
 
 mod account;
 mod delivery;
+mod flaky;
 mod harness;
 mod lists;
 mod offline;

@@ -1,7 +1,7 @@
 //! Without a network, and after a restart of the app.
 
 use anyhow::{Context as _, Result};
-use tertulia_client::{Client, ConversationId, ErrorCode, MessageRef, Refusal, Status, Waiting};
+use tertulia_client::{Client, ConnectionState, ConversationId, ErrorCode, MessageRef, Refusal, Status, Waiting};
 use tertulia_testkit::{Random, within};
 
 use crate::harness::{World, bodies, caught_up, conversation, refused_with, sent_all, shows, timeline, whole};
@@ -18,6 +18,11 @@ async fn what_is_written_without_a_network_arrives_once_and_in_order() -> Result
     }
     let here = timeline(&a, dm, |rows| rows.len() == 40).await?;
     assert!(here.iter().all(|row| row.status == Some(Status::Pending) && row.seq.is_none()));
+    let by_name = a.message(dm, here[0].name.clone())?.context("pending")?;
+    assert_eq!((by_name.body, by_name.id), ("offline 0".to_owned(), None));
+    let waiting = |state: &ConnectionState| matches!(state, ConnectionState::Waiting { .. });
+    within("a next try", a.connection().until(waiting)).await??;
+    assert!(a.next_try_in_ms()?.is_some_and(|ms| ms <= 60_000));
     world.gate.lead_to(world.server.url())?;
     a.set_network(true)?;
     b.set_network(true)?;

@@ -72,7 +72,8 @@ async fn what_becomes_of_a_message_from_before_one_joined_is_not_told_to_them() 
     };
     let her = PersonBody { email: None, user_id: Some(carol.user) };
     town.services.add_member(&alice, group, &her).await.unwrap();
-    (told(&his), told(&hers));
+    told(&his);
+    told(&hers);
 
     let edit = EditMessage { conversation_id: group, message_id, body: "still secret".to_owned() };
     let edited = town.services.edit_message(&alice, edit).await.unwrap();
