@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use crate::step::{probe, run, step};
 use crate::workspace::Workspace;
-use crate::{launch, setup, tidy};
+use crate::{bindings, launch, setup, tidy};
 
 const WASM: &str = "wasm32-unknown-unknown";
 const FUZZ_SMOKE_SECONDS: u32 = 10;
@@ -29,6 +29,7 @@ pub fn test(workspace: &Workspace, fast: bool, with_fuzz: bool) -> Result<()> {
     step("wasm32", || wasm(workspace))?;
     if !fast {
         step("end to end, JavaScript", || javascript(workspace))?;
+        step("bindings", || bindings::write(workspace, bindings::For::Tests))?;
         step("end to end, Python", || python(workspace))?;
     }
     if with_fuzz {
@@ -94,7 +95,9 @@ fn javascript(workspace: &Workspace) -> Result<()> {
 }
 
 fn python(workspace: &Workspace) -> Result<()> {
-    run(end_to_end(workspace, setup::venv_python(&workspace.root)).args(["-m", "pytest", "python"]))
+    let mut command = end_to_end(workspace, setup::venv_python(&workspace.root));
+    command.env("TERTULIA_PYTHON_BINDING", workspace.target.join("debug/bindings/python"));
+    run(command.args(["-m", "pytest", "python"]))
 }
 
 fn end_to_end(workspace: &Workspace, program: impl AsRef<OsStr>) -> Command {

@@ -2,9 +2,10 @@
 //!
 //! It must not know a crate of the product: it builds and starts them as anybody would.
 //!
-//! The way through: [`check`] is `test` and `lint`, [`launch`] starts programs in the foreground, [`setup`] brings what the tests of other
+//! The way through: [`check`] is `test` and `lint`, [`bindings`] writes the client's for other languages, [`launch`] starts programs in the foreground, [`setup`] brings what the tests of other
 //! languages need, [`tidy`] holds the ratchets; [`step`] and [`workspace`] are what all of them use.
 
+mod bindings;
 mod check;
 mod launch;
 mod setup;
@@ -49,6 +50,12 @@ enum Command {
     Lint,
     /// The ratchets: sizes, reasons, crate edges
     Tidy,
+    /// Builds the client for other languages and writes target/bindings/{kotlin,swift,python}
+    Bindings {
+        /// As the tests want it: without optimisation, into target/debug/bindings
+        #[arg(long)]
+        debug: bool,
+    },
     /// Builds the server and the load generator and measures
     Bench {
         /// Passed on to `tertulia-load`; without a subcommand of it: `all`
@@ -88,6 +95,9 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Test { fast, fuzz } => check::test(&workspace, fast, fuzz),
         Command::Lint => check::lint(&workspace),
         Command::Tidy => tidy::check(&workspace),
+        Command::Bindings { debug } => {
+            bindings::write(&workspace, if debug { bindings::For::Tests } else { bindings::For::Release })
+        }
         Command::Bench { args } => launch::bench(&workspace, &args),
         Command::Sim { args } => launch::sim(&workspace, &args),
         Command::Fuzz { target, seconds } => launch::fuzz(&workspace, target.as_deref(), seconds),
