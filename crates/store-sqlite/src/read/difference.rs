@@ -73,7 +73,8 @@ pub(crate) fn page(
     let mut last = None;
     let (mut rows, mut bytes) = (0, 0);
     for changed in changed {
-        if page.conversations.len() + page.removed.len() >= max.conversations || rows >= ROWS_MAX || bytes >= BYTES_MAX {
+        if page.conversations.len() + page.removed.len() >= max.conversations || rows >= ROWS_MAX || bytes >= BYTES_MAX
+        {
             page.has_more = true;
             page.next = SyncFrom { base: from.base, within: last };
             break;
