@@ -69,7 +69,9 @@ test('bob comes back and gets exactly the difference', async (t) => {
   assert.deepEqual(overRest, overSocket, 'the same difference over REST');
   const wire = await bob.subscribed(t);
   assert.deepEqual(await wire.do('sync.request', { cursor }), {});
-  const { cursor: __, ...overWire } = await wire.take('sync.batch');
+  // The plain WebSocket says which request it answers.
+  const { cursor: __, requestId, ...overWire } = await wire.take('sync.batch');
+  assert.equal(typeof requestId, 'number');
   assert.deepEqual(overWire, overSocket, 'the same difference over the plain WebSocket');
 
   const nothing = await bob.call('GET', `/sync?cursor=${encodeURIComponent(next)}`);
@@ -150,7 +152,7 @@ test('who heard everything and says so is told nothing, over each protocol', asy
   };
   for (const [name, asked] of Object.entries(ask)) {
     const told = await asked();
-    assertKeys(told, DIFFERENCE_KEYS);
+    assertKeys(told, name === 'WebSocket' ? [...DIFFERENCE_KEYS, 'requestId'] : DIFFERENCE_KEYS);
     assert.deepEqual([told.conversations, told.removed, told.hasMore], [[], [], false], name);
     assert.notEqual(told.cursor, cursor, `${name}: the next difference begins later`);
   }
