@@ -253,8 +253,7 @@ impl Engine {
         let Some(mut row) = store.message(id, &MessageRef::Mine(name.clone()))?.filter(LocalMessage::is_pending) else {
             return Ok(());
         };
-        if store.conversation(id)?.is_some_and(|held| held.left) {
-            // It had come through before I was sent away, and now it is not mine to see.
+        if self.is_out_of_sight(store, id, &ack)? {
             store.delete_message(row.key)?;
             return self.forget_if_done(store, id);
         }
@@ -276,6 +275,14 @@ impl Engine {
         store.put_message(&row)?;
         self.changed(id);
         Ok(())
+    }
+
+    /// It had come through before I left, and is not mine to see now: I am still away, or came back to a log that begins later. All that was told up to
+    /// the held `rev` is here or in a hole; what is in neither is kept from me.
+    fn is_out_of_sight(&self, store: &mut dyn LocalStore, id: ConversationId, ack: &MessageAck) -> Stored<bool> {
+        let Some(held) = store.conversation(id)? else { return Ok(false) };
+        let told = !held.doubted && ack.rev <= held.rev;
+        Ok(held.left || (told && !store.holes(id)?.contains(ack.seq)))
     }
 
     /// A conversation I left goes when nothing of mine waits in it any more.
