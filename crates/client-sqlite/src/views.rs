@@ -1,5 +1,7 @@
 //! What screens show: the conversation list, a conversation's timeline, members, search, the badge.
 
+use std::ops::Range;
+
 use rusqlite::OptionalExtension;
 use tertulia_engine::view::{self, Reached, Status};
 use tertulia_engine::{Holes, LocalConversation, LocalMessage, LocalStore as _, MessageRef, OutboxEntry, Stored};
@@ -147,6 +149,29 @@ impl Store {
             has_more: more_here || missing.is_some(),
             fill_below: fill_below.map(|(_, to)| to + 1),
         })
+    }
+
+    /// The messages from one place in the log to below another, without what is pending. Where one of them is missing, [`Timeline::fill_below`] says so.
+    pub fn stretch(&self, id: ConversationId, places: Range<Seq>) -> Stored<Timeline> {
+        let Some(no) = self.number(id).map_err(failure)? else { return Ok(Timeline::default()) };
+        let room = usize::try_from(places.end.saturating_sub(places.start)).unwrap_or(0);
+        // One more: whether there is anything above.
+        let mut log = self.log_below(no, places.end, room + 1).map_err(failure)?;
+        let read = log.len();
+        log.retain(|message| message.seq >= Some(places.start));
+        log.reverse();
+        let holes = self.rows().holes(id)?;
+        let missing = holes.at_or_below(places.end.saturating_sub(1)).map(|(_, to)| to + 1);
+        Ok(Timeline {
+            has_more: log.len() < read || holes.at_or_below(places.start.saturating_sub(1)).is_some(),
+            messages: self.shown(no, log, &holes)?,
+            fill_below: missing.filter(|below| *below > places.start),
+        })
+    }
+
+    /// The newest place in a conversation; 0 where it is not here.
+    pub fn last_seq(&self, id: ConversationId) -> Stored<Seq> {
+        Ok(self.rows().conversation(id)?.map_or(0, |held| held.last_seq))
     }
 
     /// One message.
