@@ -8,7 +8,7 @@ use tertulia_engine::{
     Holes, LocalConversation, LocalMessage, LocalStore, MessageRef, OutboxEntry, StoreFailure, Stored, SyncState,
 };
 use tertulia_proto::sync::Held;
-use tertulia_proto::{ApiError, Member, Seq};
+use tertulia_proto::{ApiError, ClientMsgId, Member, Seq};
 use tertulia_store::*;
 use tertulia_store_sqlite::SqliteStore;
 
@@ -228,6 +228,15 @@ impl LocalStore for FaultyRows<'_> {
     }
     fn delete_outbox(&mut self, id: i64) -> Stored<()> {
         self.call()?.delete_outbox(id)
+    }
+    fn is_taken_back(&mut self, conversation: ConversationId, name: &ClientMsgId) -> Stored<bool> {
+        self.call()?.is_taken_back(conversation, name)
+    }
+    fn put_taken_back(&mut self, conversation: ConversationId, name: &ClientMsgId, round: i64) -> Stored<()> {
+        self.call()?.put_taken_back(conversation, name, round)
+    }
+    fn settle_taken_back(&mut self, before_round: i64) -> Stored<()> {
+        self.call()?.settle_taken_back(before_round)
     }
     fn outbox_conversations(&mut self) -> Stored<Vec<ConversationId>> {
         self.call()?.outbox_conversations()

@@ -9,7 +9,8 @@ use tertulia_engine::{
 };
 use tertulia_proto::sync::Held;
 use tertulia_proto::{
-    ConversationId, ConversationKind, HistoryVisibility, Member, MessageId, Reaction, Role, Seq, Timestamp, UserId,
+    ClientMsgId, ConversationId, ConversationKind, HistoryVisibility, Member, MessageId, Reaction, Role, Seq,
+    Timestamp, UserId,
 };
 use uuid::Uuid;
 
@@ -317,7 +318,7 @@ impl<'a> Rows<'a> {
                     m.body,
                     m.created_at.ms(),
                     m.reply_to.as_ref().map(|id| id.as_bytes().as_slice()),
-                    m.reply_to_mine.as_ref().map(tertulia_proto::ClientMsgId::as_str),
+                    m.reply_to_mine.as_ref().map(ClientMsgId::as_str),
                     m.edited_at.map(Timestamp::ms),
                     m.deleted_at.map(Timestamp::ms),
                     reactions,
@@ -391,6 +392,7 @@ impl LocalStore for Rows<'_> {
         self.clear_log(id)?;
         self.run("DELETE FROM messages WHERE conversation_no = ?1", [no])?;
         self.run("DELETE FROM outbox WHERE conversation_no = ?1", [no])?;
+        self.run("DELETE FROM taken_back WHERE conversation_no = ?1", [no])?;
         self.run("DELETE FROM conversations WHERE no = ?1", [no])
     }
 
@@ -573,6 +575,29 @@ impl LocalStore for Rows<'_> {
 
     fn delete_outbox(&mut self, id: i64) -> Stored<()> {
         self.run("DELETE FROM outbox WHERE id = ?1", [id])
+    }
+
+    fn is_taken_back(&mut self, conversation: ConversationId, name: &ClientMsgId) -> Stored<bool> {
+        self.connection
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM taken_back WHERE client_msg_id = ?2 AND conversation_no = (SELECT no FROM conversations WHERE id = ?1))",
+            )
+            .and_then(|mut statement| {
+                statement.query_row((conversation.as_bytes().as_slice(), name.as_str()), |row| row.get(0))
+            })
+            .map_err(failure)
+    }
+
+    fn put_taken_back(&mut self, conversation: ConversationId, name: &ClientMsgId, round: i64) -> Stored<()> {
+        let no = self.known_no(conversation).map_err(failure)?;
+        self.run(
+            "INSERT OR REPLACE INTO taken_back (conversation_no, client_msg_id, round) VALUES (?1, ?2, ?3)",
+            (no, name.as_str(), round),
+        )
+    }
+
+    fn settle_taken_back(&mut self, before_round: i64) -> Stored<()> {
+        self.run("DELETE FROM taken_back WHERE round < ?1", [before_round])
     }
 
     fn outbox_conversations(&mut self) -> Stored<Vec<ConversationId>> {

@@ -398,4 +398,75 @@ mod tests {
         let ToWrite::Requests(requests) = core.take_outgoing(wire) else { panic!("closed") };
         assert!(requests.iter().any(|transmit| matches!(transmit.request, ClientRequest::SendMessage(_))));
     }
+
+    fn requests(core: &mut Core, wire: Wire) -> Vec<Transmit> {
+        let ToWrite::Requests(requests) = core.take_outgoing(wire) else { panic!("closed") };
+        requests
+    }
+
+    fn mine(name: &str) -> ServerFrame {
+        frame(&format!(
+            r#"{{"type":"message.new","messageId":"0190a1b2-0000-7000-8000-000000000001","conversationId":"{DM}","seq":1,"rev":2,
+            "senderId":"{ALICE}","senderName":"alice","senderAvatar":null,"clientMsgId":"{name}","body":"x","createdAt":"{AT}",
+            "editedAt":null,"deletedAt":null,"reactions":[]}}"#
+        ))
+    }
+
+    /// Sent, refused, and discarded by its author.
+    fn with_one_given_up() -> (Core, Wire) {
+        let mut core = Core::new(Store::open_in_memory().unwrap(), 1).unwrap();
+        let wire = opened(&mut core, 0);
+        core.step(now(0), Input::Frames(wire, vec![connected()])).unwrap();
+        let asked = requests(&mut core, wire).pop().unwrap().id;
+        let ok = frame(&format!(r#"{{"type":"ok","id":{asked}}}"#));
+        core.step(now(0), Input::Frames(wire, vec![difference(), ok])).unwrap();
+        let (name, body) = ("a".parse().unwrap(), "x".to_owned());
+        let send = Command::Send { conversation: DM.parse().unwrap(), name, body, reply_to: None };
+        core.step(now(1), Input::Command(send)).unwrap();
+        let is_send = |transmit: &Transmit| matches!(transmit.request, ClientRequest::SendMessage(_));
+        let sent = requests(&mut core, wire).into_iter().find(is_send).unwrap().id;
+        let no = frame(&format!(r#"{{"type":"error","id":{sent},"code":"forbidden","detail":"not here"}}"#));
+        core.step(now(2), Input::Frames(wire, vec![no])).unwrap();
+        // Asks for the difference because of it.
+        core.step(now(2), Input::Timeout).unwrap();
+        let entry = core.store().outbox(1).unwrap().pop().unwrap();
+        assert!(entry.parked.is_some());
+        core.step(now(3), Input::Command(Command::Discard { entry: entry.id })).unwrap();
+        assert!(core.store().outbox(1).unwrap().is_empty());
+        (core, wire)
+    }
+
+    #[test]
+    fn a_message_given_up_after_a_refusal_is_deleted_should_it_have_come_through() {
+        let (mut core, wire) = with_one_given_up();
+        requests(&mut core, wire);
+        core.step(now(4), Input::Frames(wire, vec![mine("a")])).unwrap();
+        let is_deletion = |transmit: &Transmit| matches!(transmit.request, ClientRequest::DeleteMessage(_));
+        assert!(requests(&mut core, wire).iter().any(is_deletion));
+        let shown = core.store().timeline(DM.parse().unwrap(), None, 10).unwrap().messages;
+        assert!(shown.iter().all(|shown| shown.message.deleted_at.is_some()) && shown.len() == 1);
+    }
+
+    #[test]
+    fn what_was_given_up_is_forgotten_once_a_later_difference_is_here() {
+        let (mut core, wire) = with_one_given_up();
+        // Begun before the message was given up.
+        let before = requests(&mut core, wire).pop().unwrap().id;
+        let batch = |id: u64| {
+            let text = format!(
+                r#"{{"type":"sync.batch","cursor":"c","epoch":"{ALICE}","hasMore":false,"conversations":[],"removed":[],"requestId":{id}}}"#
+            );
+            vec![frame(&text), frame(&format!(r#"{{"type":"ok","id":{id}}}"#))]
+        };
+        core.step(now(4), Input::Frames(wire, batch(before))).unwrap();
+        let given_up = |core: &mut Core| {
+            core.store_mut()
+                .transaction(Durability::Process, |rows| rows.is_taken_back(DM.parse().unwrap(), &"a".parse().unwrap()))
+        };
+        assert!(given_up(&mut core).unwrap(), "that one could not know");
+        core.step(now(5), Input::Command(Command::SyncNow)).unwrap();
+        let after = requests(&mut core, wire).pop().unwrap().id;
+        core.step(now(6), Input::Frames(wire, batch(after))).unwrap();
+        assert!(!given_up(&mut core).unwrap());
+    }
 }

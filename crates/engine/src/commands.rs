@@ -272,7 +272,7 @@ impl Engine {
         self.push(store, now, id, reference(&row), Op::Delete)
     }
 
-    /// A message that never left is as if it had never been written.
+    /// A message that never left, or was refused, is as if it had never been written.
     fn forget_message(
         &mut self,
         store: &mut dyn LocalStore,
@@ -280,14 +280,9 @@ impl Engine {
         row: &LocalMessage,
         about: &[OutboxEntry],
     ) -> Outcome {
-        let id = row.conversation_id;
-        for entry in about {
-            store.delete_outbox(entry.id)?;
-        }
-        store.delete_message(row.key)?;
-        self.forget_if_done(store, id)?;
+        self.give_up(store, row, about)?;
         // What waited behind it may go.
-        Ok(self.pump_outbox(store, now, id)?)
+        Ok(self.pump_outbox(store, now, row.conversation_id)?)
     }
 
     fn react(

@@ -138,6 +138,7 @@ impl Engine {
             state.resetting = false;
             let settled = state.round + i64::from(self.has(Bug::SettledTooMuch));
             store.settle_touched(settled)?;
+            store.settle_taken_back(state.round)?;
         }
         store.put_sync_state(&state)?;
         if let Some(flight) = &mut self.sync.flight {

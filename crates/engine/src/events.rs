@@ -7,7 +7,7 @@ use tertulia_proto::{ConversationId, Member, Message, Rev, ServerEvent};
 
 use crate::engine::{Engine, Gap, Notice, Now};
 use crate::planted::Bug;
-use crate::store::{LocalConversation, LocalMessage, LocalStore, MessageRef, Op, Stored};
+use crate::store::{LocalConversation, LocalMessage, LocalStore, MessageRef, Op, OutboxEntry, Stored};
 
 /// The conversation of an event, and its `rev`; without a `rev` the event is a hint.
 fn place(event: &ServerEvent) -> Option<(ConversationId, Option<Rev>)> {
@@ -274,7 +274,7 @@ impl Engine {
     fn put_own(&mut self, store: &mut dyn LocalStore, message: &Message) -> Stored<()> {
         let mine = MessageRef::Mine(message.client_msg_id.clone());
         let pending = store.message(message.conversation_id, &mine)?.is_some_and(|row| row.is_pending());
-        if pending {
+        if pending || store.is_taken_back(message.conversation_id, &message.client_msg_id)? {
             self.changed(message.conversation_id);
             self.put_log_row(store, message.clone())?;
         }
@@ -297,9 +297,30 @@ impl Engine {
                 self.settle_send(store, id, &row)?;
             }
             key = row.key;
+        } else if self.is_mine(message.sender_id) && store.is_taken_back(id, &message.client_msg_id)? {
+            self.take_back(store, &message)?;
         }
         store.put_message(&LocalMessage::of_log(key, message))?;
         self.notice(Notice::Timeline(id));
+        Ok(())
+    }
+
+    /// It was refused and given up, and had come through all the same.
+    fn take_back(&mut self, store: &mut dyn LocalStore, message: &Message) -> Stored<()> {
+        let (id, target) = (message.conversation_id, MessageRef::Log(message.message_id));
+        if message.deleted_at.is_some() || !store.outbox_about(id, &target)?.is_empty() {
+            return Ok(());
+        }
+        store.put_outbox(&OutboxEntry {
+            id: 0,
+            conversation_id: id,
+            target,
+            op: Op::Delete,
+            parked: None,
+            transmitted: false,
+            created_at: message.created_at,
+        })?;
+        self.unblocked.insert(id);
         Ok(())
     }
 

@@ -295,6 +295,24 @@ impl Engine {
         Ok(())
     }
 
+    /// A pending message goes, and all that was to be done to it. One that has been sent may be in the log although it was refused.
+    pub(crate) fn give_up(
+        &mut self,
+        store: &mut dyn LocalStore,
+        row: &LocalMessage,
+        about: &[OutboxEntry],
+    ) -> Stored<()> {
+        let id = row.conversation_id;
+        for entry in about {
+            if entry.op == Op::Send && entry.transmitted {
+                store.put_taken_back(id, &row.client_msg_id, self.round)?;
+            }
+            store.delete_outbox(entry.id)?;
+        }
+        store.delete_message(row.key)?;
+        self.forget_if_done(store, id)
+    }
+
     fn refused(
         &mut self,
         store: &mut dyn LocalStore,
@@ -320,13 +338,10 @@ impl Engine {
             let about = store.outbox_about(id, &entry.target)?;
             if about.iter().any(|other| other.op == Op::Delete) {
                 // Its author has taken it back already: nothing is left to decide, and nothing waits behind it.
-                for other in about {
-                    store.delete_outbox(other.id)?;
-                }
-                if let Some(row) = store.message(id, &entry.target)?.filter(LocalMessage::is_pending) {
-                    store.delete_message(row.key)?;
-                }
-                return self.forget_if_done(store, id);
+                return match store.message(id, &entry.target)?.filter(LocalMessage::is_pending) {
+                    Some(row) => self.give_up(store, &row, &about),
+                    None => about.iter().try_for_each(|other| store.delete_outbox(other.id)),
+                };
             }
         }
         match entry.op {

@@ -239,6 +239,12 @@ pub trait LocalStore {
     fn put_outbox(&mut self, entry: &OutboxEntry) -> Stored<i64>;
     fn delete_outbox(&mut self, id: i64) -> Stored<()>;
     /// Conversations with something that waits.
+    /// Whether a message of mine was given up after a refusal ([`LocalStore::put_taken_back`]).
+    fn is_taken_back(&mut self, conversation: ConversationId, name: &ClientMsgId) -> Stored<bool>;
+    /// `round`: of the difference that was the last to begin before.
+    fn put_taken_back(&mut self, conversation: ConversationId, name: &ClientMsgId, round: i64) -> Stored<()>;
+    /// A difference of this round has been read: what was given up before it began is not in the log.
+    fn settle_taken_back(&mut self, before_round: i64) -> Stored<()>;
     fn outbox_conversations(&mut self) -> Stored<Vec<ConversationId>>;
     fn outbox_len(&mut self) -> Stored<usize>;
 }

@@ -76,7 +76,9 @@ async fn a_jump_over_a_hole_shows_what_is_around_and_reading_on_leads_back_to_th
         reader.until("more below", |now| now.holds(1..=bottom)).await?;
     }
     reader.timeline.load_newer()?;
-    reader.until("the end", |now| now.rows.iter().any(|row| row.body == "meanwhile") && !now.timeline.has_newer()).await?;
+    reader
+        .until("the end", |now| now.rows.iter().any(|row| row.body == "meanwhile") && !now.timeline.has_newer())
+        .await?;
     reader.until("all of it", |now| now.holds(1..=401)).await?;
     let wanted: Vec<String> = (1..=400).map(|number| number.to_string()).chain(["meanwhile".to_owned()]).collect();
     assert_eq!(bodies(&reader.rows), wanted);
