@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use axum::Router;
 use axum::http::header;
-use axum::response::{Html, IntoResponse, Redirect};
+use axum::response::{Html, IntoResponse};
 use axum::routing::get;
 use serde_json::{Value, json};
 use tertulia_proto::{event, model, request, sync};
@@ -154,8 +154,6 @@ pub(crate) fn routes() -> Router<App> {
         get(async move || ([(header::CONTENT_TYPE, "application/json")], text.as_str()))
     };
     Router::new()
-        // Until the web app lives here.
-        .route("/", get(async || Redirect::temporary("/docs")))
         .route("/api/v1/openapi.json", json(&OPENAPI))
         .route("/api/v1/asyncapi.json", json(&ASYNCAPI))
         .route("/docs", get(page))

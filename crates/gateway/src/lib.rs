@@ -3,7 +3,7 @@
 //! A front end parses, finds out who is asking, calls one service function, and encodes. Sockets share [`dispatch`]; errors become what they are on
 //! each wire in [`error`]. No rule lives here, and no feature is reachable through one door only for want of code in another.
 //!
-//! The way through: [`rest`] (a file per noun), [`ws`], [`socketio`], [`dispatch`]; [`caller`] who is asking; [`docs`] the references; [`flaky`] a bad network for app developers.
+//! The way through: [`rest`] (a file per noun), [`ws`], [`socketio`], [`dispatch`]; [`caller`] who is asking; [`docs`] the references; [`web`] the app's files; [`flaky`] a bad network for app developers.
 
 mod caller;
 pub mod dispatch;
@@ -16,6 +16,7 @@ mod metrics;
 mod rest;
 mod socketio;
 mod trace;
+pub mod web;
 mod ws;
 
 use std::sync::Arc;
@@ -40,6 +41,8 @@ pub struct Settings {
     pub times: Times,
     /// Development only: what befalls the sockets.
     pub trouble: Option<Arc<flaky::Trouble>>,
+    /// What is shown to browsers at `/`; without it they are sent to the reference.
+    pub web: web::WebApp,
 }
 
 /// How long the doors wait for the other end.

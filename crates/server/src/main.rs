@@ -10,6 +10,7 @@ mod listen;
 mod powers;
 mod serve;
 mod settings;
+mod web;
 mod wiring;
 
 use std::net::SocketAddr;

@@ -38,6 +38,7 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
             cors_origins: settings.cors_origins.clone(),
             times: Times::default(),
             trouble: trouble.clone(),
+            web: crate::web::app(),
         },
     );
     let listener = tokio::net::TcpListener::bind(settings.listen)

@@ -13,6 +13,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::response::Redirect;
+use axum::routing::get;
 use tertulia_proto::{ApiError, ErrorCode};
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -34,10 +36,15 @@ pub fn routes() -> OpenApiRouter<App> {
 
 pub fn router(app: &App) -> Router {
     let (router, _) = routes().split_for_parts();
+    let router = if app.settings.web.is_empty() {
+        router.route("/", get(async || Redirect::temporary("/docs")))
+    } else {
+        router
+    };
     router
         .merge(crate::docs::routes())
-        .route("/messages/subscribe", axum::routing::get(crate::ws::subscribe))
-        .fallback(async || Refusal::from(ApiError::not_found("path")))
+        .route("/messages/subscribe", get(crate::ws::subscribe))
+        .fallback(crate::web::serve)
         .method_not_allowed_fallback(async || {
             Refusal::with_status(
                 StatusCode::METHOD_NOT_ALLOWED,
