@@ -246,6 +246,7 @@ impl Life {
             session_id: identity.session,
             server_time: self.services.now(),
             limits: self.services.limits().clone(),
+            epoch: now_or_never(self.services.epoch())?,
         }));
         connection.lane.push(Outbound::Event(Arc::new(Publication::new(connected))));
         connection.lane.release();

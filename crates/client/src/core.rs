@@ -362,6 +362,43 @@ mod tests {
         assert!(holds(&core, OTHER, 3), "and what comes beside it");
     }
 
+    /// A connection of a log with this epoch.
+    fn connected_to(epoch: &str) -> ServerFrame {
+        let limits = serde_json::to_string(&Limits::default()).unwrap();
+        frame(&format!(
+            r#"{{"type":"connected","userId":"{ALICE}","sessionId":"{ALICE}","serverTime":"{AT}","limits":{limits},"epoch":"{epoch}"}}"#
+        ))
+    }
+
+    #[test]
+    fn nothing_is_taken_of_a_connection_that_has_not_said_whose_it_is() {
+        let mut core = Core::new(Store::open_in_memory().unwrap(), 1).unwrap();
+        let wire = opened(&mut core, 0);
+        core.step(now(0), Input::Frames(wire, vec![connected(), difference()])).unwrap();
+        let wire = {
+            core.step(now(1), Input::Closed(wire, Closed::Lost)).unwrap();
+            opened(&mut core, 60_000)
+        };
+        core.step(now(60_000), Input::Frames(wire, vec![message(DM, 2, 1)])).unwrap();
+        assert!(!holds(&core, DM, 1));
+        core.step(now(60_000), Input::Frames(wire, vec![connected(), message(DM, 2, 1)])).unwrap();
+        assert!(holds(&core, DM, 1));
+    }
+
+    #[test]
+    fn what_another_log_tells_is_not_taken_before_the_difference_has_begun_anew() {
+        // Of the difference that was taken, and of a restored log.
+        for (epoch, is_taken) in [(ALICE, true), (BOB, false)] {
+            let mut core = Core::new(Store::open_in_memory().unwrap(), 1).unwrap();
+            let wire = opened(&mut core, 0);
+            core.step(now(0), Input::Frames(wire, vec![connected_to(ALICE), difference()])).unwrap();
+            core.step(now(1), Input::Closed(wire, Closed::Lost)).unwrap();
+            let wire = opened(&mut core, 60_000);
+            core.step(now(60_000), Input::Frames(wire, vec![connected_to(epoch), message(DM, 2, 1)])).unwrap();
+            assert_eq!(holds(&core, DM, 1), is_taken, "{epoch}");
+        }
+    }
+
     #[test]
     fn what_an_earlier_life_of_the_client_still_brings_is_not_heard() {
         let mut core = Core::new(Store::open_in_memory().unwrap(), 1).unwrap();

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use tertulia_proto::event::Connected;
 use tertulia_proto::request::ClientRequest;
 use tertulia_proto::{
     ApiError, ClientMsgId, ConversationId, ErrorCode, Limits, Rev, Seq, ServerEvent, ServerFrame, Timestamp, UserId,
@@ -229,6 +230,8 @@ impl Engine {
             return Ok(());
         }
         match frame {
+            // Whose log it is, and which, has not been said: nothing of it may get into this one.
+            ServerFrame::Event(event) if !self.link.is_open() && !matches!(*event, ServerEvent::Connected(_)) => Ok(()),
             ServerFrame::Event(event) => {
                 self.handle_event(store, now, *event)?;
                 while let Some(conversation) = self.unblocked.pop_first() {
@@ -279,13 +282,8 @@ impl Engine {
     }
 
     /// The first frame of a connection.
-    pub(crate) fn connected(
-        &mut self,
-        store: &mut dyn LocalStore,
-        now: Now,
-        user: UserId,
-        limits: Limits,
-    ) -> Stored<()> {
+    pub(crate) fn connected(&mut self, store: &mut dyn LocalStore, now: Now, connected: Connected) -> Stored<()> {
+        let Connected { user_id: user, limits, epoch, .. } = connected;
         let mut state = store.sync_state()?;
         if state.account.is_some_and(|account| account != user) {
             self.link.wrong_account();
@@ -295,6 +293,10 @@ impl Engine {
         if state.account.is_none() {
             state.account = Some(user);
             store.put_sync_state(&state)?;
+        }
+        if epoch.is_some() && state.epoch.is_some() && epoch != state.epoch {
+            // Another log, whose revs begin again: what it tells before the difference has begun anew does not fit what is held.
+            store.doubt_all()?;
         }
         self.me = Some(user);
         self.config.body_max_bytes = limits.body_max_bytes;

@@ -95,6 +95,7 @@ async fn serve(app: App, socket: impl Frames, identity: Identity, connection: Ar
         session_id: identity.session,
         server_time: app.services.now(),
         limits: app.services.limits().clone(),
+        epoch: app.services.epoch().await,
     }));
     connection.lane.push(Outbound::Event(Arc::new(Publication::new(connected))));
     connection.lane.release();

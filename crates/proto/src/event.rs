@@ -9,6 +9,7 @@ use crate::model::{Conversation, Member, Message, Reaction};
 use crate::sync::Difference;
 use crate::time::Timestamp;
 use crate::{Rev, Seq};
+use uuid::Uuid;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {
@@ -28,7 +29,16 @@ macro_rules! payload {
 
 payload!(
     /// The first frame of a plain WebSocket.
-    Connected { user_id: UserId, session_id: SessionId, server_time: Timestamp, limits: Limits }
+    Connected {
+        user_id: UserId,
+        session_id: SessionId,
+        server_time: Timestamp,
+        limits: Limits,
+        /// Of the log, as in the difference. Where it is another than what is held was told under, the log is another one (a backup was restored): its
+        /// `rev`s begin again, so nothing it tells fits what is held before a difference has begun anew. Left out when it could not be read.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        epoch: Option<Uuid>,
+    }
 );
 payload!(
     /// The message is in the log and on the disk.

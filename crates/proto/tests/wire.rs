@@ -269,7 +269,13 @@ fn connection_events() -> Vec<(&'static str, ServerEvent)> {
     vec![
         (
             "connected",
-            ServerEvent::Connected(Box::new(Connected { user_id: alice(), session_id, server_time: AT, limits })),
+            ServerEvent::Connected(Box::new(Connected {
+                user_id: alice(),
+                session_id,
+                server_time: AT,
+                limits,
+                epoch: Some(uuid(6)),
+            })),
         ),
         ("typing_start", ServerEvent::TypingStart(typing.clone())),
         ("typing_stop", ServerEvent::TypingStop(typing)),

@@ -45,6 +45,11 @@ impl Services {
         })
     }
 
+    /// Of the log; `None` where it can't be read now.
+    pub async fn epoch(&self) -> Option<Uuid> {
+        self.store.log_state().await.ok().map(|log| Uuid::from_bytes(log.epoch))
+    }
+
     fn holdings(&self, have: Vec<Held>) -> Result<Holdings, ApiError> {
         if have.len() > self.limits.sync_have_max {
             return Err(ApiError::too_large("have", self.limits.sync_have_max, "conversations"));
