@@ -228,6 +228,12 @@ async def test_each_refusal_is_a_class_of_its_own(server, tmp_path):
         phone.edit(dm, tertulia.MessageRef.LOG("no uuid"), "x")
     with pytest.raises(TertuliaError.BadArgument):
         tertulia.Client("ftp://example.org")
+    with pytest.raises(TertuliaError.BadArgument) as short:
+        tertulia.Client(server.url, file=str(tmp_path / "short.db"), key=b"x" * 31)
+    assert short.value.detail == "key: 32 bytes, these are 31"
+    with pytest.raises(TertuliaError.Storage) as plain:
+        tertulia.Client(server.url, file=str(tmp_path / "plain.db"), key=b"x" * 32)
+    assert "without encryption" in plain.value.detail, "this library has none, and says so"
     with pytest.raises(TertuliaError.NoSuchConversation):
         phone.send(bob.user.id, "hello")
     with pytest.raises(TertuliaError.NotParked):

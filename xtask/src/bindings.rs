@@ -6,23 +6,33 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::setup;
 use crate::step::run;
 use crate::workspace::Workspace;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum For {
-    Release,
+    /// `encryption`: with SQLCipher in the place of SQLite.
+    Release {
+        encryption: bool,
+    },
     Tests,
 }
 
 /// Into `target/bindings`, for tests into `target/debug/bindings`: a folder for each language. Python's holds the library too, where it looks for it.
 pub fn write(workspace: &Workspace, what_for: For) -> Result<()> {
     let (profile, out) = match what_for {
-        For::Release => ("release", workspace.target.join("bindings")),
+        For::Release { .. } => ("release", workspace.target.join("bindings")),
         For::Tests => ("debug", workspace.target.join("debug/bindings")),
     };
-    if what_for == For::Release {
-        run(workspace.cargo().args(["build", "--release", "--package", "tertulia-ffi"]))?;
+    if let For::Release { encryption } = what_for {
+        let mut build = workspace.cargo();
+        build.args(["build", "--release", "--package", "tertulia-ffi"]);
+        if encryption {
+            setup::crypto_library()?;
+            build.args(["--package", "tertulia-client-sqlite", "--features", "tertulia-client-sqlite/encryption"]);
+        }
+        run(&mut build)?;
     }
     // All libraries, as the tests have built them: one package alone may want other features of its dependencies and so build them again.
     run(workspace.cargo().args(["build", "--workspace", "--lib", "--example", "bindgen"]))?;

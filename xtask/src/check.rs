@@ -24,6 +24,9 @@ pub fn test(workspace: &Workspace, fast: bool, with_fuzz: bool) -> Result<()> {
     // client start the server.
     step("programs", || run(workspace.cargo().args(["build", "--workspace", "--bins"])))?;
     step("unit and integration tests", || run(&mut tests(workspace)))?;
+    if !fast {
+        step("encrypted files", || encrypted(workspace))?;
+    }
     step("simulation", || simulation(workspace, if fast { 100 } else { 1000 }))?;
     step("documentation tests", || run(workspace.cargo().args(["test", "--workspace", "--doc", "--quiet"])))?;
     step("wasm32", || wasm(workspace))?;
@@ -55,6 +58,13 @@ fn tests(workspace: &Workspace) -> Command {
         command.args(["test", "--workspace", "--lib", "--bins", "--tests"]);
     }
     command
+}
+
+/// The local store once more with SQLCipher in the place of SQLite.
+fn encrypted(workspace: &Workspace) -> Result<()> {
+    setup::crypto_library()?;
+    let store = ["test", "--package", "tertulia-client-sqlite", "--features", "encryption", "--tests", "--quiet"];
+    run(workspace.cargo().args(store))
 }
 
 /// Fresh worlds each time, and those that once broke a promise.

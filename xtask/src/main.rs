@@ -55,6 +55,9 @@ enum Command {
         /// As the tests want it: without optimisation, into target/debug/bindings
         #[arg(long)]
         debug: bool,
+        /// With SQLCipher inside, for files that only their key opens
+        #[arg(long, conflicts_with = "debug")]
+        encryption: bool,
     },
     /// Builds the server and the load generator and measures
     Bench {
@@ -95,9 +98,8 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Test { fast, fuzz } => check::test(&workspace, fast, fuzz),
         Command::Lint => check::lint(&workspace),
         Command::Tidy => tidy::check(&workspace),
-        Command::Bindings { debug } => {
-            bindings::write(&workspace, if debug { bindings::For::Tests } else { bindings::For::Release })
-        }
+        Command::Bindings { debug: true, .. } => bindings::write(&workspace, bindings::For::Tests),
+        Command::Bindings { encryption, .. } => bindings::write(&workspace, bindings::For::Release { encryption }),
         Command::Bench { args } => launch::bench(&workspace, &args),
         Command::Sim { args } => launch::sim(&workspace, &args),
         Command::Fuzz { target, seconds } => launch::fuzz(&workspace, target.as_deref(), seconds),

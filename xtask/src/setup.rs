@@ -73,6 +73,14 @@ pub fn debian_wasm() -> Result<()> {
     )
 }
 
+/// What SQLCipher calls for its ciphers, with its headers.
+pub fn crypto_library() -> Result<()> {
+    if cfg!(target_vendor = "apple") || Path::new("/usr/include/openssl/crypto.h").exists() {
+        return Ok(());
+    }
+    install("OpenSSL's libcrypto with its headers, for SQLCipher", &["libssl-dev"])
+}
+
 /// On Debian and its kin; elsewhere, and for whoever may not, it says what to do.
 fn install(what: &str, packages: &[&str]) -> Result<()> {
     let packages = packages.join(" ");

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tertulia_client::{
-    Client as Inner, ClientMsgId, ConversationId, Emoji, HistoryVisibility, Message, MessageId, MessageRef, Person,
-    Seq, Timestamp, User, UserId,
+    Client as Inner, ClientMsgId, ConversationId, Emoji, HistoryVisibility, Key, Message, MessageId, MessageRef,
+    Person, Seq, Timestamp, User, UserId,
 };
 
 use crate::account::TokenProvider;
@@ -17,6 +17,12 @@ use crate::subscriptions::{
 
 type Done<T = ()> = Result<T, TertuliaError>;
 
+fn key_of(bytes: &[u8]) -> Done<Key> {
+    let length = bytes.len();
+    Key::try_from(bytes)
+        .map_err(|_| TertuliaError::BadArgument { detail: format!("key: 32 bytes, these are {length}") })
+}
+
 /// One account on one device.
 ///
 /// What the person does (`send`, `edit`, ...) is committed on this device when the call returns, with or without a network; it reaches the server later,
@@ -27,17 +33,22 @@ pub struct Client(Inner);
 #[uniffi::export]
 impl Client {
     /// `server`: `https://host`, with a port and a path where it has them. `file`: where the messages are kept, of this client alone; without it they end
-    /// with the process. `token`: the one to begin with. Nothing is sent before `connect`.
-    #[uniffi::constructor(default(file = None, token = None, provider = None))]
+    /// with the process. `token`: the one to begin with. `key`: 32 bytes that encrypt the file, where the library was built with encryption. Nothing is sent
+    /// before `connect`.
+    #[uniffi::constructor(default(file = None, token = None, provider = None, key = None))]
     pub fn new(
         server: String,
         file: Option<String>,
         token: Option<String>,
         provider: Option<Arc<dyn TokenProvider>>,
+        key: Option<Vec<u8>>,
     ) -> Done<Arc<Self>> {
         let mut builder = Inner::builder(&server);
         if let Some(file) = file {
             builder = builder.file(file);
+        }
+        if let Some(key) = key {
+            builder = builder.key(key_of(&key)?);
         }
         if let Some(token) = token {
             builder = builder.token(token);

@@ -6,6 +6,7 @@
 //!
 //! The way through: `migrations/` the tables; [`rows`] the engine's rows; [`views`] lists, timelines, search; [`keep`] room and age.
 
+mod encryption;
 mod error;
 mod keep;
 mod open;
@@ -15,6 +16,7 @@ pub mod views;
 use rusqlite::Connection;
 use tertulia_engine::StoreFailure;
 
+pub use encryption::Key;
 pub use keep::{Keep, Pruned};
 pub use open::OpenError;
 pub use rows::Rows;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use crate::{Durability, Store};
+use crate::{Durability, Key, Store, encryption};
 
 /// Migrations in order, forward only. The file's `user_version` says how many it has seen.
 const MIGRATIONS: &[&str] =
@@ -21,6 +21,11 @@ pub enum OpenError {
     Sqlite(#[from] rusqlite::Error),
     #[error("the local database can't be removed: {0}")]
     Remove(#[from] std::io::Error),
+    #[error("key: this app was built without encryption (feature `encryption` of tertulia-client-sqlite)")]
+    NoEncryption,
+    /// Of another key, with a key where it has none, or without one where it has.
+    #[error("key: the local database can't be read with it: it has another one, or is none")]
+    WrongKey,
 }
 
 impl Store {
@@ -28,6 +33,16 @@ impl Store {
     pub fn open(file: &Path) -> Result<Self, OpenError> {
         let connection = Connection::open(file)?;
         private(file);
+        encryption::check_readable(&connection)?;
+        Self::prepare(connection)
+    }
+
+    /// The same with a file that only this key opens, by SQLCipher: on the disk there is nothing to read, not even that it is a database. A file keeps the
+    /// key it was made with; without encryption in this build, and for another key, it is an error and nothing is touched.
+    pub fn open_encrypted(file: &Path, key: &Key) -> Result<Self, OpenError> {
+        let connection = Connection::open(file)?;
+        private(file);
+        encryption::unlock(&connection, key)?;
         Self::prepare(connection)
     }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tertulia_client_sqlite::{Keep, Store};
+use tertulia_client_sqlite::{Keep, Key, Store};
 
 use crate::address::Address;
 use crate::client::Client;
@@ -18,6 +18,7 @@ use crate::token::{Provider, TokenError, Tokens};
 pub struct Builder {
     server: String,
     file: Option<PathBuf>,
+    key: Option<Key>,
     token: Option<String>,
     provider: Option<Provider>,
     keep: Keep,
@@ -31,13 +32,21 @@ impl std::fmt::Debug for Builder {
 
 impl Builder {
     pub(crate) fn new(server: &str) -> Self {
-        Self { server: server.to_owned(), file: None, token: None, provider: None, keep: Keep::default() }
+        Self { server: server.to_owned(), file: None, key: None, token: None, provider: None, keep: Keep::default() }
     }
 
     /// Where the messages are kept: a file of this client alone, made where it is not there. Without this call they end with the process.
     #[must_use]
     pub fn file(mut self, path: impl Into<PathBuf>) -> Self {
         self.file = Some(path.into());
+        self
+    }
+
+    /// Encrypts the file with this key. The app has to be built with the feature `encryption` of `tertulia-client-sqlite`, and to give the same key each
+    /// time; 32 random bytes that the platform's key store keeps.
+    #[must_use]
+    pub fn key(mut self, key: Key) -> Self {
+        self.key = Some(key);
         self
     }
 
@@ -79,9 +88,10 @@ impl Builder {
     /// Opens the store and starts the driver. Nothing is sent before [`Client::connect`].
     pub fn open(self) -> Result<Client, OpenError> {
         let address = Address::parse(&self.server)?;
-        let store = match &self.file {
-            Some(file) => Store::open(file)?,
-            None => Store::open_in_memory()?,
+        let store = match (&self.file, &self.key) {
+            (Some(file), Some(key)) => Store::open_encrypted(file, key)?,
+            (Some(file), None) => Store::open(file)?,
+            (None, _) => Store::open_in_memory()?,
         };
         let seed = random::<8>().map(u64::from_le_bytes).ok_or(OpenError::NoRandomness)?;
         let core = Core::new(store, seed)?;
