@@ -282,7 +282,7 @@ const fn durability(command: &Command) -> Durability {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tertulia_engine::MessageRef;
+    use tertulia_engine::{ConnectionState, MessageRef};
     use tertulia_proto::{ConversationId, Limits, MessageId, Timestamp};
 
     const ALICE: &str = "0190a1b2-0000-7000-8000-00000000000a";
@@ -505,5 +505,38 @@ mod tests {
         let after = requests(&mut core, wire).pop().unwrap().id;
         core.step(now(6), Input::Frames(wire, batch(after))).unwrap();
         assert!(!given_up(&mut core).unwrap());
+    }
+
+    #[test]
+    fn a_difference_that_an_earlier_connection_began_is_followed_by_another_one() {
+        let mut core = Core::new(Store::open_in_memory().unwrap(), 1).unwrap();
+        let page = |id: u64, has_more: bool| {
+            let text = format!(
+                r#"{{"type":"sync.batch","cursor":"c","epoch":"{ALICE}","hasMore":{has_more},"conversations":[],"removed":[],"requestId":{id}}}"#
+            );
+            vec![frame(&text), frame(&format!(r#"{{"type":"ok","id":{id}}}"#))]
+        };
+        let asked = |core: &mut Core, wire| {
+            let is_sync = |transmit: &Transmit| matches!(transmit.request, ClientRequest::Sync(_));
+            requests(core, wire).into_iter().find(is_sync).map(|transmit| transmit.id)
+        };
+        let wire = opened(&mut core, 0);
+        core.step(now(0), Input::Frames(wire, vec![connected()])).unwrap();
+        let first = asked(&mut core, wire).unwrap();
+        core.step(now(1), Input::Frames(wire, page(first, true))).unwrap();
+        core.step(now(2), Input::Closed(wire, Closed::Lost)).unwrap();
+        let wire = opened(&mut core, 60_000);
+        core.step(now(60_000), Input::Frames(wire, vec![connected()])).unwrap();
+        let rest = asked(&mut core, wire).unwrap();
+        core.step(now(60_001), Input::Frames(wire, page(rest, false))).unwrap();
+        assert_eq!(
+            core.engine().connection(),
+            ConnectionState::Connected { caught_up: false },
+            "it ends where the log ended then"
+        );
+        let anew = asked(&mut core, wire).unwrap();
+        core.step(now(60_002), Input::Frames(wire, page(anew, false))).unwrap();
+        assert_eq!(core.engine().connection(), ConnectionState::Connected { caught_up: true });
+        assert_eq!(asked(&mut core, wire), None, "until the next check");
     }
 }

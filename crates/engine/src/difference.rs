@@ -36,6 +36,8 @@ pub(crate) struct Sync {
     flight: Option<Flight>,
     wanted_at: Option<u64>,
     attempt: u32,
+    /// The difference was begun on this connection. One that an earlier connection began ends where the log ended then.
+    is_of_this_connection: bool,
     /// Conversations whose counts only the server knows: said not to be held, so that they are told.
     recount: BTreeSet<ConversationId>,
 }
@@ -83,6 +85,7 @@ impl Engine {
         let mut state = store.sync_state()?;
         let first = !state.within;
         if first {
+            self.sync.is_of_this_connection = true;
             state.round += 1;
             self.round = state.round;
             store.put_sync_state(&state)?;
@@ -155,11 +158,12 @@ impl Engine {
     ) -> Stored<()> {
         let Some(flight) = self.sync.flight.take() else { return Ok(()) };
         match (result, flight.has_more) {
-            (Ok(_), Some(true)) => {
+            (Ok(_), Some(has_more)) if has_more || !self.sync.is_of_this_connection => {
+                self.sync.attempt = 0;
                 self.want_sync(now.mono_ms);
                 return self.pump_sync(store, now);
             }
-            (Ok(_), Some(false)) => {
+            (Ok(_), Some(_)) => {
                 self.sync.attempt = 0;
                 self.link.caught_up();
                 self.notice(Notice::Connection);
