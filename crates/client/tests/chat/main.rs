@@ -4,6 +4,7 @@ mod account;
 mod delivery;
 mod flaky;
 mod harness;
+mod late;
 mod lists;
 mod offline;
 mod signs;
