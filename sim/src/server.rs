@@ -14,7 +14,7 @@ use tertulia_gateway::Gateway;
 use tertulia_gateway::dispatch::{Attachment, Session};
 use tertulia_proto::event::Connected;
 use tertulia_proto::request::ClientRequest;
-use tertulia_proto::{ApiError, Limits, Protocol, ServerEvent, SessionId, Timestamp, UserId};
+use tertulia_proto::{ApiError, DeviceId, Limits, Protocol, ServerEvent, SessionId, Timestamp, UserId};
 use tertulia_realtime::{Hub, Outbound, Publication};
 use tertulia_store::{CommitSink, Committed, Completion, NewUser, Store, StoreError, Write, WriteError};
 use tertulia_store_sqlite::SqliteStore;
@@ -235,8 +235,14 @@ impl Server {
 
 impl Life {
     /// Opens a connection, as the front end does; the refusal where it is refused.
-    pub fn connect(&mut self, key: (usize, u64), identity: &Identity, now: u64) -> Result<Result<(), ApiError>> {
-        let connection = match now_or_never(self.services.connect(identity))? {
+    pub fn connect(
+        &mut self,
+        key: (usize, u64),
+        identity: &Identity,
+        device: Option<DeviceId>,
+        now: u64,
+    ) -> Result<Result<(), ApiError>> {
+        let connection = match now_or_never(self.services.connect(identity, device))? {
             Ok(connection) => connection,
             Err(refusal) => return Ok(Err(refusal)),
         };

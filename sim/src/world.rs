@@ -15,7 +15,7 @@ use crate::check;
 use crate::device::{Device, Mishap};
 use crate::network::{self, Down, Wire};
 use crate::plan::Plan;
-use crate::planted::Planted;
+use crate::planted::{Planted, ServerBug};
 use crate::record::Record;
 use crate::server::{Server, identity};
 use crate::{Outcome, deeds};
@@ -94,7 +94,7 @@ impl World {
         deeds::open_conversations(self)?;
         for person in 0..self.plan.people {
             for _ in 0..self.plan.devices {
-                self.devices.push(Device::new(person)?);
+                self.devices.push(Device::new(self.devices.len(), person)?);
             }
         }
         for number in 0..self.devices.len() {
@@ -237,8 +237,10 @@ impl World {
             return Ok(());
         }
         let who = self.people[self.devices[key.0].person].clone();
+        let device = self.devices[key.0].id;
+        let device = (self.planted.server != Some(ServerBug::AbandonedStillHeard)).then_some(device);
         let opened = match &mut self.server.life {
-            Some(life) => life.connect(key, &who, self.now)?.is_ok(),
+            Some(life) => life.connect(key, &who, device, self.now)?.is_ok(),
             None => false,
         };
         self.say(|| format!("connection {key:?} {}", if opened { "opens" } else { "is refused" }));

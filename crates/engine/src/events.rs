@@ -27,10 +27,7 @@ fn place(event: &ServerEvent) -> Option<(ConversationId, Option<Rev>)> {
 impl Engine {
     pub(crate) fn handle_event(&mut self, store: &mut dyn LocalStore, now: Now, event: ServerEvent) -> Stored<()> {
         match event {
-            ServerEvent::Connected(connected) => {
-                let connected = *connected;
-                self.connected(store, now, connected.user_id, connected.limits)
-            }
+            ServerEvent::Connected(connected) => self.connected(store, now, *connected),
             ServerEvent::SyncBatch(difference) => self.handle_difference(store, now, *difference),
             ServerEvent::SyncNeeded {} => {
                 self.want_sync(now.mono_ms);
