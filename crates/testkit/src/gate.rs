@@ -148,12 +148,20 @@ impl Drop for Waiting<'_> {
 async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, way: &Way, count: &AtomicU64, number: Option<u64>) {
     let mut buffer = vec![0; 64 * 1024];
     let mut held_below = way.held_below.subscribe();
+    let mut is_gone = false;
     while let Ok(read) = from.read(&mut buffer).await {
         let is_free = |below: &u64| number.is_none_or(|number| number >= *below);
         let waiting = (!is_free(&held_below.borrow())).then(|| Waiting::new(way, read));
         let _ = held_below.wait_for(is_free).await;
-        if read == 0 || to.write_all(&buffer[..read]).await.is_err() {
+        if read == 0 {
             return;
+        }
+        if !is_gone && to.write_all(&buffer[..read]).await.is_err() {
+            // A client that has hung up: what it had sent may still be held back.
+            is_gone = true;
+            if number.is_some() {
+                return;
+            }
         }
         drop(waiting);
         count.fetch_add(u64::try_from(read).unwrap_or(0), Ordering::Relaxed);
