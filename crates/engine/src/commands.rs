@@ -239,6 +239,10 @@ impl Engine {
         }
         let about = about(store, id, &row)?;
         if row.is_pending() && !may_be_in_the_log(&about) {
+            // Edits from when it seemed to be under way: they would come after these words.
+            for older in about.iter().filter(|entry| matches!(entry.op, Op::Edit { .. })) {
+                store.delete_outbox(older.id)?;
+            }
             row.body = body;
             store.put_message(&row)?;
             self.changed(id);
