@@ -1,8 +1,8 @@
 //! What people do: mostly with their devices, some of it (groups, blocks) with a call of the server.
 
 use anyhow::Result;
-use tertulia_client_sqlite::{Keep, views::ShownMessage};
-use tertulia_engine::{Command, CommandError, MessageRef, Op};
+use tertulia_client_sqlite::{Durability, Keep, views::ShownMessage};
+use tertulia_engine::{Command, CommandError, LocalStore as _, MessageRef, Op};
 use tertulia_proto::model::Role;
 use tertulia_proto::request::{ConversationPatch, NewGroupBody, PersonBody, ProfilePatch};
 use tertulia_proto::{ClientMsgId, ConversationId, HistoryVisibility, Timestamp, UserId};
@@ -149,7 +149,7 @@ fn send(world: &mut World, number: usize, id: ConversationId, reply_to: Option<M
     let name: ClientMsgId = format!("d{number}-{serial}").parse()?;
     let sender = world.user_of(number);
     let body = format!("{name} says something");
-    let sent = Command::Send { conversation: id, name: name.clone(), body, reply_to };
+    let sent = Command::Send { conversation: id, name: name.clone(), body: body.clone(), reply_to };
     let done = run(world, number, sent)?;
     // An app that died of it: whether the message was written is in its store.
     let written = match done {
@@ -159,6 +159,7 @@ fn send(world: &mut World, number: usize, id: ConversationId, reply_to: Option<M
     if written {
         let stay = world.devices[number].store.conversation(id)?.map(|shown| shown.conversation.joined_at);
         let stay = stay.unwrap_or_default();
+        world.record.edit(number, name.clone(), body, None, stay);
         let composed = Composed { sender, device: number, conversation: id, stay, fate: Fate::Wanted };
         world.record.compose(name, composed);
     }
@@ -184,10 +185,9 @@ fn to_message(world: &mut World, number: usize, id: ConversationId, deed: Deed) 
         Some(message_id) if !world.random.one_in(3) || chosen.sender_id != me => MessageRef::Log(message_id),
         _ => MessageRef::Mine(chosen.client_msg_id.clone()),
     };
-    let body = format!("{} says it better, {}", chosen.client_msg_id, world.steps);
     match deed {
         Deed::Reply => send(world, number, id, Some(message)),
-        Deed::EditLast | Deed::EditAny => command(world, number, Command::Edit { conversation: id, message, body }),
+        Deed::EditLast | Deed::EditAny => edit(world, number, id, message, &chosen.client_msg_id),
         Deed::Delete => {
             let done = run(world, number, Command::Delete { conversation: id, message: message.clone() })?;
             let taken = match done {
@@ -205,6 +205,32 @@ fn to_message(world: &mut World, number: usize, id: ConversationId, deed: Deed) 
             command(world, number, Command::React { conversation: id, message, emoji, remove })
         }
     }
+}
+
+fn edit(world: &mut World, number: usize, id: ConversationId, message: MessageRef, name: &ClientMsgId) -> Result<()> {
+    let body = format!("{name} says it better, {}", world.record.edits.len());
+    let before = row_text(world, number, id, &message)?;
+    let stay = world.devices[number].store.conversation(id)?.map(|shown| shown.conversation.joined_at);
+    let done = run(world, number, Command::Edit { conversation: id, message: message.clone(), body: body.clone() })?;
+    let taken = match done {
+        Some(done) => done.is_ok(),
+        // The app died of it; what it had committed is in its store.
+        None => {
+            let op = Op::Edit { body: body.clone() };
+            world.devices[number].store.outbox(100_000)?.iter().any(|entry| entry.op == op)
+                || row_text(world, number, id, &message)?.as_ref() == Some(&body)
+        }
+    };
+    if taken {
+        world.record.edit(number, name.clone(), body, before, stay.unwrap_or_default());
+    }
+    Ok(())
+}
+
+/// Of the row as the device holds it, without what waits to be done to it.
+fn row_text(world: &mut World, number: usize, id: ConversationId, message: &MessageRef) -> Result<Option<String>> {
+    let row = world.devices[number].store.transaction(Durability::Process, |rows| rows.message(id, message))?;
+    Ok(row.map(|row| row.body))
 }
 
 /// A deletion of this message is in the outbox.
@@ -227,6 +253,9 @@ pub fn discard(world: &mut World, number: usize, parked: &tertulia_engine::Outbo
     let done = run(world, number, Command::Discard { entry: parked.id })?;
     let still = world.devices[number].store.outbox(100_000)?.iter().any(|entry| entry.id == parked.id);
     let taken = done.map_or(!still, |done| done.is_ok());
+    if let (true, Op::Edit { body }) = (taken, &parked.op) {
+        world.record.give_up_edit(body);
+    }
     if let (true, Op::Send, MessageRef::Mine(name)) = (taken, &parked.op, &parked.target) {
         // It was refused. Where a copy of it was still on its way, it may be in the log all the same.
         world.record.set_fate(name, Fate::Excused);

@@ -2,13 +2,14 @@
 
 use tertulia_client_sqlite::{Durability, Store};
 use tertulia_engine::{Command, CommandError, Config, Engine, LinkId, LocalStore, Now, StoreFailure};
-use tertulia_proto::{ConversationId, Timestamp};
+use tertulia_proto::{ConversationId, DeviceId, Timestamp};
 
 use crate::faulty::FaultyRows;
 use crate::planted::Planted;
 
 pub struct Device {
     pub person: usize,
+    pub id: DeviceId,
     pub store: Store,
     /// `None`: the app is not running.
     pub engine: Option<Engine>,
@@ -36,10 +37,14 @@ pub enum Mishap {
 }
 
 impl Device {
-    pub fn new(person: usize) -> anyhow::Result<Self> {
+    pub fn new(number: usize, person: usize) -> anyhow::Result<Self> {
+        let mut store = Store::open_in_memory()?;
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&number.to_le_bytes());
         Ok(Self {
             person,
-            store: Store::open_in_memory()?,
+            id: store.device(DeviceId::from_bytes(id))?,
+            store,
             engine: None,
             starts_at: None,
             network: true,

@@ -10,12 +10,15 @@ use tertulia_proto::{ClientMsgId, ConversationId, Message};
 use crate::check;
 use crate::deeds;
 use crate::network::{self, Down};
-use crate::record::Fate;
+use crate::record::{Edit, Fate};
 use crate::truth::{self, Seen};
 use crate::world::{Key, World};
 
 /// How long, in the world's time, all may take to come to rest when nothing goes wrong any more.
 const PATIENCE_MS: u64 = 60 * 60 * 1000;
+
+/// Each message by its name, once for each place that it has.
+type Log = BTreeMap<(ConversationId, ClientMsgId), Vec<Message>>;
 
 impl World {
     pub fn something_goes_wrong(&mut self) -> Result<()> {
@@ -108,12 +111,9 @@ impl World {
     }
 
     /// Every message that some member can see, and the views they were seen in.
-    #[expect(clippy::type_complexity, reason = "a name for it would say less")]
-    fn whole_log(
-        &self,
-    ) -> Result<(BTreeMap<(ConversationId, ClientMsgId), Vec<Message>>, Vec<BTreeMap<ConversationId, Seen>>)> {
+    fn whole_log(&self) -> Result<(Log, Vec<BTreeMap<ConversationId, Seen>>)> {
         let life = self.server.life.as_ref().context("the server is up")?;
-        let mut log: BTreeMap<(ConversationId, ClientMsgId), Vec<Message>> = BTreeMap::new();
+        let mut log = Log::new();
         let mut views = Vec::new();
         for person in &self.people {
             let view = truth::fetch(&life.store, person.user)?;
@@ -263,6 +263,7 @@ impl World {
         check::acknowledged::check(&self.record, &log, readable)?;
         check::exactly_once::check(&self.record, &log, readable)?;
         check::order::check(&self.record, &log)?;
+        self.check_edits(&log, &views)?;
         for number in 0..self.devices.len() {
             let (person, me) = (self.devices[number].person, self.user_of(number));
             check::local::check(number, &mut self.devices[number], &self.record)?;
@@ -279,6 +280,26 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// A restore takes back what was edited since.
+    fn check_edits(&self, log: &Log, views: &[BTreeMap<ConversationId, Seen>]) -> Result<()> {
+        if self.record.restores > 0 {
+            return Ok(());
+        }
+        let stands = |edit: &Edit| {
+            let Some(composed) = self.record.get(&edit.name).filter(|composed| composed.fate == Fate::Wanted) else {
+                return false;
+            };
+            let copies = log.get(&(composed.conversation, edit.name.clone())).map_or(&[][..], Vec::as_slice);
+            let is_here = copies.iter().any(|copy| copy.deleted_at.is_none());
+            // Who left meanwhile lost what had not been done.
+            let seen = views[self.devices[edit.device].person].get(&composed.conversation);
+            let mine = seen.and_then(|seen| seen.members.iter().find(|member| member.user_id == composed.sender));
+            is_here && mine.is_some_and(|mine| mine.joined_at == edit.stay)
+        };
+        let texts = self.server.texts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        check::edits::check(&self.record, &texts, self.plan.faults.double_frame == 0, stands)
     }
 
     /// Who is no member any more could not take back or send what was left to do.

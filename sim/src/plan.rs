@@ -89,6 +89,8 @@ pub struct Faults {
     pub cut: usize,
     /// Of cuts: one end is not told.
     pub half_open: usize,
+    /// Of connections that a device gives up: what is on its way over them arrives much later.
+    pub late: usize,
     /// Of steps: a reader stops reading for a while.
     pub stall: usize,
     /// Of steps: the server dies, and with it what it had not committed.
@@ -182,6 +184,12 @@ impl Plan {
 }
 
 impl Faults {
+    /// Drawn by itself: it came after worlds that are to stay what they were.
+    pub fn draw_late(seed: u64) -> usize {
+        let mut random = Random::new(seed ^ 0x6c61_7465);
+        if random.one_in(2) { 1 + random.below(3) } else { 0 }
+    }
+
     fn draw(random: &mut Random) -> Self {
         if random.one_in(10) {
             return Self::default();
@@ -193,6 +201,7 @@ impl Faults {
             overtake_frame: maybe(8),
             cut: maybe(60),
             half_open: maybe(1),
+            late: 0,
             stall: maybe(80),
             server_dies: maybe(80),
             restore: maybe(2),

@@ -13,6 +13,8 @@ pub enum ServerBug {
     DedupInMemory,
     /// A restored log calls itself the old one.
     EpochKept,
+    /// What comes over a connection that its device has given up is done all the same.
+    AbandonedStillHeard,
 }
 
 /// Which bug, if any, a world has, and what is not left to its seed.

@@ -26,8 +26,26 @@ pub struct Composed {
     pub fate: Fate,
 }
 
+/// A text that somebody gave a message, the first one included.
+#[derive(Debug, Clone)]
+pub struct Edit {
+    /// In the order in which they were written, all devices together.
+    pub number: usize,
+    pub device: usize,
+    pub name: ClientMsgId,
+    /// No other text is the same.
+    pub body: String,
+    /// What the device held of the log's row then; `None`: it wrote the message.
+    pub before: Option<String>,
+    /// When its author had joined.
+    pub stay: Timestamp,
+    /// It was refused, and its author let it go.
+    pub given_up: bool,
+}
+
 #[derive(Debug, Default)]
 pub struct Record {
+    pub edits: Vec<Edit>,
     /// In the order in which they were written, all devices together.
     pub composed: Vec<(ClientMsgId, Composed)>,
     index: BTreeMap<ClientMsgId, usize>,
@@ -46,6 +64,18 @@ impl Record {
     pub fn compose(&mut self, name: ClientMsgId, composed: Composed) {
         self.index.insert(name.clone(), self.composed.len());
         self.composed.push((name, composed));
+    }
+
+    pub fn edit(&mut self, device: usize, name: ClientMsgId, body: String, before: Option<String>, stay: Timestamp) {
+        let number = self.edits.len();
+        self.edits.push(Edit { number, device, name, body, before, stay, given_up: false });
+    }
+
+    /// With it go those that it has taken the place of.
+    pub fn give_up_edit(&mut self, body: &str) {
+        let Some(last) = self.edits.iter().rfind(|edit| edit.body == body).cloned() else { return };
+        let of_it = |edit: &Edit| edit.device == last.device && edit.name == last.name && edit.number <= last.number;
+        self.edits.iter_mut().filter(|edit| of_it(edit)).for_each(|edit| edit.given_up = true);
     }
 
     pub fn set_fate(&mut self, name: &ClientMsgId, fate: Fate) {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use anyhow::{Context as _, Result, bail};
@@ -14,9 +14,9 @@ use tertulia_gateway::Gateway;
 use tertulia_gateway::dispatch::{Attachment, Session};
 use tertulia_proto::event::Connected;
 use tertulia_proto::request::ClientRequest;
-use tertulia_proto::{ApiError, Limits, Protocol, ServerEvent, SessionId, Timestamp, UserId};
+use tertulia_proto::{ApiError, ClientMsgId, DeviceId, Limits, Protocol, ServerEvent, SessionId, Timestamp, UserId};
 use tertulia_realtime::{Hub, Outbound, Publication};
-use tertulia_store::{CommitSink, Committed, Completion, NewUser, Store, StoreError, Write, WriteError};
+use tertulia_store::{CommitSink, Committed, Completion, Effect, NewUser, Store, StoreError, Write, WriteError};
 use tertulia_store_sqlite::SqliteStore;
 use tertulia_testkit::Random;
 
@@ -46,11 +46,11 @@ impl Clock for SimClock {
     }
 }
 
-struct SimEntropy(std::sync::Mutex<Random>);
+struct SimEntropy(Mutex<Random>);
 
 impl Entropy for SimEntropy {
     fn fill(&self, bytes: &mut [u8]) {
-        let mut random = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut random = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         bytes.iter_mut().for_each(|byte| *byte = u8::try_from(random.next() >> 56).unwrap_or(0));
     }
 }
@@ -116,13 +116,29 @@ pub struct Server {
     /// Once in so many sends is refused; shared with the rules' wrapper.
     pub refuse_every: Arc<AtomicUsize>,
     bug: Option<ServerBug>,
+    pub texts: Texts,
 }
 
-struct Sink(Fanout);
+/// The texts that each message has had, in the log's order.
+pub type Texts = Arc<Mutex<BTreeMap<ClientMsgId, Vec<String>>>>;
+
+struct Sink {
+    fanout: Fanout,
+    texts: Texts,
+}
 
 impl CommitSink for Sink {
     fn committed(&self, batch: Vec<Committed>) {
-        self.0.committed(batch);
+        for committed in &batch {
+            if let Ok(
+                Effect::MessageAppended { message, fresh: true } | Effect::MessageEdited { message, changed: true, .. },
+            ) = &committed.result
+            {
+                let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+                texts.entry(message.client_msg_id.clone()).or_default().push(message.body.clone());
+            }
+        }
+        self.fanout.committed(batch);
     }
 }
 
@@ -130,7 +146,7 @@ impl Server {
     pub fn new(random: &mut Random, limits: Limits, rate_limits: bool, bug: Option<ServerBug>) -> Result<Self> {
         let clock = Arc::new(SimClock::default());
         clock.set(1_800_000_000_000);
-        let entropy = Arc::new(SimEntropy(std::sync::Mutex::new(random.fork())));
+        let entropy = Arc::new(SimEntropy(Mutex::new(random.fork())));
         let powers = Powers { clock: Arc::clone(&clock) as _, entropy };
         let mut server = Self {
             life: None,
@@ -143,6 +159,7 @@ impl Server {
             full_every: Arc::new(AtomicUsize::new(0)),
             refuse_every: Arc::new(AtomicUsize::new(0)),
             bug,
+            texts: Texts::default(),
         };
         server.start(None)?;
         Ok(server)
@@ -156,7 +173,7 @@ impl Server {
             refuse_every: Arc::clone(&self.refuse_every),
             count: AtomicUsize::new(0),
         });
-        let sink = Arc::new(Sink(Fanout::new(Arc::clone(&hub))));
+        let sink = Arc::new(Sink { fanout: Fanout::new(Arc::clone(&hub)), texts: Arc::clone(&self.texts) });
         let store = if self.image.is_empty() {
             SqliteStore::open_in_memory(&self.powers.bytes(), rules, sink)
         } else {
@@ -235,8 +252,14 @@ impl Server {
 
 impl Life {
     /// Opens a connection, as the front end does; the refusal where it is refused.
-    pub fn connect(&mut self, key: (usize, u64), identity: &Identity, now: u64) -> Result<Result<(), ApiError>> {
-        let connection = match now_or_never(self.services.connect(identity))? {
+    pub fn connect(
+        &mut self,
+        key: (usize, u64),
+        identity: &Identity,
+        device: Option<DeviceId>,
+        now: u64,
+    ) -> Result<Result<(), ApiError>> {
+        let connection = match now_or_never(self.services.connect(identity, device))? {
             Ok(connection) => connection,
             Err(refusal) => return Ok(Err(refusal)),
         };

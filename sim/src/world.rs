@@ -14,8 +14,8 @@ use tertulia_testkit::Random;
 use crate::check;
 use crate::device::{Device, Mishap};
 use crate::network::{self, Down, Wire};
-use crate::plan::Plan;
-use crate::planted::Planted;
+use crate::plan::{Faults, Plan};
+use crate::planted::{Planted, ServerBug};
 use crate::record::Record;
 use crate::server::{Server, identity};
 use crate::{Outcome, deeds};
@@ -28,6 +28,9 @@ const SERVER_PATIENCE_MS: u64 = 75_000;
 
 /// A beat of the server: typing signs, silent connections.
 const BEAT_MS: u64 = 1000;
+
+/// How late what is on its way over an abandoned connection may come.
+const LATE_MS_MAX: u64 = 40_000;
 
 /// Steps of one world; more means that something goes round in circles.
 const STEPS_MAX: u64 = 400_000;
@@ -60,6 +63,7 @@ impl World {
         let mut random = Random::new(seed);
         let mut plan = Plan::draw(&mut random, planted.theme);
         plan.deeds = planted.deeds.unwrap_or(plan.deeds);
+        plan.faults.late = Faults::draw_late(seed);
         let server = Server::new(&mut random, plan.limits.clone(), plan.rate_limits, planted.server)?;
         let mut world = Self {
             seed,
@@ -94,7 +98,7 @@ impl World {
         deeds::open_conversations(self)?;
         for person in 0..self.plan.people {
             for _ in 0..self.plan.devices {
-                self.devices.push(Device::new(person)?);
+                self.devices.push(Device::new(self.devices.len(), person)?);
             }
         }
         for number in 0..self.devices.len() {
@@ -237,8 +241,10 @@ impl World {
             return Ok(());
         }
         let who = self.people[self.devices[key.0].person].clone();
+        let device = self.devices[key.0].id;
+        let device = (self.planted.server != Some(ServerBug::AbandonedStillHeard)).then_some(device);
         let opened = match &mut self.server.life {
-            Some(life) => life.connect(key, &who, self.now)?.is_ok(),
+            Some(life) => life.connect(key, &who, device, self.now)?.is_ok(),
             None => false,
         };
         self.say(|| format!("connection {key:?} {}", if opened { "opens" } else { "is refused" }));
@@ -406,17 +412,21 @@ impl World {
         }
     }
 
-    /// The device closes a connection: what it had sent may still arrive, and the server hears of the end later.
+    /// The device closes a connection: what it had sent may still arrive, and much later; and the server hears of the end later.
     fn leave(&mut self, key: Key) {
         let half_open = self.faulty && self.plan.faults.half_open > 0 && self.random.one_in(self.plan.faults.half_open);
-        let at = self.now + network::delay(&self.plan, &mut self.random) + 1;
+        let late = self.faulty && self.plan.faults.late > 0 && self.random.one_in(self.plan.faults.late);
+        let later = if late { self.random.next() % LATE_MS_MAX } else { 0 };
+        let at = self.now + network::delay(&self.plan, &mut self.random) + 1 + later;
         let Some(wire) = self.wires.get_mut(&key) else { return };
+        wire.opens_at = wire.opens_at.map(|at| at + later);
+        wire.up.iter_mut().for_each(|(at, _)| *at += later);
         wire.down.clear();
         wire.aside.clear();
         wire.stalled_until = u64::MAX;
-        let last = wire.up.back().map_or(at, |(last, _)| at.max(*last + 1));
+        let last = wire.up.back().map(|(last, _)| *last).max(wire.opens_at).map_or(at, |last| at.max(last + 1));
         wire.server_hears_at = Some(if half_open { last + SERVER_PATIENCE_MS } else { last });
-        if wire.opens_at.is_some() {
+        if wire.opens_at.is_some() && !late {
             self.wires.remove(&key);
         }
     }

@@ -14,7 +14,8 @@ mod rows;
 pub mod views;
 
 use rusqlite::Connection;
-use tertulia_engine::StoreFailure;
+use tertulia_engine::{StoreFailure, Stored};
+use tertulia_proto::DeviceId;
 
 pub use encryption::Key;
 pub use keep::{Keep, Pruned};
@@ -54,6 +55,17 @@ impl Store {
         let done = work(&mut Rows::new(&transaction))?;
         transaction.commit().map_err(error::failure)?;
         Ok(done)
+    }
+
+    /// The device that this store is for the server; `fresh` where it is none yet, and from then on. Another one after [`Store::wipe`].
+    pub fn device(&mut self, fresh: DeviceId) -> Stored<DeviceId> {
+        self.connection
+            .query_row(
+                "UPDATE sync_state SET device = coalesce(device, ?1) RETURNING device",
+                [fresh.as_bytes().as_slice()],
+                |row| row.get(0).map(DeviceId::from_bytes),
+            )
+            .map_err(error::failure)
     }
 
     fn set_durability(&mut self, durability: Durability) -> rusqlite::Result<()> {

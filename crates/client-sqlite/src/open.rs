@@ -7,8 +7,11 @@ use rusqlite::Connection;
 use crate::{Durability, Key, Store, encryption};
 
 /// Migrations in order, forward only. The file's `user_version` says how many it has seen.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../migrations/0001_rows.sql"), include_str!("../migrations/0002_taken_back.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_rows.sql"),
+    include_str!("../migrations/0002_taken_back.sql"),
+    include_str!("../migrations/0003_device.sql"),
+];
 
 /// Bytes of the write-ahead log at which it is moved into the file.
 const WAL_PAGES: i64 = 1000;
@@ -71,7 +74,7 @@ impl Store {
         transaction.execute_batch(
             "DELETE FROM outbox; DELETE FROM taken_back; DELETE FROM holes; DELETE FROM messages; DELETE FROM members; DELETE FROM conversations; DELETE FROM sqlite_sequence;
              INSERT INTO found (found) VALUES ('delete-all');
-             UPDATE sync_state SET account = NULL, cursor = NULL, epoch = NULL, round = 0, within = 0, resetting = 0;",
+             UPDATE sync_state SET account = NULL, cursor = NULL, epoch = NULL, round = 0, within = 0, resetting = 0, device = NULL;",
         )?;
         transaction.commit()?;
         // Should the next step find no room, the words are out of the file all the same.

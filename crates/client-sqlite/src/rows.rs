@@ -34,7 +34,8 @@ pub(crate) const MESSAGE_COLUMNS: &str =
 const MEMBER_COLUMNS: &str = "user_id, name, avatar_url, role, joined_at, delivered_seq, read_seq, rev, removed";
 
 pub(crate) const OUTBOX_COLUMNS: &str =
-    "o.id, c.id, o.target_message, o.target_mine, o.op, o.parked, o.transmitted, o.created_at";
+    "o.id, c.id, o.target_message, o.target_mine, o.op, o.parked, o.transmitted, o.created_at,
+    o.departure";
 
 fn json<T: Serialize>(value: &T) -> Sql<String> {
     serde_json::to_string(value).map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))
@@ -152,6 +153,7 @@ pub(crate) fn outbox_from(row: &Row<'_>) -> Sql<OutboxEntry> {
         parked: from_json(row, 5)?,
         transmitted: row.get(6)?,
         created_at: time(row, 7)?,
+        departure: from_json(row, 8)?,
     })
 }
 
@@ -331,16 +333,27 @@ impl<'a> Rows<'a> {
         let no = self.known_no(entry.conversation_id)?;
         let (message, mine) = halves(&entry.target);
         let parked = entry.parked.as_ref().map(json).transpose()?;
+        let departure = entry.departure.as_ref().map(json).transpose()?;
         let id = (entry.id != 0).then_some(entry.id);
         self.connection
             .prepare_cached(
-                "INSERT INTO outbox (id, conversation_no, target_message, target_mine, op, parked, transmitted, created_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-                 ON CONFLICT (id) DO UPDATE SET op = ?5, parked = ?6, transmitted = ?7
+                "INSERT INTO outbox (id, conversation_no, target_message, target_mine, op, parked, transmitted, created_at, departure)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+                 ON CONFLICT (id) DO UPDATE SET op = ?5, parked = ?6, transmitted = ?7, departure = ?9
                  RETURNING id",
             )?
             .query_row(
-                params![id, no, message, mine, json(&entry.op)?, parked, entry.transmitted, entry.created_at.ms()],
+                params![
+                    id,
+                    no,
+                    message,
+                    mine,
+                    json(&entry.op)?,
+                    parked,
+                    entry.transmitted,
+                    entry.created_at.ms(),
+                    departure
+                ],
                 |row| row.get(0),
             )
     }

@@ -84,7 +84,16 @@ fn pending(name: &str, body: &str) -> LocalMessage {
 
 fn waiting(target: MessageRef, op: Op) -> OutboxEntry {
     let created_at = Timestamp::from_ms(0);
-    OutboxEntry { id: 0, conversation_id: TALK, target, op, parked: None, transmitted: false, created_at }
+    OutboxEntry {
+        id: 0,
+        conversation_id: TALK,
+        target,
+        op,
+        parked: None,
+        transmitted: false,
+        departure: None,
+        created_at,
+    }
 }
 
 /// A conversation with messages 1 to `last`, read up to `read`.

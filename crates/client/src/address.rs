@@ -1,5 +1,7 @@
 //! Where the server is.
 
+use tertulia_proto::DeviceId;
+
 /// An address that is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("server address: must be http://host or https://host, with a port and a path where it has them")]
@@ -24,9 +26,10 @@ impl Address {
         format!("{}{path}", self.0)
     }
 
-    pub fn socket(&self) -> String {
+    pub fn socket(&self, device: Option<DeviceId>) -> String {
+        let device = device.map(|device| format!("?device={device}")).unwrap_or_default();
         // `http` becomes `ws`, `https` becomes `wss`.
-        format!("ws{}/messages/subscribe", self.0.trim_start_matches("http"))
+        format!("ws{}/messages/subscribe{device}", self.0.trim_start_matches("http"))
     }
 }
 
@@ -50,9 +53,12 @@ mod tests {
     #[test]
     fn the_socket_lies_beside_rest() {
         let address = Address::parse("https://chat.example.org/talk/").unwrap();
-        assert_eq!(address.socket(), "wss://chat.example.org/talk/messages/subscribe");
+        assert_eq!(address.socket(None), "wss://chat.example.org/talk/messages/subscribe");
         assert_eq!(address.rest("/api/v1/me"), "https://chat.example.org/talk/api/v1/me");
-        assert_eq!(Address::parse("http://[::1]:80").unwrap().socket(), "ws://[::1]:80/messages/subscribe");
+        assert_eq!(Address::parse("http://[::1]:80").unwrap().socket(None), "ws://[::1]:80/messages/subscribe");
+        let device = Some(DeviceId::from_bytes([1; 16]));
+        let with_device = "wss://chat.example.org/talk/messages/subscribe?device=01010101-0101-0101-0101-010101010101";
+        assert_eq!(address.socket(device), with_device);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::core::Core;
 use crate::error::OpenError;
 use crate::platform::{Clock, Portable, Shareable, random};
 use crate::rest::Rest;
-use crate::shared::Shared;
+use crate::shared::{Shared, new_device};
 use crate::token::{Provider, TokenError, Tokens};
 
 /// See [`Client::builder`].
@@ -94,7 +94,8 @@ impl Builder {
             (None, _) => Store::open_in_memory()?,
         };
         let seed = random::<8>().map(u64::from_le_bytes).ok_or(OpenError::NoRandomness)?;
-        let core = Core::new(store, seed)?;
+        let device = new_device().ok_or(OpenError::NoRandomness)?;
+        let core = Core::new(store, seed, device)?;
         let rest = Rest::with(address.clone(), Arc::new(Tokens::new(self.provider, self.token)))?;
         Client::start(Shared::new(core, Clock::new(), address, rest), self.keep)
     }

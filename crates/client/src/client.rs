@@ -15,7 +15,7 @@ use crate::live::{Conversations, Refusals, Watch};
 use crate::model::{Conversation, Message, Waiting};
 use crate::platform::{Task, wait_ms};
 use crate::rest::Rest;
-use crate::shared::Shared;
+use crate::shared::{Shared, new_device};
 use crate::timeline::Timeline;
 
 /// Entries of the outbox that [`Client::outbox`] shows; the rest counts in [`Conversation`]s alone.
@@ -331,7 +331,7 @@ impl Client {
         self.pause().map_err(|_| LogOutError::Closed)?;
         // The device first: whoever gives up waiting for the network has logged out here all the same.
         let now = self.shared().now();
-        let wiped = self.shared().with_core(|core| core.wipe(now)).ok_or(LogOutError::Closed)?;
+        let wiped = self.shared().with_core(|core| core.wipe(now, new_device())).ok_or(LogOutError::Closed)?;
         self.shared().board.raise_everything();
         // Without a network the session ends by itself some day.
         let ending = std::pin::pin!(self.rest().end_session());

@@ -72,7 +72,7 @@ async fn open_with_token(shared: &Shared) -> Result<(Writer, Reader, String), Cl
         TokenError::SignedOut => UNAUTHENTICATED,
         TokenError::Unavailable(_) => Closed::Lost,
     })?;
-    match open(&shared.address.socket(), &token).await {
+    match open(&shared.address.socket(shared.device()), &token).await {
         Ok((writer, reader)) => Ok((writer, reader, token)),
         Err(how) => {
             if how == UNAUTHENTICATED {

@@ -8,8 +8,8 @@ use tertulia_engine::{
     Closed, Command, CommandError, Config, Engine, LinkAction, LinkId, LocalStore as _, Notice, Now, StoreFailure,
     Transmit,
 };
-use tertulia_proto::ServerFrame;
 use tertulia_proto::request::ClientRequest;
+use tertulia_proto::{DeviceId, ServerFrame};
 
 /// Frames taken in one transaction.
 pub const FRAMES_MAX: usize = 64;
@@ -49,6 +49,7 @@ pub enum ToWrite {
 pub struct Core {
     engine: Engine,
     store: Store,
+    device: Option<DeviceId>,
     seed: u64,
     life: u64,
     current: Option<LinkId>,
@@ -63,11 +64,13 @@ pub struct Core {
 }
 
 impl Core {
-    /// `seed`: of the engine's jitter.
-    pub fn new(store: Store, seed: u64) -> Result<Self, StoreFailure> {
+    /// `seed`: of the engine's jitter. `device`: which this is, where the store has no device yet.
+    pub fn new(mut store: Store, seed: u64, device: DeviceId) -> Result<Self, StoreFailure> {
+        let device = Some(store.device(device)?);
         let mut core = Self {
             engine: Engine::new(Config::default(), seed),
             store,
+            device,
             seed,
             life: 0,
             current: None,
@@ -85,6 +88,11 @@ impl Core {
     fn start(&mut self) -> Result<(), StoreFailure> {
         let engine = &mut self.engine;
         self.store.transaction(Durability::Process, |rows| engine.handle_start(rows))
+    }
+
+    /// Named with each connection, so that the server knows which older one it takes the place of.
+    pub const fn device(&self) -> Option<DeviceId> {
+        self.device
     }
 
     pub const fn engine(&self) -> &Engine {
@@ -136,9 +144,12 @@ impl Core {
     }
 
     /// That a message was perhaps sent is to survive a power cut too: else it could be taken for unsent, and be changed or deleted as if nobody had it.
+    /// Likewise an edit, which would be sent again over a newer one.
     fn remember_sends(&mut self) -> Result<(), StoreFailure> {
-        let sends = self.outgoing.iter().any(|transmit| matches!(transmit.request, ClientRequest::SendMessage(_)));
-        if !sends || self.is_safe {
+        let is_marked = |transmit: &Transmit| {
+            matches!(transmit.request, ClientRequest::SendMessage(_) | ClientRequest::EditMessage(_))
+        };
+        if self.is_safe || !self.outgoing.iter().any(is_marked) {
             return Ok(());
         }
         self.is_safe = true;
@@ -245,8 +256,8 @@ impl Core {
         (at.is_some_and(|at| at <= now.mono_ms), at)
     }
 
-    /// Nothing of the account stays, in memory or in the file. The connection is to be closed.
-    pub fn wipe(&mut self, now: Now) -> Result<(), OpenError> {
+    /// Nothing of the account stays, in memory or in the file. The connection is to be closed. `device`: which this is from now on; without it none.
+    pub fn wipe(&mut self, now: Now, device: Option<DeviceId>) -> Result<(), OpenError> {
         self.engine.handle_pause(now);
         self.life += 1;
         self.engine = Engine::new(Config::default(), self.seed.wrapping_add(self.life));
@@ -254,6 +265,8 @@ impl Core {
         self.outgoing.clear();
         self.notices.clear();
         let wiped = self.store.wipe();
+        // Where that failed it is the device that it was.
+        self.device = device.and_then(|device| self.store.device(device).ok());
         // Where that failed the account is still here; the next call of the store says so too.
         let _ = self.start();
         wiped
@@ -289,6 +302,8 @@ mod tests {
     const BOB: &str = "0190a1b2-0000-7000-8000-00000000000b";
     const DM: &str = "0190a1b2-0000-7000-8000-0000000000d0";
     const OTHER: &str = "0190a1b2-0000-7000-8000-0000000000d1";
+    const DEVICE: DeviceId = DeviceId::from_bytes([1; 16]);
+    const OTHER_DEVICE: DeviceId = DeviceId::from_bytes([2; 16]);
     const AT: &str = "2026-01-31T12:00:00.000Z";
 
     fn now(mono_ms: u64) -> Now {
@@ -347,7 +362,7 @@ mod tests {
 
     #[test]
     fn a_bad_frame_takes_its_batch_down_once_and_then_only_itself() {
-        let mut core = Core::new(Store::open_in_memory().unwrap(), 1).unwrap();
+        let mut core = Core::new(Store::open_in_memory().unwrap(), 1, DEVICE).unwrap();
         let wire = opened(&mut core, 0);
         let failed = core.step(now(0), Input::Frames(wire, with_a_bad_one()));
         assert!(matches!(failed, Err(CommandError::Store(_))), "{failed:?}");
@@ -372,7 +387,7 @@ mod tests {
 
     #[test]
     fn nothing_is_taken_of_a_connection_that_has_not_said_whose_it_is() {
-        let mut core = Core::new(Store::open_in_memory().unwrap(), 1).unwrap();
+        let mut core = Core::new(Store::open_in_memory().unwrap(), 1, DEVICE).unwrap();
         let wire = opened(&mut core, 0);
         core.step(now(0), Input::Frames(wire, vec![connected(), difference()])).unwrap();
         let wire = {
@@ -389,7 +404,7 @@ mod tests {
     fn what_another_log_tells_is_not_taken_before_the_difference_has_begun_anew() {
         // Of the difference that was taken, and of a restored log.
         for (epoch, is_taken) in [(ALICE, true), (BOB, false)] {
-            let mut core = Core::new(Store::open_in_memory().unwrap(), 1).unwrap();
+            let mut core = Core::new(Store::open_in_memory().unwrap(), 1, DEVICE).unwrap();
             let wire = opened(&mut core, 0);
             core.step(now(0), Input::Frames(wire, vec![connected_to(ALICE), difference()])).unwrap();
             core.step(now(1), Input::Closed(wire, Closed::Lost)).unwrap();
@@ -401,11 +416,13 @@ mod tests {
 
     #[test]
     fn what_an_earlier_life_of_the_client_still_brings_is_not_heard() {
-        let mut core = Core::new(Store::open_in_memory().unwrap(), 1).unwrap();
+        let mut core = Core::new(Store::open_in_memory().unwrap(), 1, DEVICE).unwrap();
         let before = opened(&mut core, 0);
         core.step(now(0), Input::Frames(before, vec![connected(), difference()])).unwrap();
         assert_eq!(core.store().conversations(10).unwrap().len(), 2);
-        core.wipe(now(1)).unwrap();
+        assert_eq!(core.device(), Some(DEVICE));
+        core.wipe(now(1), Some(OTHER_DEVICE)).unwrap();
+        assert_eq!(core.device(), Some(OTHER_DEVICE), "another account's connections are another device's");
         let after = opened(&mut core, 2);
         assert_ne!(before, after, "although the engine counts anew");
         core.step(now(3), Input::Frames(before, vec![connected(), difference()])).unwrap();
@@ -416,7 +433,7 @@ mod tests {
 
     #[test]
     fn a_command_that_is_refused_changes_nothing_and_one_that_is_taken_is_there_when_it_returns() {
-        let mut core = Core::new(Store::open_in_memory().unwrap(), 1).unwrap();
+        let mut core = Core::new(Store::open_in_memory().unwrap(), 1, DEVICE).unwrap();
         let conversation = DM.parse().unwrap();
         let send = |name: &str, reply_to| {
             let (name, body) = (name.parse().unwrap(), "x".to_owned());
@@ -451,7 +468,7 @@ mod tests {
 
     /// Sent, refused, and discarded by its author.
     fn with_one_given_up() -> (Core, Wire) {
-        let mut core = Core::new(Store::open_in_memory().unwrap(), 1).unwrap();
+        let mut core = Core::new(Store::open_in_memory().unwrap(), 1, DEVICE).unwrap();
         let wire = opened(&mut core, 0);
         core.step(now(0), Input::Frames(wire, vec![connected()])).unwrap();
         let asked = requests(&mut core, wire).pop().unwrap().id;
@@ -509,7 +526,7 @@ mod tests {
 
     #[test]
     fn a_difference_that_an_earlier_connection_began_is_followed_by_another_one() {
-        let mut core = Core::new(Store::open_in_memory().unwrap(), 1).unwrap();
+        let mut core = Core::new(Store::open_in_memory().unwrap(), 1, DEVICE).unwrap();
         let page = |id: u64, has_more: bool| {
             let text = format!(
                 r#"{{"type":"sync.batch","cursor":"c","epoch":"{ALICE}","hasMore":{has_more},"conversations":[],"removed":[],"requestId":{id}}}"#

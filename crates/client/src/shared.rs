@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tertulia_engine::{CommandError as Refusal, Now, StoreFailure};
-use tertulia_proto::ClientMsgId;
+use tertulia_proto::{ClientMsgId, DeviceId};
 use uuid::Builder;
 
 use crate::address::Address;
@@ -45,6 +45,12 @@ pub struct Turn {
     pub due_ms: Option<u64>,
     pub is_signed_out: bool,
     pub is_connected: bool,
+}
+
+/// For a store that is none yet: a UUID of version 4.
+pub fn new_device() -> Option<DeviceId> {
+    let chance = crate::platform::random::<16>()?;
+    Some(DeviceId::from_uuid(Builder::from_random_bytes(chance).into_uuid()))
 }
 
 impl Shared {
@@ -102,6 +108,10 @@ impl Shared {
             is_signed_out: core.engine().connection() == tertulia_engine::ConnectionState::SignedOut,
             is_connected: matches!(core.engine().connection(), tertulia_engine::ConnectionState::Connected { .. }),
         })
+    }
+
+    pub fn device(&self) -> Option<DeviceId> {
+        self.with_core(|core| core.device()).flatten()
     }
 
     pub fn take_outgoing(&self, wire: Wire) -> ToWrite {

@@ -213,6 +213,7 @@ impl Engine {
             op,
             parked: None,
             transmitted: false,
+            departure: None,
             created_at: now.wall,
         })?;
         self.changed(id);
@@ -238,6 +239,10 @@ impl Engine {
         }
         let about = about(store, id, &row)?;
         if row.is_pending() && !may_be_in_the_log(&about) {
+            // Edits from when it seemed to be under way: they would come after these words.
+            for older in about.iter().filter(|entry| matches!(entry.op, Op::Edit { .. })) {
+                store.delete_outbox(older.id)?;
+            }
             row.body = body;
             store.put_message(&row)?;
             self.changed(id);
@@ -247,6 +252,8 @@ impl Engine {
         let waiting = about.into_iter().rfind(|entry| matches!(entry.op, Op::Edit { .. }) && !self.is_under_way(entry));
         if let Some(mut entry) = waiting {
             (entry.op, entry.parked) = (Op::Edit { body }, None);
+            // Whatever became of the older words, these have not been sent.
+            (entry.transmitted, entry.departure) = (false, None);
             store.put_outbox(&entry)?;
             self.changed(id);
             return Ok(self.pump_outbox(store, now, id)?);
@@ -302,7 +309,7 @@ impl Engine {
         let same = |entry: &OutboxEntry| matches!(&entry.op, Op::React { emoji: other, .. } if *other == emoji);
         let waiting = about(store, id, &row)?.into_iter().rfind(|entry| same(entry) && !self.is_under_way(entry));
         if let Some(mut entry) = waiting {
-            entry.op = Op::React { emoji, remove };
+            (entry.op, entry.transmitted) = (Op::React { emoji, remove }, false);
             store.put_outbox(&entry)?;
             self.changed(id);
             return Ok(());
@@ -354,6 +361,10 @@ impl Engine {
         let mut entry = parked(store, entry)?;
         here(store, entry.conversation_id)?;
         entry.parked = None;
+        if entry.op != Op::Send {
+            // It was refused, and so it is not in the log.
+            (entry.transmitted, entry.departure) = (false, None);
+        }
         store.put_outbox(&entry)?;
         if let Some(lane) = self.lanes.get_mut(&entry.conversation_id) {
             lane.reset_backoff();

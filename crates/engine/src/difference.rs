@@ -174,6 +174,8 @@ impl Engine {
                     self.want_sync(now.mono_ms.saturating_add(self.config.gap_patience_ms));
                 }
                 self.intents_at.get_or_insert(now.mono_ms);
+                // What was sent over an earlier connection has waited for this.
+                self.pump_outbox_all(store, now)?;
             }
             (Ok(_), None) => self.sync_failed(now, None),
             (Err(error), _) => {

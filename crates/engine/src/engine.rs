@@ -98,6 +98,8 @@ pub struct Engine {
     pub(crate) link: Link,
     pub(crate) me: Option<UserId>,
     pub(crate) limits: Option<Limits>,
+    /// The server's time when the connection opened, and when that was here by the monotonic clock.
+    pub(crate) server_clock: Option<(Timestamp, u64)>,
     /// Requests without an answer, by id; bounded by the windows of those who ask.
     pub(crate) asked: BTreeMap<u64, (Asked, u64)>,
     next_id: u64,
@@ -128,6 +130,7 @@ impl Engine {
             link: Link::new(),
             me: None,
             limits: None,
+            server_clock: None,
             asked: BTreeMap::new(),
             next_id: 1,
             sync: Sync::default(),
@@ -272,7 +275,11 @@ impl Engine {
             }
             Asked::Mute { conversation, until } => self.mute_answered(store, now, conversation, until, result),
             Asked::Sync => self.sync_answered(store, now, result),
-            Asked::History { conversation } => self.history_answered(store, now, conversation, number, result),
+            Asked::History { conversation } => {
+                self.history_answered(store, now, conversation, number, result)?;
+                // What became of an operation may be known now.
+                self.pump_outbox(store, now, conversation)
+            }
             Asked::Watch => {
                 self.watch_answered(result);
                 Ok(())
@@ -283,7 +290,7 @@ impl Engine {
 
     /// The first frame of a connection.
     pub(crate) fn connected(&mut self, store: &mut dyn LocalStore, now: Now, connected: Connected) -> Stored<()> {
-        let Connected { user_id: user, limits, epoch, .. } = connected;
+        let Connected { user_id: user, limits, server_time, epoch, .. } = connected;
         let mut state = store.sync_state()?;
         if state.account.is_some_and(|account| account != user) {
             self.link.wrong_account();
@@ -301,6 +308,7 @@ impl Engine {
         self.me = Some(user);
         self.config.body_max_bytes = limits.body_max_bytes;
         self.limits = Some(limits);
+        self.server_clock = Some((server_time, now.mono_ms));
         self.link.opened();
         self.notice(Notice::Connection);
         self.want_sync(now.mono_ms);

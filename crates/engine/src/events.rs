@@ -315,6 +315,7 @@ impl Engine {
             op: Op::Delete,
             parked: None,
             transmitted: false,
+            departure: None,
             created_at: message.created_at,
         })?;
         self.unblocked.insert(id);

@@ -14,7 +14,7 @@
 //! What may not be here: tokio, SQL, sockets, clocks, randomness, iteration in no order, a collection without a bound.
 //!
 //! The way through: [`engine`] the entrances; [`link`] the connection; [`events`] and [`difference`] what comes in; [`commands`] and [`outbox`] what goes
-//! out; [`history`] holes; [`intents`] watermarks and mutes; [`signs`] typing and presence; [`view`] what a screen shows of rows; [`store`] the rows.
+//! out, [`repeat`] what is sent again; [`history`] holes; [`intents`] watermarks and mutes; [`signs`] typing and presence; [`view`] what a screen shows of rows; [`store`] the rows.
 
 pub mod backoff;
 mod commands;
@@ -28,6 +28,7 @@ mod intents;
 mod link;
 mod outbox;
 mod planted;
+mod repeat;
 mod signs;
 pub mod store;
 pub mod view;
@@ -41,6 +42,6 @@ pub use link::{Closed, ConnectionState, LinkAction, LinkId};
 pub use planted::Bug;
 pub use signs::{PresenceState, TypingState};
 pub use store::{
-    LocalConversation, LocalMessage, LocalStore, MessageRef, Op, OutboxEntry, ParkedReason, StoreFailure, Stored,
-    SyncState,
+    Departure, LocalConversation, LocalMessage, LocalStore, MessageRef, Op, OutboxEntry, ParkedReason, StoreFailure,
+    Stored, SyncState,
 };

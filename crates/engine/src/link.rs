@@ -56,8 +56,9 @@ enum Phase {
     WrongAccount,
 }
 
-/// Unauthenticated, too slow, rate limited, restarting: see the wire contract.
+/// Unauthenticated, replaced, too slow, rate limited, restarting: see the wire contract.
 const UNAUTHENTICATED: u16 = 4401;
+const REPLACED: u16 = 4409;
 const TOO_SLOW: u16 = 4408;
 const RATE_LIMITED: u16 = 4429;
 const RESTARTING: u16 = 1012;
@@ -176,6 +177,8 @@ impl Link {
             }
             Closed::Code(TOO_SLOW) if self.attempt <= 1 => jitter.between(0, 500),
             Closed::Code(RESTARTING) if self.attempt <= 1 => jitter.between(0, 5000),
+            // An opening that was given up came late, and is gone by now; or a copy of this store is in use elsewhere, and the two are not to chase each other.
+            Closed::Code(REPLACED) => 3000 + backoff::reconnect_ms(self.attempt, jitter),
             Closed::Code(RATE_LIMITED) => 10_000 + backoff::reconnect_ms(self.attempt, jitter),
             _ => backoff::reconnect_ms(self.attempt, jitter),
         };

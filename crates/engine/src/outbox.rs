@@ -1,7 +1,8 @@
 //! From the outbox to the log: what may go now, in what order, and what an answer makes of it.
 //!
 //! Sends of a conversation may be under way together; each names the one before it (`afterClientMsgId`), so the server refuses what would overtake.
-//! Everything else goes alone, when all before it is done. A parked send stops its conversation.
+//! Everything else goes alone, when all before it is done; what was sent over an earlier connection waits for the first difference, which tells whether
+//! it has to go again. A parked send stops its conversation.
 
 use std::collections::VecDeque;
 
@@ -12,6 +13,7 @@ use tertulia_proto::{Answer, ApiError, ClientMsgId, ConversationId, ErrorCode, M
 use crate::backoff::{self, Jitter};
 use crate::engine::{Asked, Engine, Notice, Now, Refused};
 use crate::planted::Bug;
+use crate::repeat::Fate;
 use crate::store::{LocalMessage, LocalStore, MessageRef, Op, OutboxEntry, ParkedReason, Stored};
 use crate::view;
 
@@ -132,7 +134,7 @@ impl Engine {
                 }
                 (false, _) if !alone => return Ok(()),
                 (false, _) => {
-                    if self.transmit_op(store, now, &entry)? {
+                    if !self.take_up(store, now, entry)? {
                         return Ok(());
                     }
                 }
@@ -177,8 +179,32 @@ impl Engine {
         Ok(Some(name))
     }
 
+    /// Whether what comes after it may go too: there was nothing left to do.
+    fn take_up(&mut self, store: &mut dyn LocalStore, now: Now, entry: OutboxEntry) -> Stored<bool> {
+        let id = entry.conversation_id;
+        if entry.transmitted && !self.has(Bug::RepeatedBlindly) {
+            if !self.link.is_caught_up() {
+                return Ok(false);
+            }
+            match self.fate(store, &entry)? {
+                Fate::Lost => {}
+                Fate::Done => {
+                    store.delete_outbox(entry.id)?;
+                    self.changed(id);
+                    return Ok(true);
+                }
+                Fate::Unknown(seq) => {
+                    // Asked again when the page is here, and with each difference.
+                    self.fill(store, now, id, seq.saturating_add(1))?;
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(!self.transmit_op(store, now, entry)?)
+    }
+
     /// Whether something went; else there was nothing to do it to.
-    fn transmit_op(&mut self, store: &mut dyn LocalStore, now: Now, entry: &OutboxEntry) -> Stored<bool> {
+    fn transmit_op(&mut self, store: &mut dyn LocalStore, now: Now, entry: OutboxEntry) -> Stored<bool> {
         let id = entry.conversation_id;
         let message_id: Option<MessageId> = match &entry.target {
             MessageRef::Log(message_id) => Some(*message_id),
@@ -198,6 +224,7 @@ impl Engine {
         };
         self.lanes.entry(id).or_default().flights.push_back(entry.id);
         self.ask(now, Asked::Op { conversation: id, entry: entry.id }, request);
+        self.depart(store, now, entry)?;
         Ok(true)
     }
 

@@ -27,6 +27,10 @@ pub enum Bug {
     ReadGoesBack,
     /// An error of one send is taken for an acknowledgement.
     RefusalTakenForAcceptance,
+    /// What was sent over an earlier connection is sent again without a look at what became of it.
+    RepeatedBlindly,
+    /// An edit that did not arrive gives way to any other, also to an older one.
+    AnyChangeSupersedes,
 }
 
 #[cfg(feature = "planted")]

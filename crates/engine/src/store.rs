@@ -178,6 +178,16 @@ pub struct ParkedReason {
     pub detail: String,
 }
 
+/// How an edit left, so that a later connection can tell whether a newer one took its place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Departure {
+    /// The server's time then, at the earliest.
+    pub at: Timestamp,
+    /// The message's text then, as it was known here.
+    pub body: String,
+}
+
 /// One thing to be done, in the order in which it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxEntry {
@@ -190,6 +200,8 @@ pub struct OutboxEntry {
     pub parked: Option<ParkedReason>,
     /// It may have reached the server, so it may be in the log.
     pub transmitted: bool,
+    /// Of an edit that was transmitted.
+    pub departure: Option<Departure>,
     pub created_at: Timestamp,
 }
 

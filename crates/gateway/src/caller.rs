@@ -4,7 +4,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use tertulia_core::auth::{ApiKeyIdentity, Identity, is_api_key};
-use tertulia_proto::ApiError;
+use tertulia_proto::{ApiError, DeviceId};
 
 use crate::error::Refusal;
 use crate::{App, Settings};
@@ -103,6 +103,11 @@ pub fn handshake_token(headers: &HeaderMap, query: Option<&str>, settings: &Sett
         ));
     }
     Ok(token.to_owned())
+}
+
+/// The device that a socket's handshake names.
+pub fn device_id(text: &str) -> Result<DeviceId, ApiError> {
+    text.parse().map_err(|error| ApiError::invalid(format!("device: {error}")))
 }
 
 /// The subprotocol that carries a token, as offered.

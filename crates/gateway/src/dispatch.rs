@@ -125,7 +125,11 @@ impl Session {
             | ClientRequest::DeleteMessage(_)
             | ClientRequest::ReactToMessage(_)
             | ClientRequest::Receipt(_)
-            | ClientRequest::MuteConversation(_) => self.submit(to, request),
+            | ClientRequest::MuteConversation(_) => {
+                // Asked again, for it may have waited. Where the connection is to end, nobody waits for the answer.
+                self.connection.execute(|| self.submit(to, request));
+            }
+            _ if self.connection.lane.closing().is_some() => {}
             other => {
                 // Boxed: else every idle connection would hold room for the largest lookup.
                 let body = Box::pin(self.look_up(to, other)).await;

@@ -138,7 +138,9 @@ pub fn asyncapi() -> Value {
             "title": "Tertulia sockets",
             "version": env!("CARGO_PKG_VERSION"),
             "description": "Plain WebSocket at /messages/subscribe: text frames {type, id?, ...}. Socket.IO at /socket.io/: the same with colons; \
-                acknowledgements carry the answers. Close codes: 4401 sign in again, 4408 too slow, 4429 rate limited, 1009 frame too large, 1012 restarting."
+                acknowledgements carry the answers. A client that keeps its state names its device, a UUID of its own (?device=, or auth.device with \
+                Socket.IO): before the new connection is told that it is connected, the older one of the same person and device is retired, and nothing \
+                more that comes over it is done. Close codes: 4401 sign in again, 4408 too slow, 4409 replaced by a newer connection of the same device, 4429 rate limited, 1009 frame too large, 1012 restarting."
         },
         "channels": { "requests": channel(asked.messages), "events": channel(told.messages) },
         "operations": {

@@ -19,12 +19,12 @@ use socketioxide::socket::Socket;
 use socketioxide::{ParserConfig, SendError, SocketError, SocketIo};
 use tertulia_core::auth::Identity;
 use tertulia_proto::request::ClientRequest;
-use tertulia_proto::{ApiError, ErrorCode, Protocol};
+use tertulia_proto::{ApiError, DeviceId, ErrorCode, Protocol};
 use tertulia_realtime::{Closing, Connection, Outbound};
 use tokio::sync::Notify;
 
 use crate::App;
-use crate::caller::handshake_token;
+use crate::caller::{device_id, handshake_token};
 use crate::dispatch::{Attachment, Session, written};
 use crate::ws::watch_over;
 
@@ -65,6 +65,15 @@ pub fn layer(app: &App) -> SocketIoLayer {
 struct AuthPayload {
     #[serde(default)]
     token: Option<String>,
+    /// As it came: what is not a device is another refusal than a missing token.
+    #[serde(default)]
+    device: Option<serde_json::Value>,
+}
+
+impl AuthPayload {
+    fn device(&self) -> Result<Option<DeviceId>, ApiError> {
+        self.device.as_ref().map(|device| device_id(device.as_str().unwrap_or_default())).transpose()
+    }
 }
 
 /// The socket itself, which acknowledgements are made from.
@@ -153,15 +162,17 @@ impl Inbox {
 }
 
 /// Before the client is told that it is connected: who is it, and an inbox for whatever it sends from now on.
-async fn accept(app: &App, socket: &SocketRef, auth: Option<AuthPayload>) -> Result<(), &'static str> {
+async fn accept(app: &App, socket: &SocketRef, auth: Option<AuthPayload>) -> Result<(), String> {
     let headers = &socket.req_parts().headers;
-    let token = match auth.and_then(|auth| auth.token) {
+    let auth = auth.unwrap_or_default();
+    let device = auth.device().map_err(|refusal| format!("{}: {}", refusal.code.as_str(), refusal.detail))?;
+    let token = match auth.token {
         Some(token) => token,
         None => handshake_token(headers, None, &app.settings).map_err(|refusal| refusal.code.as_str())?,
     };
     let acts_as = headers.get("tertulia-user").and_then(|value| value.to_str().ok());
     let identity = app.services.identify(&token, acts_as).await.map_err(|refusal| refusal.code.as_str())?;
-    let connection = app.services.connect(&identity).await.map_err(|refusal| refusal.code.as_str())?;
+    let connection = app.services.connect(&identity, device).await.map_err(|refusal| refusal.code.as_str())?;
 
     let waiting = Mutex::new((VecDeque::new(), 0));
     let inbox = Arc::new(Inbox { waiting, woken: Notify::new(), bytes_max: app.services.limits().inbox_max_bytes });
@@ -217,6 +228,7 @@ async fn leave(socket: Arc<Socket<LocalAdapter>>, closing: Closing) {
         Closing::Unauthenticated => ErrorCode::Unauthenticated,
         Closing::TooSlow | Closing::RateLimited => ErrorCode::RateLimited,
         Closing::FrameTooLarge => ErrorCode::TooLarge,
+        Closing::Replaced => ErrorCode::Conflict,
         Closing::Gone | Closing::Silent | Closing::Restarting => ErrorCode::Unavailable,
     };
     let _ = socket.emit("error", &ApiError::new(code, format!("{}: {}", closing.code(), closing.reason())));

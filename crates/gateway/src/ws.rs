@@ -18,7 +18,7 @@ use tertulia_proto::{ApiError, ErrorCode, Protocol, ServerEvent};
 use tertulia_realtime::{Closing, Connection, Outbound, Publication};
 
 use crate::App;
-use crate::caller::{bearer_protocol, handshake_token};
+use crate::caller::{bearer_protocol, device_id, handshake_token};
 use crate::dispatch::{Attachment, Session, written as written_replies};
 use crate::error::Refusal;
 use crate::frames::{FlakyFrames, Frames};
@@ -41,8 +41,12 @@ pub async fn subscribe(
             return Refusal::from(ApiError::invalid(format!("Upgrade: {}", rejection.body_text()))).into_response();
         }
     };
-    let query_token = query.as_deref().and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("token=")));
-    let token = handshake_token(&headers, query_token, &app.settings);
+    let field = |name: &str| {
+        let mut pairs = query.as_deref().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+        pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
+    };
+    let token = handshake_token(&headers, field("token"), &app.settings);
+    let device = field("device").map(device_id).transpose();
     let acts_as = headers.get("tertulia-user").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let frame_max = app.services.limits().frame_max_bytes;
     let mut upgrade = upgrade
@@ -60,8 +64,10 @@ pub async fn subscribe(
             Ok(token) => Box::pin(app.services.identify(&token, acts_as.as_deref())).await,
             Err(refusal) => Err(refusal),
         };
-        let opened = match identity {
-            Ok(identity) => Box::pin(app.services.connect(&identity)).await.map(|connection| (identity, connection)),
+        let opened = match identity.and_then(|identity| Ok((identity, device?))) {
+            Ok((identity, device)) => {
+                Box::pin(app.services.connect(&identity, device)).await.map(|connection| (identity, connection))
+            }
             Err(refusal) => Err(refusal),
         };
         match opened {
@@ -79,6 +85,8 @@ async fn refuse(app: &App, mut socket: WebSocket, refusal: &ApiError) {
     let code = match refusal.code {
         ErrorCode::RateLimited => Closing::RateLimited.code(),
         ErrorCode::Unavailable => 1013,
+        // "device: ..."; another token would not help.
+        ErrorCode::Invalid => 1008,
         _ => Closing::Unauthenticated.code(),
     };
     let reason: String = refusal.detail.chars().take(60).collect();

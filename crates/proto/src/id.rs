@@ -1,4 +1,5 @@
-//! Typed identifiers. All but [`ClientMsgId`] are UUIDs, made by the server as version 7 (RFC 9562, time-ordered).
+//! Typed identifiers. All but [`ClientMsgId`] are UUIDs; the server makes its own as version 7 (RFC 9562, time-ordered), and clients
+//! make [`DeviceId`] as version 4.
 
 use std::fmt;
 use std::str::FromStr;
@@ -114,6 +115,10 @@ uuid_id!(
 uuid_id!(
     /// A server-to-server key.
     ApiKeyId
+);
+uuid_id!(
+    /// One local store of a client, which makes it at random: a device has one connection, and the newest is it.
+    DeviceId
 );
 
 /// The sender's own name for a message: 1 to 64 of `[A-Za-z0-9_-]` (a UUID or a ULID fits). `(sender, clientMsgId)` is unique for ever.

@@ -25,7 +25,7 @@ pub use emoji::Emoji;
 pub use error::{ApiError, ErrorCode};
 pub use event::{Protocol, ServerEvent};
 pub use frame::{Answer, ServerFrame};
-pub use id::{ApiKeyId, ClientMsgId, ConversationId, MessageId, SessionId, UserId};
+pub use id::{ApiKeyId, ClientMsgId, ConversationId, DeviceId, MessageId, SessionId, UserId};
 pub use limits::Limits;
 pub use model::{Conversation, ConversationKind, History, HistoryVisibility, Member, Message, Reaction, Role, User};
 pub use time::Timestamp;

@@ -1,12 +1,13 @@
 //! One connection of one person.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use parking_lot::Mutex;
-use tertulia_proto::{SessionId, UserId};
+use tertulia_proto::{DeviceId, SessionId, UserId};
 use tokio::sync::Semaphore;
 
-use crate::lane::{Lane, LaneLimits};
+use crate::lane::{Closing, Lane, LaneLimits};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub u64);
@@ -14,7 +15,13 @@ pub struct ConnectionId(pub u64);
 pub struct Connection {
     pub id: ConnectionId,
     pub user: UserId,
+    /// Which of the person's devices it is, where the client says so.
+    pub device: Option<DeviceId>,
     pub lane: Lane,
+    /// Held while a request is carried out.
+    executing: Mutex<()>,
+    /// The older connection of the device, until nothing of it is executed any more.
+    replaces: Mutex<Option<Arc<Self>>>,
     session: Mutex<SessionId>,
     expires_at_ms: AtomicI64,
     /// A permit per request under way: without one, reading pauses.
@@ -28,6 +35,7 @@ impl Connection {
     pub(crate) fn new(
         id: ConnectionId,
         user: UserId,
+        device: Option<DeviceId>,
         session: SessionId,
         expires_at_ms: i64,
         limits: LaneLimits,
@@ -36,12 +44,45 @@ impl Connection {
         Self {
             id,
             user,
+            device,
             lane: Lane::new(limits),
+            executing: Mutex::new(()),
+            replaces: Mutex::new(None),
             session: Mutex::new(session),
             expires_at_ms: AtomicI64::new(expires_at_ms),
             in_flight: Semaphore::new(in_flight_max.clamp(1, Semaphore::MAX_PERMITS)),
             heard_at_ms: AtomicI64::new(i64::MAX),
             watched: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Carries out a request of this connection, unless its end has been decided: then nothing more is done for it, and the answer is `false`.
+    /// `work` may not wait, and may not end or replace this connection.
+    pub fn execute(&self, work: impl FnOnce()) -> bool {
+        let _executing = self.executing.lock();
+        let goes_on = self.lane.closing().is_none();
+        if goes_on {
+            work();
+        }
+        goes_on
+    }
+
+    /// The connection whose place this one takes; [`Connection::retire_older`] follows.
+    pub(crate) fn replace(&self, older: Arc<Self>) {
+        *self.replaces.lock() = Some(older);
+    }
+
+    /// When this returns, what was being carried out for the older connection, and for those before it, is finished, and nothing follows it.
+    pub(crate) fn retire_older(&self) {
+        let older = self.replaces.lock().clone();
+        if let Some(older) = older {
+            {
+                let _executing = older.executing.lock();
+                older.lane.close(Closing::Replaced);
+            }
+            // It may have been replaced before it was done with its own.
+            older.retire_older();
+            *self.replaces.lock() = None;
         }
     }
 

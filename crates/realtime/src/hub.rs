@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tertulia_proto::event::{Presence, Typing};
-use tertulia_proto::{ConversationId, Limits, ServerEvent, SessionId, Timestamp, UserId};
+use tertulia_proto::{ConversationId, DeviceId, Limits, ServerEvent, SessionId, Timestamp, UserId};
 
 use crate::connection::{Connection, ConnectionId};
 use crate::lane::{Closing, LaneLimits, SignKey};
@@ -69,32 +69,47 @@ impl Hub {
 
     /// Registers a connection. With `true` the caller loads the person's conversations and hands them to [`Hub::loaded`] before it tells the client
     /// that it is connected, and lets the lane go (`Lane::release`): what is committed after that arrives live, what was committed before is in the difference.
+    ///
+    /// An older connection of the same person and device is no longer here when this returns, and nothing more is executed for it; what it had submitted
+    /// may not be committed yet.
     pub fn attach(
         &self,
         user: UserId,
+        device: Option<DeviceId>,
         session: SessionId,
         expires_at: Timestamp,
     ) -> Result<(Arc<Connection>, bool), AttachError> {
         let lane = LaneLimits { frames_max: self.limits.lane_max_frames, bytes_max: self.limits.lane_max_bytes };
         let id = ConnectionId(self.next_id.fetch_add(1, Ordering::Relaxed));
-        let connection = Arc::new(Connection::new(id, user, session, expires_at.ms(), lane, self.limits.in_flight_max));
+        let in_flight_max = self.limits.in_flight_max;
+        let connection = Arc::new(Connection::new(id, user, device, session, expires_at.ms(), lane, in_flight_max));
         // Until the client has been told that it is connected: nothing may come before that.
         connection.lane.hold();
         let mut state = self.state.lock();
-        if state.connections >= self.limits.connections_max {
+        let older = state.connections_of(user).iter().find(|older| device.is_some() && older.device == device).cloned();
+        let freed = usize::from(older.is_some());
+        if state.connections - freed >= self.limits.connections_max {
             return Err(AttachError::TooMany(self.limits.connections_max));
+        }
+        if state.connections_of(user).len() - freed >= self.limits.connections_per_user_max {
+            return Err(AttachError::TooManyOfUser(self.limits.connections_per_user_max));
         }
         let online =
             state.people.entry(user).or_insert_with(|| Online { before_load: Some(Vec::new()), ..Online::default() });
-        if online.connections.len() >= self.limits.connections_per_user_max {
-            return Err(AttachError::TooManyOfUser(self.limits.connections_per_user_max));
-        }
+        let first = online.connections.is_empty();
         online.connections.push(Arc::clone(&connection));
-        let (first, needs_load) = (online.connections.len() == 1, online.before_load.is_some());
+        let needs_load = online.before_load.is_some();
         state.connections += 1;
         if first {
             state.tell_watchers(user, true, None);
         }
+        if let Some(older) = older {
+            state.forget(&older);
+            connection.replace(older);
+        }
+        drop(state);
+        // Without the lock: what is being executed may want it.
+        connection.retire_older();
         Ok((connection, needs_load))
     }
 
@@ -121,15 +136,7 @@ impl Hub {
     /// Forgets a connection. `true` when it was the person's last one here.
     pub fn detach(&self, connection: &Connection, now: Timestamp) -> bool {
         let mut state = self.state.lock();
-        for watched in connection.watched.lock().drain(..) {
-            state.unwatch(watched, |watcher| watcher.id == connection.id);
-        }
-        let Some(online) = state.people.get_mut(&connection.user) else { return false };
-        let before = online.connections.len();
-        online.connections.retain(|known| known.id != connection.id);
-        let (gone, last) = (before - online.connections.len(), online.connections.is_empty());
-        state.connections -= gone;
-        if !last || gone == 0 {
+        if !state.forget(connection) || !state.connections_of(connection.user).is_empty() {
             return false;
         }
         if let Some(online) = state.people.remove(&connection.user) {
@@ -299,6 +306,19 @@ impl Hub {
 impl State {
     fn connections_of(&self, user: UserId) -> &[Arc<Connection>] {
         self.people.get(&user).map_or(&[], |online| &online.connections)
+    }
+
+    /// The connection and what it watches; `false`: it was not here any more.
+    fn forget(&mut self, connection: &Connection) -> bool {
+        for watched in connection.watched.lock().drain(..) {
+            self.unwatch(watched, |watcher| watcher.id == connection.id);
+        }
+        let Some(online) = self.people.get_mut(&connection.user) else { return false };
+        let before = online.connections.len();
+        online.connections.retain(|known| known.id != connection.id);
+        let gone = before - online.connections.len();
+        self.connections -= gone;
+        gone > 0
     }
 
     fn leave_room(&mut self, conversation: ConversationId, user: UserId) {

@@ -15,6 +15,8 @@ use crate::publication::Publication;
 pub enum Closing {
     /// The client left.
     Gone,
+    /// The same device has opened another connection: what comes over this one is not done any more.
+    Replaced,
     /// The token is missing, bad, expired or ended: sign in again.
     Unauthenticated,
     /// The lane was full: come back and ask for the difference.
@@ -36,6 +38,7 @@ impl Closing {
             Self::Silent => 1001,
             Self::Unauthenticated => 4401,
             Self::TooSlow => 4408,
+            Self::Replaced => 4409,
             Self::RateLimited => 4429,
             Self::FrameTooLarge => 1009,
             Self::Restarting => 1012,
@@ -47,6 +50,7 @@ impl Closing {
             Self::Gone => "bye",
             Self::Silent => "nothing heard for too long: come back and ask for the difference",
             Self::Unauthenticated => "unauthenticated: sign in again",
+            Self::Replaced => "replaced by a newer connection of the same device",
             Self::TooSlow => "too slow: come back and ask for the difference",
             Self::FrameTooLarge => "frame too large: see limits.frameMaxBytes",
             Self::RateLimited => "rate limited: come back later",

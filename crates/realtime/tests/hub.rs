@@ -4,7 +4,9 @@
 
 mod house;
 
-use house::{LATER, NOW, Told, conversation, hub, online, receipt, session, told, user};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use house::{LATER, NOW, Told, conversation, device, hub, online, receipt, session, told, user};
 use tertulia_proto::Limits;
 use tertulia_realtime::{AttachError, Closing, Hub, HubCounts, Membership};
 
@@ -27,7 +29,7 @@ fn an_event_reaches_every_connection_of_every_member_and_nobody_else() {
 #[test]
 fn facts_that_come_during_the_load_are_applied_after_it_in_their_order() {
     let hub = hub();
-    let (alice, needs_load) = hub.attach(user(1), session(1), LATER).unwrap();
+    let (alice, needs_load) = hub.attach(user(1), None, session(1), LATER).unwrap();
     alice.lane.release();
     assert!(needs_load);
     hub.membership(user(1), conversation(1), Membership::Left);
@@ -49,9 +51,9 @@ fn facts_that_come_during_the_load_are_applied_after_it_in_their_order() {
 #[test]
 fn a_second_load_of_the_same_person_changes_nothing() {
     let hub = hub();
-    let (phone, first) = hub.attach(user(1), session(1), LATER).unwrap();
+    let (phone, first) = hub.attach(user(1), None, session(1), LATER).unwrap();
     phone.lane.release();
-    let (laptop, second) = hub.attach(user(1), session(2), LATER).unwrap();
+    let (laptop, second) = hub.attach(user(1), None, session(2), LATER).unwrap();
     laptop.lane.release();
     assert!(first && second, "until somebody has loaded, each has to");
     hub.loaded(user(1), vec![conversation(1)]);
@@ -60,14 +62,14 @@ fn a_second_load_of_the_same_person_changes_nothing() {
     hub.loaded(user(1), vec![conversation(1)]);
     hub.deliver(conversation(1), receipt(conversation(1), 1), &[]);
     assert!(told(&phone).is_empty() && told(&laptop).is_empty());
-    let (_, third) = hub.attach(user(1), session(3), LATER).unwrap();
+    let (_, third) = hub.attach(user(1), None, session(3), LATER).unwrap();
     assert!(!third);
 }
 
 #[test]
 fn a_load_for_somebody_who_has_left_is_no_matter() {
     let hub = hub();
-    let (alice, _) = hub.attach(user(1), session(1), LATER).unwrap();
+    let (alice, _) = hub.attach(user(1), None, session(1), LATER).unwrap();
     alice.lane.release();
     hub.detach(&alice, NOW);
     hub.loaded(user(1), vec![conversation(1)]);
@@ -202,13 +204,13 @@ fn who_comes_back_loads_anew() {
 fn limits_are_kept_and_a_refusal_leaves_nothing_behind() {
     let hub = Hub::new(Limits { connections_per_user_max: 2, connections_max: 3, watched_max: 2, ..Limits::default() });
     let (one, _two) = (online(&hub, 1, &[]), online(&hub, 1, &[]));
-    assert_eq!(hub.attach(user(1), session(1), LATER).err(), Some(AttachError::TooManyOfUser(2)));
+    assert_eq!(hub.attach(user(1), None, session(1), LATER).err(), Some(AttachError::TooManyOfUser(2)));
     let three = online(&hub, 2, &[]);
-    assert_eq!(hub.attach(user(3), session(3), LATER).err(), Some(AttachError::TooMany(3)));
+    assert_eq!(hub.attach(user(3), None, session(3), LATER).err(), Some(AttachError::TooMany(3)));
     assert_eq!(hub.counts(), HubCounts { connections: 3, people: 2, conversations: 0 });
     assert!(!hub.is_online(user(3)));
     hub.detach(&one, NOW);
-    assert!(hub.attach(user(1), session(1), LATER).is_ok());
+    assert!(hub.attach(user(1), None, session(1), LATER).is_ok());
 
     hub.detach(&three, NOW);
     let watcher = online(&hub, 9, &[]);
@@ -220,10 +222,10 @@ fn limits_are_kept_and_a_refusal_leaves_nothing_behind() {
 #[test]
 fn the_end_of_a_session_ends_its_connections_and_no_others() {
     let hub = hub();
-    let (phone, _) = hub.attach(user(1), session(1), LATER).unwrap();
+    let (phone, _) = hub.attach(user(1), None, session(1), LATER).unwrap();
     phone.lane.release();
-    let (laptop, _) = hub.attach(user(1), session(2), LATER).unwrap();
-    let (renewed, _) = hub.attach(user(1), session(1), LATER).unwrap();
+    let (laptop, _) = hub.attach(user(1), None, session(2), LATER).unwrap();
+    let (renewed, _) = hub.attach(user(1), None, session(1), LATER).unwrap();
     renewed.renew(session(3), LATER.ms());
     hub.end_session(session(1));
     assert_eq!(phone.lane.closing(), Some(Closing::Unauthenticated));
@@ -261,4 +263,51 @@ fn a_connection_that_has_left_cannot_begin_to_watch() {
     hub.watch(&watcher, &[user(2)]);
     let _bob = online(&hub, 2, &[]);
     assert!(told(&watcher).is_empty(), "the hub holds on to a connection that nobody will ever take away");
+}
+
+#[test]
+fn a_device_has_one_connection_and_the_newer_takes_the_place_of_the_older() {
+    let hub = Hub::new(Limits { connections_per_user_max: 2, connections_max: 2, ..Limits::default() });
+    let attach = |person| hub.attach(user(person), Some(device(1)), session(person), LATER);
+    let (older, needs_load) = attach(1).unwrap();
+    assert!(needs_load);
+    older.lane.release();
+    hub.loaded(user(1), vec![conversation(7)]);
+    let watcher = online(&hub, 2, &[]);
+    assert!(hub.watch(&watcher, &[user(1)]) && hub.watch(&older, &[user(2)]));
+    let (newer, needs_load) = attach(1).unwrap();
+    newer.lane.release();
+    assert!(!needs_load, "the person was here all the time");
+    assert_eq!(told(&watcher), [], "and nobody is told that they came or went");
+    assert_eq!((older.lane.closing(), newer.lane.closing()), (Some(Closing::Replaced), None));
+    assert!(!older.execute(|| panic!("done for a connection that was replaced")));
+    hub.deliver(conversation(7), receipt(conversation(7), 1), &[]);
+    assert_eq!(told(&newer), [Told::Rev(1)]);
+    assert_eq!(hub.watchers_of(user(2)), [], "what it watched went with it");
+    assert_eq!(attach(3).err(), Some(AttachError::TooMany(2)), "another person's device takes nobody's place");
+    assert!(!hub.detach(&older, NOW), "the older one's end is not the person's");
+    assert!(hub.detach(&newer, NOW));
+    hub.detach(&watcher, NOW);
+    assert_eq!(hub.counts(), HubCounts::default());
+}
+
+/// Whoever has opened another connection may take for granted that what was being done for the older one has been done.
+#[test]
+fn a_request_that_is_being_carried_out_is_finished_before_its_connection_is_replaced() {
+    let hub = hub();
+    let (older, _) = hub.attach(user(1), Some(device(1)), session(1), LATER).unwrap();
+    let (begun, finished) = (std::sync::Barrier::new(2), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let done = older.execute(|| {
+                begun.wait();
+                (0..1000).for_each(|_| std::thread::yield_now());
+                finished.store(true, Ordering::SeqCst);
+            });
+            assert!(done);
+        });
+        begun.wait();
+        let newer = hub.attach(user(1), Some(device(1)), session(1), LATER);
+        assert!(newer.is_ok() && finished.load(Ordering::SeqCst));
+    });
 }

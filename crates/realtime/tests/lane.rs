@@ -294,9 +294,10 @@ fn every_end_has_its_own_code_and_says_what_to_do() {
         Closing::RateLimited,
         Closing::FrameTooLarge,
         Closing::Restarting,
+        Closing::Replaced,
     ];
     let mut codes: Vec<u16> = all.iter().map(|closing| closing.code()).collect();
-    assert_eq!(codes, [1000, 4401, 4408, 4429, 1009, 1012]);
+    assert_eq!(codes, [1000, 4401, 4408, 4429, 1009, 1012, 4409]);
     codes.dedup();
     assert_eq!(codes.len(), all.len());
     // RFC 6455, 5.5.1: 123 bytes beside the code.

@@ -161,7 +161,7 @@ impl World {
 
     fn attach(&mut self, person: u32) {
         let count = self.clients.iter().filter(|client| client.person == person).count();
-        let attached = self.hub.attach(user(person), session(person), LATER);
+        let attached = self.hub.attach(user(person), None, session(person), LATER);
         if count == PER_PERSON_MAX {
             assert!(attached.is_err());
             return;

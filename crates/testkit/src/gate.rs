@@ -1,4 +1,4 @@
-//! A way to the server that can be led elsewhere, cut and shut, and that counts what goes through it.
+//! A way to the server that can be led elsewhere, cut and shut, that holds back what is on its way, and counts what goes through it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,6 +18,11 @@ struct Way {
     to: Mutex<Option<SocketAddr>>,
     up: AtomicU64,
     down: AtomicU64,
+    connections: AtomicU64,
+    /// What goes to the server over connections with a number below this waits.
+    held_below: watch::Sender<u64>,
+    /// Bytes that wait.
+    held: watch::Sender<usize>,
 }
 
 /// Its own address stays, whatever it leads to. It is gone when it is dropped.
@@ -40,8 +45,14 @@ impl Gate {
     pub async fn open(url: &str) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let way =
-            Arc::new(Way { to: Mutex::new(Some(address_of(url)?)), up: AtomicU64::new(0), down: AtomicU64::new(0) });
+        let way = Arc::new(Way {
+            to: Mutex::new(Some(address_of(url)?)),
+            up: AtomicU64::new(0),
+            down: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
+            held_below: watch::Sender::new(0),
+            held: watch::Sender::new(0),
+        });
         let (cuts, seen) = watch::channel(0);
         let mut task = JoinSet::new();
         task.spawn(serve(listener, Arc::clone(&way), seen));
@@ -69,6 +80,22 @@ impl Gate {
         self.cuts.send_modify(|count| *count += 1);
     }
 
+    /// From now on what goes to the server over the connections that are open is held back; new ones are not concerned.
+    pub fn hold(&self) {
+        self.way.held_below.send_replace(self.way.connections.load(Ordering::Relaxed));
+    }
+
+    /// Waits until something is held back.
+    pub async fn holds_something(&self) {
+        let _ = self.way.held.subscribe().wait_for(|held| *held > 0).await;
+    }
+
+    /// What was held back goes on; waits until it is on its last stretch.
+    pub async fn let_go(&self) {
+        self.way.held_below.send_replace(0);
+        let _ = self.way.held.subscribe().wait_for(|held| *held == 0).await;
+    }
+
     /// Bytes to the server and from it, all connections together.
     pub fn bytes(&self) -> (u64, u64) {
         (self.way.up.load(Ordering::Relaxed), self.way.down.load(Ordering::Relaxed))
@@ -82,30 +109,61 @@ async fn serve(listener: TcpListener, way: Arc<Way>, cuts: watch::Receiver<u64>)
         if let Some(to) = to {
             let mut cuts = cuts.clone();
             cuts.mark_unchanged();
-            connections.spawn(carry(near, to, Arc::clone(&way), cuts));
+            let number = way.connections.fetch_add(1, Ordering::Relaxed);
+            connections.spawn(carry(near, to, Arc::clone(&way), number, cuts));
         }
         while connections.try_join_next().is_some() {}
     }
 }
 
-async fn carry(near: TcpStream, to: SocketAddr, way: Arc<Way>, mut cuts: watch::Receiver<u64>) {
+async fn carry(near: TcpStream, to: SocketAddr, way: Arc<Way>, number: u64, mut cuts: watch::Receiver<u64>) {
     let Ok(far) = TcpStream::connect(to).await else { return };
     // Else what is measured is the delay of the gate.
     let _ = (near.set_nodelay(true), far.set_nodelay(true));
     let ((near_read, near_write), (far_read, far_write)) = (near.into_split(), far.into_split());
     tokio::select! {
-        () = pump(near_read, far_write, &way.up) => {}
-        () = pump(far_read, near_write, &way.down) => {}
+        () = pump(near_read, far_write, &way, &way.up, Some(number)) => {}
+        () = pump(far_read, near_write, &way, &way.down, None) => {}
         _ = cuts.changed() => {}
     }
 }
 
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, count: &AtomicU64) {
+/// Counts what waits, for as long as it does.
+struct Waiting<'a>(&'a Way, usize);
+
+impl<'a> Waiting<'a> {
+    fn new(way: &'a Way, bytes: usize) -> Self {
+        way.held.send_modify(|held| *held += bytes);
+        Self(way, bytes)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.held.send_modify(|held| *held -= self.1);
+    }
+}
+
+/// `number`: of a connection whose bytes may be held back.
+async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, way: &Way, count: &AtomicU64, number: Option<u64>) {
     let mut buffer = vec![0; 64 * 1024];
+    let mut held_below = way.held_below.subscribe();
+    let mut is_gone = false;
     while let Ok(read) = from.read(&mut buffer).await {
-        if read == 0 || to.write_all(&buffer[..read]).await.is_err() {
+        let is_free = |below: &u64| number.is_none_or(|number| number >= *below);
+        let waiting = (!is_free(&held_below.borrow())).then(|| Waiting::new(way, read));
+        let _ = held_below.wait_for(is_free).await;
+        if read == 0 {
             return;
         }
+        if !is_gone && to.write_all(&buffer[..read]).await.is_err() {
+            // A client that has hung up: what it had sent may still be held back.
+            is_gone = true;
+            if number.is_some() {
+                return;
+            }
+        }
+        drop(waiting);
         count.fetch_add(u64::try_from(read).unwrap_or(0), Ordering::Relaxed);
     }
 }

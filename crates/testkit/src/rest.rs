@@ -59,6 +59,14 @@ impl Api {
         Ok(Answer { status, body })
     }
 
+    /// What the server counts under this name.
+    pub async fn metric(&self, name: &str) -> Result<u64> {
+        let text = self.http.get(format!("{}/metrics", self.base)).send().await?.text().await?;
+        let mut lines = text.lines().filter_map(|line| line.split_once(' '));
+        let (_, value) = lines.find(|(known, _)| *known == name).with_context(|| name.to_owned())?;
+        Ok(value.trim().parse()?)
+    }
+
     pub async fn get(&self, path: &str) -> Result<Answer> {
         self.call(Method::GET, path, None).await
     }

@@ -2,6 +2,7 @@
 
 pub mod acknowledged;
 pub mod bounded;
+pub mod edits;
 pub mod exactly_once;
 pub mod fresh;
 pub mod local;

@@ -5,6 +5,7 @@ mod delivery;
 mod flaky;
 mod harness;
 mod jumps;
+mod late;
 mod lists;
 mod offline;
 mod signs;

@@ -1,6 +1,6 @@
 //! A device and the person who uses it: writes, edits, reacts, reads, loses its network, and is restarted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use parking_lot::Mutex;
 use serde_json::json;
 use tertulia_client::{
-    Client, ClientMsgId, CommandError, ConnectionState, ConversationId, Message, MessageRef, Op, Seq, UserId, Waiting,
+    Client, CommandError, ConnectionState, ConversationId, Message, MessageRef, Op, Seq, UserId, Waiting,
 };
 use tertulia_testkit::{Random, within};
 use tokio::sync::watch;
@@ -33,9 +33,6 @@ pub struct Device {
     pub conversations: Vec<ConversationId>,
     pub record: Record,
     pub random: Random,
-    /// What has been edited, and reacted to with what. Once each: the server takes an older wish that comes late, over a connection that was given up, for
-    /// a newer one (ARCHITECTURE.md, "What is not here yet").
-    pub touched: BTreeSet<(ClientMsgId, &'static str)>,
 }
 
 type Screens = Arc<Mutex<BTreeMap<ConversationId, Vec<Message>>>>;
@@ -180,18 +177,11 @@ impl Running {
     fn edit(&mut self, conversation: ConversationId) -> Result<()> {
         let me = self.device.me;
         let Some(row) = self.row(conversation, |row| row.sender == me) else { return Ok(()) };
-        if !self.is_first(&row, "edit") {
-            return Ok(());
-        }
         let body = format!("edit {} of {}", self.device.random.next(), row.body.chars().take(40).collect::<String>());
         if done(self.client.edit(conversation, &row, body.as_str()))? {
             self.device.record.write(conversation, "edit", json!({ "name": row.name.to_string(), "body": body }))?;
         }
         Ok(())
-    }
-
-    fn is_first(&mut self, row: &Message, what: &'static str) -> bool {
-        self.device.touched.insert((row.name.clone(), what))
     }
 
     fn delete(&mut self, conversation: ConversationId) -> Result<()> {
@@ -207,9 +197,6 @@ impl Running {
         let Some(row) = self.row(conversation, |_| true) else { return Ok(()) };
         let emoji = EMOJIS[self.device.random.below(EMOJIS.len())];
         let remove = self.device.random.one_in(3);
-        if !self.is_first(&row, emoji) {
-            return Ok(());
-        }
         if done(self.client.react(conversation, &row, emoji.parse()?, remove))? {
             let (sender, name) = (self.device.record.name_of(row.sender), row.name.to_string());
             let fields = json!({ "sender": sender, "name": name, "emoji": emoji, "remove": remove });

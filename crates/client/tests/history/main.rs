@@ -4,7 +4,6 @@
 mod device;
 mod record;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -77,7 +76,6 @@ impl World {
                     conversations: conversations.clone(),
                     record: Record::new(&self.histories, &name, &person.name, Arc::clone(&names))?,
                     random: self.random.fork(),
-                    touched: BTreeSet::new(),
                 });
             }
         }

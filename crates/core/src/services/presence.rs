@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tertulia_proto::event::Presence;
-use tertulia_proto::{ApiError, ApiKeyId, ConversationId, ErrorCode, SessionId, UserId};
+use tertulia_proto::{ApiError, ApiKeyId, ConversationId, DeviceId, ErrorCode, SessionId, UserId};
 use tertulia_realtime::{AttachError, Connection};
 use tertulia_store::{Effect, Write};
 
@@ -13,29 +13,18 @@ use crate::write::store_failed;
 
 impl Services {
     /// From the moment this returns, everything committed reaches the connection's lane; what came before is in the difference.
-    pub async fn connect(&self, actor: &Identity) -> Result<Arc<Connection>, ApiError> {
-        let attached = self.hub.attach(actor.user, actor.session, actor.expires_at);
+    ///
+    /// `device`: of the client's local store. An older connection of the same device is closed; all that will ever be done for it has been committed when
+    /// this returns, so the first difference over the new connection holds it.
+    pub async fn connect(&self, actor: &Identity, device: Option<DeviceId>) -> Result<Arc<Connection>, ApiError> {
+        let attached = self.hub.attach(actor.user, device, actor.session, actor.expires_at);
         let (connection, needs_load) = attached.map_err(|error| match error {
             AttachError::TooManyOfUser(_) => ApiError::retry(ErrorCode::RateLimited, error.to_string(), 10_000),
             AttachError::TooMany(_) => ApiError::retry(ErrorCode::Unavailable, error.to_string(), 10_000),
         })?;
-        if needs_load {
-            match self.store.memberships(actor.user).await {
-                Ok(conversations) => {
-                    // A fence: what was committed before the conversations were read has been told when this returns, so nothing from before
-                    // somebody joined reaches them live.
-                    let fence = self.perform(Write::Fence, |effect| matches!(effect, Effect::Done).then_some(()));
-                    if let Err(refusal) = fence.await {
-                        self.hub.detach(&connection, self.now());
-                        return Err(refusal);
-                    }
-                    self.hub.loaded(actor.user, conversations);
-                }
-                Err(error) => {
-                    self.hub.detach(&connection, self.now());
-                    return Err(store_failed(&error));
-                }
-            }
+        if let Err(refusal) = self.prepare(&connection, needs_load).await {
+            self.hub.detach(&connection, self.now());
+            return Err(refusal);
         }
         // The session may have ended between its check and the registration; nobody would have told this connection.
         if !self.still_stands(actor.session, actor).await {
@@ -43,6 +32,23 @@ impl Services {
             return Err(ApiError::unauthenticated("the session has ended"));
         }
         Ok(connection)
+    }
+
+    async fn prepare(&self, connection: &Connection, needs_load: bool) -> Result<(), ApiError> {
+        let conversations = if needs_load {
+            Some(self.store.memberships(connection.user).await.map_err(|error| store_failed(&error))?)
+        } else {
+            None
+        };
+        // A fence: what was submitted before is committed and told when it returns. So nothing from before somebody joined reaches them live, and what
+        // an earlier connection of the device had submitted, also one that is gone already, is in the log.
+        if needs_load || connection.device.is_some() {
+            self.perform(Write::Fence, |effect| matches!(effect, Effect::Done).then_some(())).await?;
+        }
+        if let Some(conversations) = conversations {
+            self.hub.loaded(connection.user, conversations);
+        }
+        Ok(())
     }
 
     /// Whether a session, or the API key that acts, has not been ended meanwhile. When the store can't tell, it stands: a hiccup throws nobody out.

@@ -31,7 +31,7 @@ async fn who_connects_while_commits_are_under_way_hears_nothing_from_before_join
     town.say(&alice, group, "before");
     add(&town, alice.user, group, bob.user);
     town.say(&alice, group, "after");
-    let connecting = async { town.services.connect(&bob).await.unwrap() };
+    let connecting = async { town.services.connect(&bob, None).await.unwrap() };
     let (connection, ()) = tokio::join!(biased; connecting, async { town.handoff.release() });
     town.say(&alice, group, "later");
     connection.lane.release();
@@ -47,7 +47,7 @@ async fn who_is_added_while_connecting_is_shown_the_conversation_and_hears_what_
     let group = town.group(&alice, &[]).await;
     town.handoff.hold();
     town.say(&alice, group, "before");
-    let connecting = async { town.services.connect(&bob).await.unwrap() };
+    let connecting = async { town.services.connect(&bob, None).await.unwrap() };
     let added = async {
         add(&town, alice.user, group, bob.user);
         town.handoff.release();

@@ -140,7 +140,7 @@ impl Town {
     }
 
     pub async fn connect(&self, who: &Identity) -> Arc<Connection> {
-        let connection = self.services.connect(who).await.unwrap();
+        let connection = self.services.connect(who, None).await.unwrap();
         connection.lane.release();
         connection
     }

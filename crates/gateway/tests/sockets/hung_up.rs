@@ -9,7 +9,7 @@ async fn who_leaves_and_hangs_up_sees_no_more_who_is_there() {
     let (owner, alice, bob) = (server.person("Owner").await, server.person("Alice").await, server.person("Bob").await);
     let group = server.group(&owner, &[&alice, &bob]).await;
     let services = server.services();
-    let window = services.connect(&alice.identity).await.unwrap();
+    let window = services.connect(&alice.identity, None).await.unwrap();
     let watched = services.watch_presence(&alice.identity, &window, vec![bob.id()]).await.unwrap();
     assert_eq!(watched.len(), 1);
 

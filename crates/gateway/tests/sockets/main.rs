@@ -6,6 +6,7 @@ mod cookie;
 mod ended;
 mod full;
 mod hung_up;
+mod replaced;
 mod silent;
 #[path = "../support/mod.rs"]
 mod support;

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use tertulia_proto::event::{Presence, ReceiptUpdated, Typing};
-use tertulia_proto::{ConversationId, Limits, ServerEvent, SessionId, Timestamp, UserId};
+use tertulia_proto::{ConversationId, DeviceId, Limits, ServerEvent, SessionId, Timestamp, UserId};
 use tertulia_realtime::{Connection, Hub, Outbound, Publication};
 
 pub const NOW: Timestamp = Timestamp::from_ms(1_000_000);
@@ -27,6 +27,10 @@ pub fn conversation(number: u32) -> ConversationId {
 
 pub fn session(number: u32) -> SessionId {
     SessionId::from_bytes(bytes(number))
+}
+
+pub fn device(number: u32) -> DeviceId {
+    DeviceId::from_bytes(bytes(number))
 }
 
 /// A durable event that is told from others by its rev.
@@ -62,7 +66,7 @@ pub fn hub() -> Hub {
 
 /// A connection of somebody whose conversations are known from the start.
 pub fn online(hub: &Hub, person: u32, conversations: &[u32]) -> Arc<Connection> {
-    let (connection, needs_load) = hub.attach(user(person), session(person), LATER).unwrap();
+    let (connection, needs_load) = hub.attach(user(person), None, session(person), LATER).unwrap();
     connection.lane.release();
     if needs_load {
         hub.loaded(user(person), conversations.iter().map(|number| conversation(*number)).collect());
