@@ -5,7 +5,7 @@ use tertulia_engine::{Command, CommandError, Config, Engine, LinkId, LocalStore,
 use tertulia_proto::{ConversationId, DeviceId, Timestamp};
 
 use crate::faulty::FaultyRows;
-use crate::planted::Planted;
+use crate::planted::{DeviceBug, Planted};
 
 pub struct Device {
     pub person: usize,
@@ -21,6 +21,11 @@ pub struct Device {
     began_at: u64,
     /// Number of its next message.
     pub next_name: u64,
+    /// What is on its disk whatever happens; `None` where its power never fails.
+    lasting: Option<Vec<u8>>,
+    /// All that was committed is on the disk.
+    is_safe: bool,
+    pub bug: Option<DeviceBug>,
     lives: u64,
 }
 
@@ -51,6 +56,9 @@ impl Device {
             skew_ms: 0,
             began_at: 0,
             next_name: 0,
+            lasting: None,
+            is_safe: true,
+            bug: None,
             lives: 0,
         })
     }
@@ -111,6 +119,9 @@ impl Device {
         let done = self
             .store
             .transaction(durability, |rows| work(&mut engine, &mut FaultyRows { inner: rows, calls_left }, at));
+        if done.is_ok() {
+            self.committed(durability);
+        }
         let failed = done.as_ref().is_err_and(IsStoreFailure::is_store_failure);
         let killed = match mishap {
             Mishap::KilledInside(_) => failed,
@@ -128,7 +139,38 @@ impl Device {
     }
 
     pub fn command(&mut self, now: u64, mishap: Mishap, command: Command) -> Option<Result<(), CommandError>> {
-        self.call(now, Durability::Power, mishap, |engine, store, at| engine.handle_command(store, at, command))
+        let lasting = command.is_lasting() && self.bug != Some(DeviceBug::CommandsNotLasting);
+        let durability = if lasting { Durability::Power } else { Durability::Process };
+        self.call(now, durability, mishap, |engine, store, at| engine.handle_command(store, at, command))
+    }
+
+    /// From now on its power may fail.
+    pub fn keep_image(&mut self) -> anyhow::Result<()> {
+        self.lasting = Some(self.store.image()?);
+        Ok(())
+    }
+
+    fn committed(&mut self, durability: Durability) {
+        self.is_safe = durability == Durability::Power;
+        if self.is_safe && self.lasting.is_some() {
+            self.lasting = self.store.image().ok();
+        }
+    }
+
+    /// As the client's core does before it sends what has to be remembered.
+    pub fn make_safe(&mut self) {
+        if !self.is_safe && self.bug != Some(DeviceBug::SentForgotten) {
+            self.committed(Durability::Power);
+        }
+    }
+
+    /// The power fails: the app is gone, and what was committed for the process alone.
+    pub fn lose_power(&mut self) -> anyhow::Result<()> {
+        if let Some(image) = &self.lasting {
+            self.engine = None;
+            self.store = Store::open_image(image)?;
+        }
+        Ok(())
     }
 
     pub fn conversations(&self) -> Vec<ConversationId> {

@@ -68,7 +68,7 @@ const DEEDS: [(Deed, usize); 27] = [
 ];
 
 /// What belongs together: deeds that only mean something when the others come before or after them.
-pub const THEMES: [&[Deed]; 7] = [
+pub const THEMES: [&[Deed]; 8] = [
     &[Deed::Send, Deed::Read, Deed::Scroll, Deed::Prune, Deed::EditAny, Deed::React],
     &[Deed::Burst, Deed::EditAny, Deed::React, Deed::Offline, Deed::Online],
     &[Deed::Send, Deed::Retry, Deed::Burst],
@@ -76,7 +76,11 @@ pub const THEMES: [&[Deed]; 7] = [
     &[Deed::Send, Deed::AddMember, Deed::RemoveMember, Deed::Leave],
     &[Deed::Read, Deed::Send, Deed::Delete, Deed::Scroll],
     &[Deed::Burst, Deed::Offline, Deed::Online, Deed::Reply],
+    &[Deed::Send, Deed::Delete, Deed::Quit, Deed::Offline, Deed::Online],
 ];
+
+/// Of the themes, those that seeds draw: the first ones, so that worlds stay what they were.
+const DRAWN: usize = 7;
 
 /// How often, once in so many: 0 means never.
 #[derive(Debug, Clone, Default)]
@@ -91,6 +95,8 @@ pub struct Faults {
     pub half_open: usize,
     /// Of connections that a device gives up: what is on its way over them arrives much later.
     pub late: usize,
+    /// Of deaths of an app: the device loses its power, and what had not reached its disk.
+    pub power_cut: usize,
     /// Of steps: a reader stops reading for a while.
     pub stall: usize,
     /// Of steps: the server dies, and with it what it had not committed.
@@ -136,7 +142,7 @@ impl Plan {
             }
         }
         // Some of it they do all the time.
-        let drawn = random.one_in(2).then(|| random.below(THEMES.len()));
+        let drawn = random.one_in(2).then(|| random.below(DRAWN));
         if let Some(theme) = theme.or(drawn).and_then(|number| THEMES.get(number)) {
             liked.retain(|(deed, _)| !theme.contains(deed));
             liked.extend(theme.iter().map(|deed| (*deed, 60)));
@@ -190,6 +196,12 @@ impl Faults {
         if random.one_in(2) { 1 + random.below(3) } else { 0 }
     }
 
+    /// The same.
+    pub fn draw_power_cut(seed: u64) -> usize {
+        let mut random = Random::new(seed ^ 0x0070_6f77_6572);
+        if random.one_in(3) { 1 + random.below(3) } else { 0 }
+    }
+
     fn draw(random: &mut Random) -> Self {
         if random.one_in(10) {
             return Self::default();
@@ -202,6 +214,7 @@ impl Faults {
             cut: maybe(60),
             half_open: maybe(1),
             late: 0,
+            power_cut: 0,
             stall: maybe(80),
             server_dies: maybe(80),
             restore: maybe(2),

@@ -17,11 +17,21 @@ pub enum ServerBug {
     AbandonedStillHeard,
 }
 
+/// A broken promise of a device's disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceBug {
+    /// What the person did is committed for the process alone.
+    CommandsNotLasting,
+    /// A message goes before it is on the disk that it perhaps went.
+    SentForgotten,
+}
+
 /// Which bug, if any, a world has, and what is not left to its seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Planted {
     pub engine: Option<Bug>,
     pub server: Option<ServerBug>,
+    pub device: Option<DeviceBug>,
     /// What people do all the time, by its number in [`crate::plan::THEMES`]; else the seed decides.
     pub theme: Option<usize>,
     /// Deeds after which all heals; else the seed decides.

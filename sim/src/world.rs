@@ -64,6 +64,7 @@ impl World {
         let mut plan = Plan::draw(&mut random, planted.theme);
         plan.deeds = planted.deeds.unwrap_or(plan.deeds);
         plan.faults.late = Faults::draw_late(seed);
+        plan.faults.power_cut = if planted.device.is_some() { 1 } else { Faults::draw_power_cut(seed) };
         let server = Server::new(&mut random, plan.limits.clone(), plan.rate_limits, planted.server)?;
         let mut world = Self {
             seed,
@@ -98,7 +99,12 @@ impl World {
         deeds::open_conversations(self)?;
         for person in 0..self.plan.people {
             for _ in 0..self.plan.devices {
-                self.devices.push(Device::new(self.devices.len(), person)?);
+                let mut device = Device::new(self.devices.len(), person)?;
+                device.bug = self.planted.device;
+                if self.plan.faults.power_cut > 0 {
+                    device.keep_image()?;
+                }
+                self.devices.push(device);
             }
         }
         for number in 0..self.devices.len() {
@@ -386,6 +392,7 @@ impl World {
         if self.devices[number].engine.is_none() {
             if self.devices[number].starts_at.is_none() {
                 self.say(|| format!("device {number} dies"));
+                self.perhaps_lose_power(number);
                 self.devices[number].starts_at = Some(self.now + self.random.next() % 10_000);
             }
             self.hang_up(number);
@@ -402,6 +409,9 @@ impl World {
             }
         }
         while let Some(sent) = self.devices[number].engine.as_mut().and_then(|engine| engine.poll_transmit()) {
+            if sent.wants_lasting_store() {
+                self.devices[number].make_safe();
+            }
             let text = sent.request.encode(Some(sent.id));
             if let Some(wire) = self.wires.get_mut(&(number, self.devices[number].wire(sent.link))) {
                 network::send(&mut wire.up, text, self.now, &self.plan, &mut self.random, self.faulty);
@@ -410,6 +420,19 @@ impl World {
         if let Some(engine) = &mut self.devices[number].engine {
             while engine.poll_notice().is_some() {}
         }
+    }
+
+    fn perhaps_lose_power(&mut self, number: usize) {
+        let once_in = self.plan.faults.power_cut;
+        if !self.faulty || once_in == 0 || !self.random.one_in(once_in) {
+            return;
+        }
+        self.say(|| format!("device {number} loses its power"));
+        if let Err(error) = self.devices[number].lose_power() {
+            // The checks will tell: nothing of it is there.
+            self.say(|| format!("device {number} can't be put back: {error}"));
+        }
+        self.record.shown_read.retain(|(device, ..), _| *device != number);
     }
 
     /// The device closes a connection: what it had sent may still arrive, and much later; and the server hears of the end later.

@@ -1,6 +1,6 @@
 //! A simulation that finds nothing proves nothing: each of these bugs, switched on, has to break a promise within a number of worlds.
 
-use tertulia_sim::planted::{Bug, ServerBug};
+use tertulia_sim::planted::{Bug, DeviceBug, ServerBug};
 use tertulia_sim::{Planted, run};
 
 /// Worlds until a bug has to be found. Most are found in the first ten.
@@ -40,6 +40,8 @@ found! {
     an_edit_repeated_over_a_newer_one_is_found: engine Bug::RepeatedBlindly, theme 3;
     an_edit_that_gives_way_to_an_older_one_is_found: engine Bug::AnyChangeSupersedes, theme 3;
     what_comes_late_over_an_abandoned_connection_is_found: server ServerBug::AbandonedStillHeard, theme 3;
+    commands_that_a_power_cut_takes_back_are_found: device DeviceBug::CommandsNotLasting;
+    sends_that_a_power_cut_makes_forget_are_found: device DeviceBug::SentForgotten, theme 7;
     acknowledging_before_the_commit_is_found: server ServerBug::AcknowledgedBeforeCommit;
     knowing_repeats_only_in_memory_is_found: server ServerBug::DedupInMemory;
     a_restored_log_under_its_old_name_is_found: server ServerBug::EpochKept;

@@ -54,6 +54,20 @@ impl Store {
         Self::prepare(Connection::open_in_memory()?)
     }
 
+    /// All of it, as bytes that [`Store::open_image`] takes: for the simulation, whose devices lose their power.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn image(&mut self) -> Result<Vec<u8>, OpenError> {
+        Ok(self.connection.serialize("main")?.to_vec())
+    }
+
+    /// A store in memory, as it was when the image was taken.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn open_image(image: &[u8]) -> Result<Self, OpenError> {
+        let mut connection = Connection::open_in_memory()?;
+        connection.deserialize_read_exact("main", image, image.len(), false)?;
+        Self::prepare(connection)
+    }
+
     fn prepare(connection: Connection) -> Result<Self, OpenError> {
         // The order matters: in the browser there is no shared memory, and without the exclusive lock a WAL can't be opened.
         connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;

@@ -8,7 +8,6 @@ use tertulia_engine::{
     Closed, Command, CommandError, Config, Engine, LinkAction, LinkId, LocalStore as _, Notice, Now, StoreFailure,
     Transmit,
 };
-use tertulia_proto::request::ClientRequest;
 use tertulia_proto::{DeviceId, ServerFrame};
 
 /// Frames taken in one transaction.
@@ -143,20 +142,17 @@ impl Core {
         done
     }
 
-    /// That a message was perhaps sent is to survive a power cut too: else it could be taken for unsent, and be changed or deleted as if nobody had it.
-    /// Likewise an edit, which would be sent again over a newer one.
+    /// Before what has gone out may be written to a connection.
     fn remember_sends(&mut self) -> Result<(), StoreFailure> {
-        let is_marked = |transmit: &Transmit| {
-            matches!(transmit.request, ClientRequest::SendMessage(_) | ClientRequest::EditMessage(_))
-        };
-        if self.is_safe || !self.outgoing.iter().any(is_marked) {
+        if self.is_safe || !self.outgoing.iter().any(Transmit::wants_lasting_store) {
             return Ok(());
         }
-        self.is_safe = true;
         self.store.transaction(Durability::Power, |rows| {
             let state = rows.sync_state()?;
             rows.put_sync_state(&state)
-        })
+        })?;
+        self.is_safe = true;
+        Ok(())
     }
 
     fn transact<E: From<StoreFailure>>(
@@ -273,29 +269,15 @@ impl Core {
     }
 }
 
-/// What the person did, and nobody else has, survives a power cut; where they looked and what they typed may be a moment old.
 const fn durability(command: &Command) -> Durability {
-    match command {
-        Command::Send { .. }
-        | Command::Edit { .. }
-        | Command::Delete { .. }
-        | Command::React { .. }
-        | Command::Mute { .. }
-        | Command::Retry { .. }
-        | Command::Discard { .. } => Durability::Power,
-        Command::MarkRead { .. }
-        | Command::SetDraft { .. }
-        | Command::Fill { .. }
-        | Command::SetTyping { .. }
-        | Command::Watch { .. }
-        | Command::SyncNow => Durability::Process,
-    }
+    if command.is_lasting() { Durability::Power } else { Durability::Process }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use tertulia_engine::{ConnectionState, MessageRef};
+    use tertulia_proto::request::ClientRequest;
     use tertulia_proto::{ConversationId, Limits, MessageId, Timestamp};
 
     const ALICE: &str = "0190a1b2-0000-7000-8000-00000000000a";

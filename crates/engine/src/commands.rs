@@ -69,6 +69,28 @@ pub enum Command {
     SyncNow,
 }
 
+impl Command {
+    /// Whether it survives a power cut once it has been taken: what the person did, and nobody else has. Where they looked and what they typed may be a
+    /// moment old.
+    pub const fn is_lasting(&self) -> bool {
+        match self {
+            Self::Send { .. }
+            | Self::Edit { .. }
+            | Self::Delete { .. }
+            | Self::React { .. }
+            | Self::Mute { .. }
+            | Self::Retry { .. }
+            | Self::Discard { .. } => true,
+            Self::MarkRead { .. }
+            | Self::SetDraft { .. }
+            | Self::Fill { .. }
+            | Self::SetTyping { .. }
+            | Self::Watch { .. }
+            | Self::SyncNow => false,
+        }
+    }
+}
+
 /// Why a command did nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {

@@ -36,6 +36,14 @@ pub struct Transmit {
     pub request: ClientRequest,
 }
 
+impl Transmit {
+    /// Whether all commits before it have to have reached the disk when it goes. That a message was perhaps sent is to survive a power cut too: else it
+    /// could be taken for unsent, and be changed or deleted as if nobody had it. Likewise an edit, which would be sent again over a newer one.
+    pub const fn wants_lasting_store(&self) -> bool {
+        matches!(self.request, ClientRequest::SendMessage(_) | ClientRequest::EditMessage(_))
+    }
+}
+
 /// Something the person asked for that the server will not do, and that can't be tried again.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Refused {
