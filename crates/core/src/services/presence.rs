@@ -95,7 +95,7 @@ impl Services {
         }
     }
 
-    /// Watches people one shares a conversation with; the answer leaves all others out.
+    /// From now on the connection watches these people, as far as one shares a conversation with them, and nobody else; the answer leaves all others out.
     pub async fn watch_presence(
         &self,
         actor: &Identity,
