@@ -68,7 +68,7 @@ const DEEDS: [(Deed, usize); 27] = [
 ];
 
 /// What belongs together: deeds that only mean something when the others come before or after them.
-pub const THEMES: [&[Deed]; 7] = [
+pub const THEMES: [&[Deed]; 8] = [
     &[Deed::Send, Deed::Read, Deed::Scroll, Deed::Prune, Deed::EditAny, Deed::React],
     &[Deed::Burst, Deed::EditAny, Deed::React, Deed::Offline, Deed::Online],
     &[Deed::Send, Deed::Retry, Deed::Burst],
@@ -76,7 +76,11 @@ pub const THEMES: [&[Deed]; 7] = [
     &[Deed::Send, Deed::AddMember, Deed::RemoveMember, Deed::Leave],
     &[Deed::Read, Deed::Send, Deed::Delete, Deed::Scroll],
     &[Deed::Burst, Deed::Offline, Deed::Online, Deed::Reply],
+    &[Deed::EditLast, Deed::Offline, Deed::Online],
 ];
+
+/// So many of them come up by themselves; the others are for who asks for them.
+const THEMES_DRAWN: usize = 7;
 
 /// How often, once in so many: 0 means never.
 #[derive(Debug, Clone, Default)]
@@ -136,7 +140,7 @@ impl Plan {
             }
         }
         // Some of it they do all the time.
-        let drawn = random.one_in(2).then(|| random.below(THEMES.len()));
+        let drawn = random.one_in(2).then(|| random.below(THEMES_DRAWN));
         if let Some(theme) = theme.or(drawn).and_then(|number| THEMES.get(number)) {
             liked.retain(|(deed, _)| !theme.contains(deed));
             liked.extend(theme.iter().map(|deed| (*deed, 60)));
@@ -163,7 +167,7 @@ impl Plan {
         };
         let slowest = [5, 50, 400, 3000];
         let mut faults = Faults::draw(random);
-        if theme.is_some() {
+        if theme.is_some_and(|theme| theme < THEMES_DRAWN) {
             faults.overtake_frame = 8;
         }
         Self {

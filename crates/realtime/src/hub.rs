@@ -276,6 +276,11 @@ impl Hub {
         true
     }
 
+    /// Of a person's connections here.
+    pub fn sessions_of(&self, user: UserId) -> Vec<SessionId> {
+        self.state.lock().connections_of(user).iter().map(|connection| connection.session()).collect()
+    }
+
     /// Whom a person's connections here watch.
     pub fn watched_by(&self, watcher: UserId) -> Vec<UserId> {
         let state = self.state.lock();
