@@ -165,12 +165,17 @@ impl Plan {
             fills_max: 1 + random.below(3),
             ..Config::default()
         };
+        let narrow = theme.is_some_and(|theme| theme >= THEMES_DRAWN);
+        if narrow {
+            liked.retain(|(_, weight)| *weight == 60);
+            liked.push((Deed::Send, 4));
+        }
         let slowest = [5, 50, 400, 3000];
         let mut faults = Faults::draw(random);
         if theme.is_some_and(|theme| theme < THEMES_DRAWN) {
             faults.overtake_frame = 8;
         }
-        Self {
+        let mut plan = Self {
             people: 2 + random.below(3),
             devices: 1 + random.below(3),
             groups: 1 + random.below(3),
@@ -183,7 +188,13 @@ impl Plan {
             limits,
             rate_limits: random.one_in(4),
             config,
+        };
+        if narrow {
+            // Two people with two devices in two conversations: so it is mostly the same message that is edited.
+            (plan.people, plan.devices, plan.groups) = (2, 2, 1);
+            (plan.latency_ms, plan.pause_ms) = ((1, 3000), 400);
         }
+        plan
     }
 }
 
