@@ -47,6 +47,12 @@ impl Store for FaultyStore {
     fn account(&self, lookup: AccountLookup) -> Reading<'_, Option<Account>> {
         self.inner.account(lookup)
     }
+    fn blocked(&self, user: UserId, limit: usize) -> Reading<'_, Vec<User>> {
+        self.inner.blocked(user, limit)
+    }
+    fn sessions(&self, user: UserId, now: Timestamp, limit: usize) -> Reading<'_, Vec<OpenSession>> {
+        self.inner.sessions(user, now, limit)
+    }
     fn session(&self, session: SessionId) -> Reading<'_, Option<SessionRecord>> {
         self.inner.session(session)
     }

@@ -68,7 +68,7 @@ const DEEDS: [(Deed, usize); 27] = [
 ];
 
 /// What belongs together: deeds that only mean something when the others come before or after them.
-pub const THEMES: [&[Deed]; 8] = [
+pub const THEMES: [&[Deed]; 9] = [
     &[Deed::Send, Deed::Read, Deed::Scroll, Deed::Prune, Deed::EditAny, Deed::React],
     &[Deed::Burst, Deed::EditAny, Deed::React, Deed::Offline, Deed::Online],
     &[Deed::Send, Deed::Retry, Deed::Burst],
@@ -76,11 +76,12 @@ pub const THEMES: [&[Deed]; 8] = [
     &[Deed::Send, Deed::AddMember, Deed::RemoveMember, Deed::Leave],
     &[Deed::Read, Deed::Send, Deed::Delete, Deed::Scroll],
     &[Deed::Burst, Deed::Offline, Deed::Online, Deed::Reply],
+    &[Deed::EditLast, Deed::Offline, Deed::Online],
     &[Deed::Send, Deed::Delete, Deed::Quit, Deed::Offline, Deed::Online],
 ];
 
-/// Of the themes, those that seeds draw: the first ones, so that worlds stay what they were.
-const DRAWN: usize = 7;
+/// So many of them come up by themselves; the others are for who asks for them.
+const THEMES_DRAWN: usize = 7;
 
 /// How often, once in so many: 0 means never.
 #[derive(Debug, Clone, Default)]
@@ -142,7 +143,7 @@ impl Plan {
             }
         }
         // Some of it they do all the time.
-        let drawn = random.one_in(2).then(|| random.below(DRAWN));
+        let drawn = random.one_in(2).then(|| random.below(THEMES_DRAWN));
         if let Some(theme) = theme.or(drawn).and_then(|number| THEMES.get(number)) {
             liked.retain(|(deed, _)| !theme.contains(deed));
             liked.extend(theme.iter().map(|deed| (*deed, 60)));
@@ -167,12 +168,17 @@ impl Plan {
             fills_max: 1 + random.below(3),
             ..Config::default()
         };
+        let narrow = theme.is_some_and(|theme| theme >= THEMES_DRAWN);
+        if narrow {
+            liked.retain(|(_, weight)| *weight == 60);
+            liked.push((Deed::Send, 4));
+        }
         let slowest = [5, 50, 400, 3000];
         let mut faults = Faults::draw(random);
-        if theme.is_some() {
+        if theme.is_some_and(|theme| theme < THEMES_DRAWN) {
             faults.overtake_frame = 8;
         }
-        Self {
+        let mut plan = Self {
             people: 2 + random.below(3),
             devices: 1 + random.below(3),
             groups: 1 + random.below(3),
@@ -185,7 +191,13 @@ impl Plan {
             limits,
             rate_limits: random.one_in(4),
             config,
+        };
+        if narrow {
+            // Two people with two devices in two conversations: so it is mostly the same message that is edited.
+            (plan.people, plan.devices, plan.groups) = (2, 2, 1);
+            (plan.latency_ms, plan.pause_ms) = ((1, 3000), 400);
         }
+        plan
     }
 }
 

@@ -38,10 +38,10 @@ found! {
     a_read_watermark_that_goes_back_is_found: engine Bug::ReadGoesBack;
     a_refusal_taken_for_an_acknowledgement_is_found: engine Bug::RefusalTakenForAcceptance;
     an_edit_repeated_over_a_newer_one_is_found: engine Bug::RepeatedBlindly, theme 3;
-    an_edit_that_gives_way_to_an_older_one_is_found: engine Bug::AnyChangeSupersedes, theme 3;
-    what_comes_late_over_an_abandoned_connection_is_found: server ServerBug::AbandonedStillHeard, theme 3;
+    an_edit_that_gives_way_to_an_older_one_is_found: engine Bug::AnyChangeSupersedes, theme 7;
+    what_comes_late_over_an_abandoned_connection_is_found: server ServerBug::AbandonedStillHeard, theme 7;
     commands_that_a_power_cut_takes_back_are_found: device DeviceBug::CommandsNotLasting;
-    sends_that_a_power_cut_makes_forget_are_found: device DeviceBug::SentForgotten, theme 7;
+    sends_that_a_power_cut_makes_forget_are_found: device DeviceBug::SentForgotten, theme 8;
     acknowledging_before_the_commit_is_found: server ServerBug::AcknowledgedBeforeCommit;
     knowing_repeats_only_in_memory_is_found: server ServerBug::DedupInMemory;
     a_restored_log_under_its_old_name_is_found: server ServerBug::EpochKept;

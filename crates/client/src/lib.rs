@@ -76,5 +76,5 @@ pub use tertulia_engine::{
 };
 pub use tertulia_proto::{
     ApiError, ClientMsgId, ConversationId, ConversationKind, Emoji, ErrorCode, HistoryVisibility, Limits, Member,
-    MessageId, Reaction, Role, Seq, Timestamp, User, UserId, error::NextStep, model::TokenAnswer,
+    MessageId, Reaction, Role, Seq, Session, SessionId, Timestamp, User, UserId, error::NextStep, model::TokenAnswer,
 };

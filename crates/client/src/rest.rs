@@ -10,8 +10,8 @@ use tertulia_proto::request::{
     ConversationPatch, LoginBody, NewGroupBody, PersonBody, ProfilePatch, RegisterBody, RoleBody,
 };
 use tertulia_proto::{
-    ApiError, Conversation, ConversationId, ErrorCode, HistoryVisibility, Member, Message, MessageId, Role, User,
-    UserId,
+    ApiError, Conversation, ConversationId, ErrorCode, HistoryVisibility, Member, Message, MessageId, Role, Session,
+    SessionId, User, UserId,
 };
 
 use crate::address::{Address, escaped};
@@ -146,6 +146,22 @@ impl Rest {
 
     pub async fn unblock(&self, id: UserId) -> Rested<()> {
         self.tell(Method::Delete, &format!("/api/v1/users/{id}/block"), None).await
+    }
+
+    /// Whom one has blocked, by name.
+    pub async fn blocked(&self) -> Rested<Vec<User>> {
+        let found: Found = self.ask(Method::Get, "/api/v1/users/blocked", None).await?;
+        Ok(found.users)
+    }
+
+    /// One's sign-ins that stand, newest first, at most 200; none of them where a host app makes the tokens.
+    pub async fn sessions(&self) -> Rested<Vec<Session>> {
+        self.ask(Method::Get, "/api/v1/me/sessions", None).await
+    }
+
+    /// Ends one of one's sign-ins, with its connections; `not_found` for anybody else's.
+    pub async fn end_session_of(&self, id: SessionId) -> Rested<()> {
+        self.tell(Method::Delete, &format!("/api/v1/me/sessions/{id}"), None).await
     }
 
     /// The conversation with one person; the same pair always has the same one.

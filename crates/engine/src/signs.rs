@@ -125,14 +125,20 @@ impl Engine {
         self.signs.watched = people.into_iter().take(self.config.signs_max).collect();
         let watched = &self.signs.watched;
         self.signs.presence.retain(|user, _| watched.contains(user));
-        self.watch_again(now);
+        if self.link.is_open() {
+            self.ask_to_watch(now);
+        }
     }
 
     pub(crate) fn watch_again(&mut self, now: Now) {
         if self.link.is_open() && !self.signs.watched.is_empty() {
-            let user_ids = self.signs.watched.iter().copied().collect();
-            self.ask(now, Asked::Watch, ClientRequest::WatchPresence(WatchPresence { user_ids }));
+            self.ask_to_watch(now);
         }
+    }
+
+    fn ask_to_watch(&mut self, now: Now) {
+        let user_ids = self.signs.watched.iter().copied().collect();
+        self.ask(now, Asked::Watch, ClientRequest::WatchPresence(WatchPresence { user_ids }));
     }
 
     /// The state of each as it was when the watch began.

@@ -141,7 +141,7 @@ async fn a_key_mints_no_token_for_an_account_with_a_password() {
     let server = Server::new(Wish::default());
     let auth = server.services().auth();
     let key = auth.create_api_key("the shop", [Scope::TokensWrite].into_iter().collect()).await.unwrap().token;
-    auth.register("squatter@example.org", "correct horse", "Squatter").await.unwrap();
+    auth.register("squatter@example.org", "correct horse", "Squatter", None).await.unwrap();
     let mint = |email: &str| {
         server.call(Ask::new("POST /api/v1/tokens").bearer(&key).body(json!({ "email": email }).to_string()))
     };

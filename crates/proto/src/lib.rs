@@ -27,7 +27,9 @@ pub use event::{Protocol, ServerEvent};
 pub use frame::{Answer, ServerFrame};
 pub use id::{ApiKeyId, ClientMsgId, ConversationId, DeviceId, MessageId, SessionId, UserId};
 pub use limits::Limits;
-pub use model::{Conversation, ConversationKind, History, HistoryVisibility, Member, Message, Reaction, Role, User};
+pub use model::{
+    Conversation, ConversationKind, History, HistoryVisibility, Member, Message, Reaction, Role, Session, User,
+};
 pub use time::Timestamp;
 
 /// Position of a message in its conversation: 1, 2, 3, ... without gaps. 0 stands before the first.

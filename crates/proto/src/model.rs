@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::emoji::Emoji;
-use crate::id::{ClientMsgId, ConversationId, MessageId, UserId};
+use crate::id::{ClientMsgId, ConversationId, MessageId, SessionId, UserId};
 use crate::time::Timestamp;
 use crate::{Rev, Seq};
 
@@ -167,6 +167,21 @@ pub struct TokenAnswer {
     pub token: String,
     pub expires_at: Timestamp,
     pub user: User,
+}
+
+/// A sign-in of one's own that stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Session {
+    pub id: SessionId,
+    pub created_at: Timestamp,
+    /// When it last had an open socket or got another token: now, while it has one; `null` where it never did.
+    pub last_seen_at: Option<Timestamp>,
+    /// What the client that signed in called itself (`User-Agent`), its first 200 characters.
+    pub user_agent: Option<String>,
+    /// The one that asks.
+    pub current: bool,
 }
 
 /// Without the token, which belongs in no log.

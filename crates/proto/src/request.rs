@@ -66,7 +66,10 @@ body!(Receipt {
     read_seq: Option<Seq>,
 });
 body!(TypingIn { conversation_id: ConversationId });
-body!(WatchPresence { user_ids: Vec<UserId> });
+body!(
+    /// Whose coming and going the connection is told from now on, and nobody else's; without anybody it watches nobody.
+    WatchPresence { user_ids: Vec<UserId> }
+);
 secret_body!(RefreshAuth { token: String });
 body!(
     /// One conversation after a message, or (without `conversationId`) everything since a cursor.

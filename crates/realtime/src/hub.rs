@@ -252,25 +252,33 @@ impl Hub {
         }
     }
 
-    /// Adds people to those the connection watches; the caller has checked that it may. `false`: over the limit, nothing was added.
+    /// From now on the connection watches these people and nobody else; the caller has checked that it may. `false`: over the limit, nothing has changed.
     pub fn watch(&self, connection: &Arc<Connection>, people: &[UserId]) -> bool {
         let mut state = self.state.lock();
         if !state.connections_of(connection.user).iter().any(|known| known.id == connection.id) {
             // It has left while it asked; nobody would take it away any more.
             return true;
         }
-        let mut watched = connection.watched.lock();
-        let new: Vec<UserId> = people.iter().copied().filter(|user| !watched.contains(user)).collect();
-        if watched.len() + new.len() > self.limits.watched_max {
+        let mut wanted = people.to_vec();
+        wanted.sort_unstable();
+        wanted.dedup();
+        if wanted.len() > self.limits.watched_max {
             return false;
         }
-        for user in new {
-            if !watched.contains(&user) {
-                watched.push(user);
-                state.watchers.entry(user).or_default().push(Arc::clone(connection));
-            }
+        let mut watched = connection.watched.lock();
+        for user in watched.iter().filter(|user| wanted.binary_search(user).is_err()) {
+            state.unwatch(*user, |watcher| watcher.id == connection.id);
         }
+        for user in wanted.iter().filter(|user| !watched.contains(user)) {
+            state.watchers.entry(*user).or_default().push(Arc::clone(connection));
+        }
+        *watched = wanted;
         true
+    }
+
+    /// Of a person's connections here.
+    pub fn sessions_of(&self, user: UserId) -> Vec<SessionId> {
+        self.state.lock().connections_of(user).iter().map(|connection| connection.session()).collect()
     }
 
     /// Whom a person's connections here watch.

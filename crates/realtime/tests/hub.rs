@@ -166,6 +166,19 @@ fn who_is_forbidden_to_watch_sees_no_more() {
 }
 
 #[test]
+fn who_watches_others_watches_the_earlier_ones_no_more() {
+    let hub = hub();
+    let (watcher, other) = (online(&hub, 1, &[]), online(&hub, 1, &[]));
+    assert!(hub.watch(&watcher, &[user(2), user(3)]) && hub.watch(&other, &[user(2)]));
+    assert!(hub.watch(&watcher, &[user(3), user(4)]));
+    let _here = [online(&hub, 2, &[]), online(&hub, 3, &[]), online(&hub, 4, &[])];
+    assert_eq!(told(&watcher), [Told::Presence(user(3), true), Told::Presence(user(4), true)]);
+    assert_eq!(told(&other), [Told::Presence(user(2), true)], "another connection watches whom it watched");
+    assert!(hub.watch(&watcher, &[]));
+    assert_eq!(hub.watchers_of(user(3)), []);
+}
+
+#[test]
 fn a_connection_that_left_watches_nobody() {
     let hub = hub();
     let watcher = online(&hub, 1, &[7]);
@@ -215,8 +228,9 @@ fn limits_are_kept_and_a_refusal_leaves_nothing_behind() {
     hub.detach(&three, NOW);
     let watcher = online(&hub, 9, &[]);
     assert!(hub.watch(&watcher, &[user(5), user(6)]));
-    assert!(hub.watch(&watcher, &[user(5)]), "whom one watches already is not counted again");
-    assert!(!hub.watch(&watcher, &[user(6), user(7)]));
+    assert!(hub.watch(&watcher, &[user(7), user(6), user(7)]), "nobody is counted twice, nor whom one watches no more");
+    assert!(!hub.watch(&watcher, &[user(5), user(6), user(7)]));
+    assert_eq!(hub.watched_by(user(9)), [user(6), user(7)], "a refusal changes nothing");
 }
 
 #[test]

@@ -148,7 +148,7 @@ impl World {
             Step::Pass(ms) => self.pass(ms),
             Step::Watch(index, person) if index < self.clients.len() => {
                 assert!(self.hub.watch(&self.clients[index].connection, &[user(person)]));
-                self.clients[index].watches.insert(person);
+                self.clients[index].watches = BTreeSet::from([person]);
             }
             Step::Forbid(person, watcher) => {
                 self.hub.forbid_watching(user(person), user(watcher));

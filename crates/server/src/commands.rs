@@ -17,7 +17,7 @@ pub async fn add_user(settings: &Settings, email: &str, name: &str) -> anyhow::R
     let mut password = String::new();
     std::io::stdin().read_line(&mut password).context("the password is read from standard input")?;
     let parts = wiring::open(settings, false)?;
-    let answer = parts.services.auth().register(email, password.trim_end_matches(['\r', '\n']), name).await?;
+    let answer = parts.services.auth().register(email, password.trim_end_matches(['\r', '\n']), name, None).await?;
     Ok(answer.user.id.to_string())
 }
 

@@ -246,6 +246,14 @@ impl Store for SqliteStore {
         self.read(move |c| read::accounts::account(c, &lookup))
     }
 
+    fn blocked(&self, user: UserId, limit: usize) -> Reading<'_, Vec<User>> {
+        self.read(move |c| read::accounts::blocked(c, user, limit))
+    }
+
+    fn sessions(&self, user: UserId, now: Timestamp, limit: usize) -> Reading<'_, Vec<OpenSession>> {
+        self.read(move |c| read::accounts::sessions(c, user, now, limit))
+    }
+
     fn session(&self, session: SessionId) -> Reading<'_, Option<SessionRecord>> {
         self.read(move |c| read::accounts::session(c, session))
     }

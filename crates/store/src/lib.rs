@@ -74,7 +74,11 @@ pub trait Store: Send + Sync + 'static {
     /// Exact match or prefix of the e-mail, in order of e-mail; never more than `limit`.
     fn users_by_email(&self, viewer: UserId, prefix: String, limit: usize) -> Reading<'_, Vec<User>>;
     fn account(&self, lookup: AccountLookup) -> Reading<'_, Option<Account>>;
+    /// Whom the user has blocked, by name; never more than `limit`.
+    fn blocked(&self, user: UserId, limit: usize) -> Reading<'_, Vec<User>>;
     fn session(&self, session: SessionId) -> Reading<'_, Option<SessionRecord>>;
+    /// The user's sessions that stand at `now`, newest first; never more than `limit`.
+    fn sessions(&self, user: UserId, now: Timestamp, limit: usize) -> Reading<'_, Vec<OpenSession>>;
     fn api_key(&self, hash: [u8; 32]) -> Reading<'_, Option<ApiKeyRecord>>;
     /// Whether the key is there and not revoked.
     fn api_key_stands(&self, id: ApiKeyId) -> Reading<'_, bool>;

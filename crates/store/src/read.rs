@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tertulia_proto::sync::Held;
 use tertulia_proto::{
-    ApiKeyId, ConversationId, HistoryVisibility, Message, MessageId, Role, Seq, Timestamp, User, UserId,
+    ApiKeyId, ConversationId, HistoryVisibility, Message, MessageId, Role, Seq, SessionId, Timestamp, User, UserId,
 };
 use tertulia_proto::{Conversation, sync::SyncConversation};
 
@@ -34,6 +34,15 @@ pub struct SessionRecord {
     pub user: UserId,
     pub expires_at: Timestamp,
     pub ended: bool,
+}
+
+/// A session as its person sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenSession {
+    pub id: SessionId,
+    pub created_at: Timestamp,
+    pub last_seen_at: Option<Timestamp>,
+    pub user_agent: Option<String>,
 }
 
 #[derive(Debug, Clone)]

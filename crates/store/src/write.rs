@@ -114,19 +114,24 @@ pub enum Write {
         name: Option<String>,
         avatar_url: Option<Option<String>>,
     },
+    /// Of the person, and of the session where there is one.
     TouchLastSeen {
         user: UserId,
+        session: SessionId,
         at: Timestamp,
     },
     OpenSession {
         session: SessionId,
         user: UserId,
+        /// What the client calls itself.
+        user_agent: Option<String>,
         expires_at: Timestamp,
         now: Timestamp,
     },
     ExtendSession {
         session: SessionId,
         expires_at: Timestamp,
+        now: Timestamp,
     },
     /// Also of a session this log never opened (a host app's token): from now on it is refused. The record may go after `expires_at`.
     EndSession {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result};
-use tertulia_client::{Client, ConnectionState, OpenError, ReadError, Rest, RestError, TokenError};
+use tertulia_client::{Client, ConnectionState, ErrorCode, OpenError, ReadError, Rest, RestError, TokenError};
 use tertulia_testkit::within;
 
 use crate::harness::{World, caught_up, reaches, sent_all, shows};
@@ -186,5 +186,50 @@ async fn people_and_groups_are_found_over_rest() -> Result<()> {
     rest.remove_member(group, alice.id, Some(bob.id)).await?;
     let gone = rest.conversation(group).await;
     assert_eq!(gone.err().and_then(|error| error.code()), Some(tertulia_client::ErrorCode::NotFound));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_sign_in_is_seen_and_ended_from_another_device() -> Result<()> {
+    let world = World::new().await?;
+    let door = Rest::new(&world.gate.url())?;
+    let phone = door.register("alice@example.org", "correct horse", "Alice").await?;
+    let desk = door.login("alice@example.org", "correct horse").await?;
+    let eve = door.register("eve@example.org", "correct horse", "Eve").await?;
+    let open = |token: &str| Client::builder(&world.gate.url()).token(token).open();
+    let (a, b, e) = (open(&phone.token)?, open(&desk.token)?, open(&eve.token)?);
+    a.connect()?;
+    caught_up(&a).await?;
+    let seen = b.rest().sessions().await?;
+    let current: Vec<bool> = seen.iter().map(|session| session.current).collect();
+    assert_eq!(current, [true, false], "newest first");
+    assert!(
+        seen.iter().all(|session| session.user_agent.as_deref().is_some_and(|it| it.starts_with("tertulia-client/")))
+    );
+    assert_eq!(
+        (seen[0].last_seen_at.is_some(), seen[1].last_seen_at.is_some()),
+        (false, true),
+        "the phone is connected"
+    );
+    let refused = e.rest().end_session_of(seen[1].id).await;
+    assert!(matches!(refused, Err(RestError::Refused(error)) if error.code == ErrorCode::NotFound));
+    b.rest().end_session_of(seen[1].id).await?;
+    reaches(&a, ConnectionState::SignedOut).await?;
+    assert_eq!(b.rest().sessions().await?.len(), 1);
+    assert!(matches!(a.rest().me().await, Err(RestError::SignedOut)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_sees_whom_one_has_blocked() -> Result<()> {
+    let world = World::new().await?;
+    let (alice, bob, _) = world.pair().await?;
+    let a = world.online(&alice, "a").await?;
+    assert_eq!(a.rest().blocked().await?, []);
+    a.rest().block(bob.id).await?;
+    let blocked = a.rest().blocked().await?;
+    assert!(matches!(&blocked[..], [user] if user.id == bob.id && user.blocked), "{blocked:?}");
+    a.rest().unblock(bob.id).await?;
+    assert_eq!(a.rest().blocked().await?, []);
     Ok(())
 }

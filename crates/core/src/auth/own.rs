@@ -15,6 +15,9 @@ use crate::write::{store_failed, write, write_failed};
 /// The `iss` of our own tokens.
 pub const OWN_ISSUER: &str = "tertulia";
 
+/// Characters that are kept of what a client calls itself.
+const USER_AGENT_MAX: usize = 200;
+
 pub(super) struct OwnKeys {
     sign: EncodingKey,
     verify: VerifyKey,
@@ -76,11 +79,12 @@ impl Auth {
         })
     }
 
-    pub(super) async fn open_session(&self, user: User) -> Result<TokenAnswer, ApiError> {
+    pub(super) async fn open_session(&self, user: User, user_agent: Option<&str>) -> Result<TokenAnswer, ApiError> {
         let session = SessionId::from_uuid(self.powers.new_uuid());
         let now = self.powers.now();
         let expires_at = self.session_end(now);
-        let open = Write::OpenSession { session, user: user.id, expires_at, now };
+        let user_agent = user_agent.map(|text| text.chars().filter(|c| !c.is_control()).take(USER_AGENT_MAX).collect());
+        let open = Write::OpenSession { session, user: user.id, user_agent, expires_at, now };
         write(&*self.store, open).await.map_err(write_failed)?;
         self.answer(user, session, now, expires_at).await
     }

@@ -226,6 +226,11 @@ fn unexpected(effect: &Effect) -> ApiError {
 }
 
 impl Identity {
+    /// `forbidden` for an API key, whoever it acts for.
+    pub fn require_person(&self) -> Result<(), ApiError> {
+        if self.scopes.is_none() { Ok(()) } else { Err(ApiError::forbidden("an API key has no session")) }
+    }
+
     /// `forbidden`, with the scope's name, where an API key lacks it.
     pub fn require(&self, scope: Scope) -> Result<(), ApiError> {
         if self.allows(scope) {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tertulia_proto::model::TokenAnswer;
 use tertulia_proto::request::ProfilePatch;
-use tertulia_proto::{ApiError, ErrorCode, User, UserId};
-use tertulia_store::{AccountLookup, Effect, Write};
+use tertulia_proto::{ApiError, ErrorCode, Session, SessionId, User, UserId};
+use tertulia_store::{AccountLookup, Effect, OpenSession, Write};
 
 use super::{Services, waited};
 use crate::auth::{Identity, Scope, normalize_email, normalize_name};
@@ -79,6 +79,32 @@ impl Services {
         }
         self.rates.searches.take(actor.user, self.now())?;
         self.store.users_by_email(actor.user, prefix, FOUND_MAX).await.map_err(|e| store_failed(&e))
+    }
+
+    /// Whom the actor has blocked, by name: all of them.
+    pub async fn blocked(&self, actor: &Identity) -> Result<Vec<User>, ApiError> {
+        actor.require(Scope::UsersRead)?;
+        self.store.blocked(actor.user, self.limits.blocks_per_user_max).await.map_err(|e| store_failed(&e))
+    }
+
+    /// The actor's sign-ins that stand, newest first. `forbidden` for an API key, which has none.
+    pub async fn sessions(&self, actor: &Identity) -> Result<Vec<Session>, ApiError> {
+        actor.require_person()?;
+        let (connected, now) = (self.hub.sessions_of(actor.user), self.now());
+        let shown = |open: OpenSession| Session {
+            id: open.id,
+            created_at: open.created_at,
+            last_seen_at: if connected.contains(&open.id) { Some(now) } else { open.last_seen_at },
+            user_agent: open.user_agent,
+            current: open.id == actor.session,
+        };
+        Ok(self.auth.sessions(actor).await?.into_iter().map(shown).collect())
+    }
+
+    /// Ends one of the actor's sign-ins, with its open connections. `not_found` for anybody else's.
+    pub async fn end_session(&self, actor: &Identity, session: SessionId) -> Result<(), ApiError> {
+        actor.require_person()?;
+        self.auth.end_session(actor, session).await
     }
 
     pub async fn set_blocked(&self, actor: &Identity, target: UserId, blocked: bool) -> Result<(), ApiError> {

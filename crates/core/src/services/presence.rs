@@ -62,9 +62,9 @@ impl Services {
 
     pub fn disconnect(&self, connection: &Connection) {
         let now = self.now();
-        if self.hub.detach(connection, now) {
-            self.store.submit(Write::TouchLastSeen { user: connection.user, at: now }, Box::new(|_| ()));
-        }
+        self.hub.detach(connection, now);
+        let touch = Write::TouchLastSeen { user: connection.user, session: connection.session(), at: now };
+        self.store.submit(touch, Box::new(|_| ()));
     }
 
     /// Tells the others that the actor writes, or stopped.
@@ -95,7 +95,7 @@ impl Services {
         }
     }
 
-    /// Watches people one shares a conversation with; the answer leaves all others out.
+    /// From now on the connection watches these people, as far as one shares a conversation with them, and nobody else; the answer leaves all others out.
     pub async fn watch_presence(
         &self,
         actor: &Identity,

@@ -72,7 +72,7 @@ async fn only_news_about_a_person_is_written() {
 #[tokio::test]
 async fn the_address_of_somebody_else_is_not_taken_over() {
     let world = World::shop();
-    let local = world.auth.register("alice@example.org", "correct horse battery", "Alice").await.unwrap();
+    let local = world.auth.register("alice@example.org", "correct horse battery", "Alice", None).await.unwrap();
     let claims = with(world.claims("1"), "email", json!("alice@example.org"));
     let stranger = world.who(&hmac(SECRET).sign(&claims)).await;
     assert_ne!(stranger.user, local.user.id);

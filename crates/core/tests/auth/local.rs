@@ -11,12 +11,12 @@ const PASSWORD: &str = "correct horse battery";
 #[tokio::test]
 async fn who_registers_is_signed_in_and_can_sign_in_again() {
     let world = World::local();
-    let registered = world.auth.register(" Alice@Example.org ", PASSWORD, " Alice ").await.unwrap();
+    let registered = world.auth.register(" Alice@Example.org ", PASSWORD, " Alice ", None).await.unwrap();
     assert_eq!(registered.user.email.as_deref(), Some("alice@example.org"));
     assert_eq!(registered.user.name, "Alice");
     assert_eq!(registered.expires_at, START.plus_ms(7 * DAY_MS));
 
-    let signed_in = world.auth.login("ALICE@example.org", PASSWORD).await.unwrap();
+    let signed_in = world.auth.login("ALICE@example.org", PASSWORD, None).await.unwrap();
     assert_eq!(signed_in.user, registered.user);
     let (one, two) = (world.who(&registered.token).await, world.who(&signed_in.token).await);
     assert_eq!((one.user, two.user), (registered.user.id, registered.user.id));
@@ -27,7 +27,7 @@ async fn who_registers_is_signed_in_and_can_sign_in_again() {
 
 #[tokio::test]
 async fn the_answer_is_written_as_the_reference_says_and_its_token_in_no_log() {
-    let answer = World::local().auth.register("alice@example.org", PASSWORD, "Alice").await.unwrap();
+    let answer = World::local().auth.register("alice@example.org", PASSWORD, "Alice", None).await.unwrap();
     let wire = serde_json::to_value(&answer).unwrap();
     assert_eq!(wire.as_object().unwrap().keys().collect::<Vec<_>>(), ["expiresAt", "token", "user"]);
     let log = format!("{answer:?}");
@@ -37,11 +37,11 @@ async fn the_answer_is_written_as_the_reference_says_and_its_token_in_no_log() {
 #[tokio::test]
 async fn an_address_is_registered_once() {
     let world = World::local();
-    world.auth.register("alice@example.org", PASSWORD, "Alice").await.unwrap();
-    let again = world.auth.register("Alice@example.org", "another password", "Mallory").await;
+    world.auth.register("alice@example.org", PASSWORD, "Alice", None).await.unwrap();
+    let again = world.auth.register("Alice@example.org", "another password", "Mallory", None).await;
     assert_eq!(again.unwrap_err().code, ErrorCode::Conflict);
     assert_eq!(
-        world.auth.login("alice@example.org", "another password").await.unwrap_err().code,
+        world.auth.login("alice@example.org", "another password", None).await.unwrap_err().code,
         ErrorCode::Unauthenticated
     );
 }
@@ -56,7 +56,7 @@ async fn what_breaks_a_rule_is_refused_before_anything_is_written() {
         ("alice@example.org", PASSWORD, " ", ErrorCode::Invalid),
         ("alice@example.org", PASSWORD, &"a".repeat(201), ErrorCode::TooLarge),
     ] {
-        assert_eq!(world.auth.register(email, password, name).await.unwrap_err().code, code);
+        assert_eq!(world.auth.register(email, password, name, None).await.unwrap_err().code, code);
     }
     assert_eq!(world.commits(), 0);
 }
@@ -64,12 +64,12 @@ async fn what_breaks_a_rule_is_refused_before_anything_is_written() {
 #[tokio::test]
 async fn a_failed_sign_in_does_not_tell_why() {
     let world = World::shop();
-    world.auth.register("alice@example.org", PASSWORD, "Alice").await.unwrap();
+    world.auth.register("alice@example.org", PASSWORD, "Alice", None).await.unwrap();
     let mut claims = world.claims("bob");
     claims["email"] = json!("bob@example.org");
     world.who(&hmac(SECRET).sign(&claims)).await;
 
-    let wrong_password = world.auth.login("alice@example.org", "wrong password").await.unwrap_err();
+    let wrong_password = world.auth.login("alice@example.org", "wrong password", None).await.unwrap_err();
     assert_eq!(wrong_password.code, ErrorCode::Unauthenticated);
     for (email, password) in [
         ("nobody@example.org", PASSWORD),
@@ -78,18 +78,18 @@ async fn a_failed_sign_in_does_not_tell_why() {
         ("not an address", PASSWORD),
         ("alice@example.org", &"a".repeat(1025)),
     ] {
-        assert_eq!(world.auth.login(email, password).await.unwrap_err(), wrong_password);
+        assert_eq!(world.auth.login(email, password, None).await.unwrap_err(), wrong_password);
     }
 }
 
 #[tokio::test]
 async fn an_unknown_address_takes_the_same_work_as_a_wrong_password() {
     let world = World::new(AuthConfig { hashes_parallel: 1, hashes_waiting_max: 0, ..AuthConfig::default() });
-    world.auth.register("alice@example.org", PASSWORD, "Alice").await.unwrap();
+    world.auth.register("alice@example.org", PASSWORD, "Alice", None).await.unwrap();
     for email in ["alice@example.org", "nobody@example.org"] {
         // Where the first one occupies the only place, the second one is sent away.
         let (first, second) =
-            join!(world.auth.login(email, "wrong password"), world.auth.login(email, "wrong password"));
+            join!(world.auth.login(email, "wrong password", None), world.auth.login(email, "wrong password", None));
         assert_eq!(first.unwrap_err().code, ErrorCode::Unauthenticated);
         let second = second.unwrap_err();
         assert_eq!(second.code, ErrorCode::Unavailable);
@@ -100,8 +100,8 @@ async fn an_unknown_address_takes_the_same_work_as_a_wrong_password() {
 #[tokio::test]
 async fn without_local_accounts_nobody_registers_or_signs_in_with_a_password() {
     let world = World::new(AuthConfig { local_accounts: false, ..AuthConfig::default() });
-    let register = world.auth.register("alice@example.org", PASSWORD, "Alice").await;
-    let login = world.auth.login("alice@example.org", PASSWORD).await;
+    let register = world.auth.register("alice@example.org", PASSWORD, "Alice", None).await;
+    let login = world.auth.login("alice@example.org", PASSWORD, None).await;
     assert_eq!(register.unwrap_err().code, ErrorCode::Forbidden);
     assert_eq!(login.unwrap_err().code, ErrorCode::Forbidden);
     assert!(world.auth.issue_for_email("alice@example.org", None).await.is_ok(), "other ways in stay open");
@@ -117,7 +117,7 @@ async fn a_token_for_an_address_makes_the_user_once_and_keeps_its_name() {
     assert_eq!(world.who(&again.token).await.user, made.user.id);
     let named = world.auth.issue_for_email("bob@example.org", Some(" Bob ")).await.unwrap();
     assert_eq!(named.user.name, "Bob");
-    assert_eq!(world.auth.login("bob@example.org", "").await.unwrap_err().code, ErrorCode::Unauthenticated);
+    assert_eq!(world.auth.login("bob@example.org", "", None).await.unwrap_err().code, ErrorCode::Unauthenticated);
     assert_eq!(world.auth.issue_for_email("bob", None).await.unwrap_err().code, ErrorCode::Invalid);
     assert_eq!(world.auth.issue_for_email("bob@example.org", Some("")).await.unwrap_err().code, ErrorCode::Invalid);
 }

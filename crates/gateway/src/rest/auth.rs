@@ -10,7 +10,7 @@ use serde::Serialize;
 use tertulia_core::auth::Scope;
 use tertulia_proto::model::TokenAnswer;
 use tertulia_proto::request::{LoginBody, RegisterBody, TokenBody};
-use tertulia_proto::{ApiError, ErrorCode, SessionId, Timestamp, User};
+use tertulia_proto::{ApiError, SessionId, Timestamp, User};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -73,7 +73,7 @@ async fn register(
 ) -> Answer<impl IntoResponse> {
     own_page(&app, &headers)?;
     count_attempt(&app, &peer, &headers, &body.email)?;
-    let answer = app.services.auth().register(&body.email, &body.password, &body.name).await?;
+    let answer = app.services.auth().register(&body.email, &body.password, &body.name, user_agent(&headers)).await?;
     Ok(signed_in(&app, StatusCode::CREATED, answer))
 }
 
@@ -88,7 +88,7 @@ async fn login(
 ) -> Answer<impl IntoResponse> {
     own_page(&app, &headers)?;
     count_attempt(&app, &peer, &headers, &body.email)?;
-    let answer = app.services.auth().login(&body.email, &body.password).await?;
+    let answer = app.services.auth().login(&body.email, &body.password, user_agent(&headers)).await?;
     Ok(signed_in(&app, StatusCode::OK, answer))
 }
 
@@ -96,7 +96,7 @@ async fn login(
 #[utoipa::path(post, path = "/auth/refresh", tag = "auth", security(("bearer" = []), ("cookie" = [])),
     responses((status = 200, body = TokenAnswer), Problems))]
 async fn refresh(State(app): State<App>, Caller(identity): Caller) -> Answer<impl IntoResponse> {
-    person(&identity)?;
+    identity.require_person()?;
     let answer = app.services.auth().refresh(&identity).await?;
     Ok(signed_in(&app, StatusCode::OK, answer))
 }
@@ -105,17 +105,13 @@ async fn refresh(State(app): State<App>, Caller(identity): Caller) -> Answer<imp
 #[utoipa::path(post, path = "/auth/logout", tag = "auth", security(("bearer" = []), ("cookie" = [])),
     responses((status = 204, description = "ended"), Problems))]
 async fn logout(State(app): State<App>, Caller(identity): Caller) -> Answer<impl IntoResponse> {
-    person(&identity)?;
+    identity.require_person()?;
     app.services.auth().logout(&identity).await?;
     Ok((StatusCode::NO_CONTENT, AppendHeaders([(header::SET_COOKIE, session_cookie("", 0, &app.settings))])))
 }
 
-fn person(identity: &tertulia_core::auth::Identity) -> Result<(), ApiError> {
-    if identity.scopes.is_some() {
-        Err(ApiError::new(ErrorCode::Forbidden, "an API key has no session"))
-    } else {
-        Ok(())
-    }
+fn user_agent(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::USER_AGENT)?.to_str().ok()
 }
 
 #[derive(Serialize, ToSchema)]

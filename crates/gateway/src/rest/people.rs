@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tertulia_proto::request::ProfilePatch;
-use tertulia_proto::{User, UserId};
+use tertulia_proto::{Session, SessionId, User, UserId};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -18,7 +18,10 @@ use crate::extract::{Body, Path, Query};
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(me, update_me))
+        .routes(routes!(sessions))
+        .routes(routes!(end_session))
         .routes(routes!(find))
+        .routes(routes!(blocked))
         .routes(routes!(user))
         .routes(routes!(block, unblock))
 }
@@ -39,6 +42,32 @@ async fn update_me(
     Body(patch): Body<ProfilePatch>,
 ) -> Answer<Json<User>> {
     Ok(Json(app.services.update_profile(&identity, patch).await?))
+}
+
+/// One's sign-ins that stand, newest first, at most 200. A host app's tokens have none here.
+#[utoipa::path(get, path = "/me/sessions", tag = "people", security(("bearer" = []), ("cookie" = [])),
+    responses((status = 200, body = Vec<Session>), Problems))]
+async fn sessions(State(app): State<App>, Caller(identity): Caller) -> Answer<Json<Vec<Session>>> {
+    Ok(Json(app.services.sessions(&identity).await?))
+}
+
+/// Ends one of one's sign-ins: its tokens are refused from now on and its open connections are closed.
+#[utoipa::path(delete, path = "/me/sessions/{id}", tag = "people", params(("id" = SessionId, Path)), security(("bearer" = []), ("cookie" = [])),
+    responses((status = 204, description = "ended"), Problems))]
+async fn end_session(
+    State(app): State<App>,
+    Caller(identity): Caller,
+    Path(id): Path<SessionId>,
+) -> Answer<StatusCode> {
+    app.services.end_session(&identity, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whom one has blocked, by name: all of them.
+#[utoipa::path(get, path = "/users/blocked", tag = "people", security(("bearer" = []), ("cookie" = [])),
+    responses((status = 200, body = Found), Problems))]
+async fn blocked(State(app): State<App>, Caller(identity): Caller) -> Answer<Json<Found>> {
+    Ok(Json(Found { users: app.services.blocked(&identity).await? }))
 }
 
 #[derive(Deserialize, IntoParams)]

@@ -52,6 +52,10 @@ const PEOPLE: &[Row] = &[
     row("GET /api/v1/me", "", UR,                                             [200, 200, 200, 200, 200, 200,   401, 401, 401, 401,   403, 200]),
     row("PATCH /api/v1/me", r#"{"name":"Another"}"#, UW,                      [200, 200, 200, 200, 200, 200,   401, 401, 401, 401,   403, 200]),
     row("GET /api/v1/users/search?email=alice", "", UR,                       [200, 200, 200, 200, 200, 200,   401, 401, 401, 401,   403, 200]),
+    row("GET /api/v1/users/blocked", "", UR,                                  [200, 200, 200, 200, 200, 200,   401, 401, 401, 401,   403, 200]),
+    row("GET /api/v1/me/sessions", "", None,                                  [200, 200, 200, 200, 200, 200,   401, 401, 401, 401,   403, 403]),
+    // Of nobody.
+    row("DELETE /api/v1/me/sessions/{alice}", "", None,                       [404, 404, 404, 404, 404, 404,   401, 401, 401, 401,   403, 403]),
     row("GET /api/v1/users/{alice}", "", UR,                                  [200, 200, 200, 200, 200, 200,   401, 401, 401, 401,   403, 200]),
     row("PUT /api/v1/users/{alice}/block", "", UW,                            [204, 204, 204, 204, 204, 204,   401, 401, 401, 401,   403, 204]),
     row("DELETE /api/v1/users/{alice}/block", "", UW,                         [204, 204, 204, 204, 204, 204,   401, 401, 401, 401,   403, 204]),
@@ -241,7 +245,7 @@ fn every_documented_call_is_in_the_table() {
 #[tokio::test]
 async fn a_good_password_signs_in_whoever_brings_it() {
     let world = World::new().await;
-    world.server.services().auth().register("new@example.org", "correct horse", "New").await.unwrap();
+    world.server.services().auth().register("new@example.org", "correct horse", "New", None).await.unwrap();
     let body = r#"{"email":"New@Example.org","password":"correct horse"}"#;
     let answer = world.server.call(Ask::new("POST /auth/login").bearer("nonsense").body(body)).await;
     assert_eq!(answer.status, 200, "{answer}");

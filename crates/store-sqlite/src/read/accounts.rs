@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension};
 use tertulia_proto::{ApiKeyId, SessionId, Timestamp, User, UserId};
-use tertulia_store::{Account, AccountLookup, Acquaintance, ApiKeyRecord, LogState, SessionRecord};
+use tertulia_store::{Account, AccountLookup, Acquaintance, ApiKeyRecord, LogState, OpenSession, SessionRecord};
 
 use crate::rows::{Sql, USER_COLUMNS, user_from, user_no};
 
@@ -72,6 +72,39 @@ pub(crate) fn account(connection: &Connection, lookup: &AccountLookup) -> Sql<Op
             .query_row((issuer, subject), read)
             .optional(),
     }
+}
+
+pub(crate) fn blocked(connection: &Connection, user: UserId, limit: usize) -> Sql<Vec<User>> {
+    let Some(user_no) = user_no(connection, user)? else { return Ok(Vec::new()) };
+    connection
+        .prepare_cached(&format!(
+            "SELECT {USER_COLUMNS}, {ACQUAINTED} FROM blocks b JOIN users u ON u.no = b.blocked_no
+             WHERE b.user_no = ?1 ORDER BY u.name, u.no LIMIT ?2"
+        ))?
+        .query_map((user_no, limit_of(limit)), |row| {
+            let mut user = user_from(row, 0, row.get(5)?)?;
+            user.blocked = true;
+            Ok(user)
+        })?
+        .collect()
+}
+
+pub(crate) fn sessions(connection: &Connection, user: UserId, now: Timestamp, limit: usize) -> Sql<Vec<OpenSession>> {
+    let Some(user_no) = user_no(connection, user)? else { return Ok(Vec::new()) };
+    connection
+        .prepare_cached(
+            "SELECT id, created_at, last_seen_at, user_agent FROM sessions
+             WHERE user_no = ?1 AND ended_at IS NULL AND expires_at > ?2 ORDER BY created_at DESC, id DESC LIMIT ?3",
+        )?
+        .query_map((user_no, now.ms(), limit_of(limit)), |row| {
+            Ok(OpenSession {
+                id: SessionId::from_bytes(row.get(0)?),
+                created_at: Timestamp::from_ms(row.get(1)?),
+                last_seen_at: row.get::<_, Option<i64>>(2)?.map(Timestamp::from_ms),
+                user_agent: row.get(3)?,
+            })
+        })?
+        .collect()
 }
 
 pub(crate) fn session(connection: &Connection, session: SessionId) -> Sql<Option<SessionRecord>> {

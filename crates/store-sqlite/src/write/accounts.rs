@@ -19,22 +19,28 @@ impl Batch<'_> {
             Write::SetBlocked { actor, target, blocked, blocks_max } => {
                 self.set_blocked(*actor, *target, *blocked, *blocks_max)
             }
-            Write::TouchLastSeen { user, at } => {
+            Write::TouchLastSeen { user, session, at } => {
+                self.connection
+                    .prepare_cached(
+                        "UPDATE sessions SET last_seen_at = max(coalesce(last_seen_at, 0), ?2) WHERE id = ?1",
+                    )?
+                    .execute((session.as_bytes().as_slice(), at.ms()))?;
                 self.connection
                     .prepare_cached("UPDATE users SET last_seen_at = max(coalesce(last_seen_at, 0), ?2) WHERE id = ?1")?
                     .execute((user.as_bytes().as_slice(), at.ms()))?;
                 Ok(Effect::Done)
             }
-            Write::OpenSession { session, user, expires_at, now } => {
-                self.open_session(*session, *user, *expires_at, *now)
+            Write::OpenSession { session, user, user_agent, expires_at, now } => {
+                self.open_session(*session, *user, user_agent.as_deref(), *expires_at, *now)
             }
-            Write::ExtendSession { session, expires_at } => {
+            Write::ExtendSession { session, expires_at, now } => {
                 let extended = self
                     .connection
                     .prepare_cached(
-                        "UPDATE sessions SET expires_at = max(expires_at, ?2) WHERE id = ?1 AND ended_at IS NULL",
+                        "UPDATE sessions SET expires_at = max(expires_at, ?2), last_seen_at = max(coalesce(last_seen_at, 0), ?3)
+                         WHERE id = ?1 AND ended_at IS NULL",
                     )?
-                    .execute((session.as_bytes().as_slice(), expires_at.ms()))?;
+                    .execute((session.as_bytes().as_slice(), expires_at.ms(), now.ms()))?;
                 if extended == 0 {
                     Err(ApiError::unauthenticated("the session has ended").into())
                 } else {
@@ -222,6 +228,7 @@ impl Batch<'_> {
         &mut self,
         session: SessionId,
         user: UserId,
+        user_agent: Option<&str>,
         expires_at: Timestamp,
         now: Timestamp,
     ) -> Step<Effect> {
@@ -233,8 +240,10 @@ impl Batch<'_> {
             )?
             .execute([now.ms()])?;
         self.connection
-            .prepare_cached("INSERT INTO sessions (id, user_no, created_at, expires_at) VALUES (?1, ?2, ?3, ?4)")?
-            .execute((session.as_bytes().as_slice(), user_no, now.ms(), expires_at.ms()))?;
+            .prepare_cached(
+                "INSERT INTO sessions (id, user_no, created_at, expires_at, user_agent) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute((session.as_bytes().as_slice(), user_no, now.ms(), expires_at.ms(), user_agent))?;
         Ok(Effect::Done)
     }
 

@@ -186,6 +186,8 @@ macro_rules! conformance_tests {
                 an_e_mail_is_shown_to_those_who_share_a_conversation,
                 a_session_is_opened_extended_and_ended,
                 nobody_ends_the_session_of_another,
+                a_person_sees_the_sessions_that_stand,
+                one_sees_whom_one_has_blocked,
                 an_api_key_is_known_by_its_hash_until_it_is_revoked,
                 a_log_has_one_epoch_and_one_secret,
                 acquaintances_are_neither_strangers_nor_those_who_blocked_me,

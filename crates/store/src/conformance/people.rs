@@ -177,33 +177,70 @@ pub async fn a_session_is_opened_extended_and_ended(home: &impl Home) {
     let read = async |session| world.store.session(session).await.expect("the store reads");
     let (soon, late, later) = (world.now().plus_ms(60_000), world.now().plus_ms(120_000), world.now().plus_ms(180_000));
     assert_eq!(read(session).await, None);
-    world.done(Write::OpenSession { session, user: alice, expires_at: soon, now: world.now() }).await;
+    world.done(Write::OpenSession { session, user: alice, user_agent: None, expires_at: soon, now: world.now() }).await;
     assert_eq!(read(session).await, Some(SessionRecord { user: alice, expires_at: soon, ended: false }));
-    world.done(Write::ExtendSession { session, expires_at: late }).await;
+    world.done(Write::ExtendSession { session, expires_at: late, now: world.now() }).await;
     assert_eq!(read(session).await, Some(SessionRecord { user: alice, expires_at: late, ended: false }));
     match world.done(Write::EndSession { session, user: alice, expires_at: late, now: world.now() }).await {
         Effect::SessionEnded { session: told } => assert_eq!(told, session),
         other => unexpected(&other),
     }
     assert!(read(session).await.expect("an ended session is known").ended);
-    assert_eq!(world.refused(Write::ExtendSession { session, expires_at: later }).await, ErrorCode::Unauthenticated);
+    assert_eq!(
+        world.refused(Write::ExtendSession { session, expires_at: later, now: world.now() }).await,
+        ErrorCode::Unauthenticated
+    );
     assert!(read(session).await.expect("an ended session is known").ended, "what has ended stays so");
     world.done(Write::EndSession { session, user: alice, expires_at: late, now: world.now() }).await;
 
     world.done(Write::EndSession { session: foreign, user: alice, expires_at: late, now: world.now() }).await;
     assert_eq!(read(foreign).await, Some(SessionRecord { user: alice, expires_at: late, ended: true }));
     assert_eq!(
-        world.refused(Write::ExtendSession { session: unknown, expires_at: later }).await,
+        world.refused(Write::ExtendSession { session: unknown, expires_at: later, now: world.now() }).await,
         ErrorCode::Unauthenticated
     );
     assert_eq!(read(unknown).await, None);
+}
+
+pub async fn a_person_sees_the_sessions_that_stand(home: &impl Home) {
+    let world = World::open(home).await;
+    let [alice, eve] = world.people(["alice", "eve"]).await;
+    let begin = world.now();
+    let mut ids = Vec::new();
+    for (user, agent, ttl) in [
+        (alice, Some("phone"), 90_000),
+        (alice, None, 90_000),
+        (eve, None, 90_000),
+        (alice, None, 10),
+        (alice, None, 90_000),
+    ] {
+        let (session, user_agent) = (SessionId::from_bytes(world.id()), agent.map(str::to_owned));
+        let now = begin.plus_ms(i64::try_from(ids.len()).expect("a few"));
+        world.done(Write::OpenSession { session, user, user_agent, expires_at: begin.plus_ms(ttl), now }).await;
+        ids.push(session);
+    }
+    let end = Write::EndSession { session: ids[4], user: alice, expires_at: begin.plus_ms(90_000), now: world.now() };
+    world.done(end).await;
+    let seen = async |user, limit| {
+        let found = world.store.sessions(user, begin.plus_ms(1000), limit).await.expect("the store reads");
+        found.into_iter().map(|session| (session.id, session.last_seen_at, session.user_agent)).collect::<Vec<_>>()
+    };
+    let phone = Some("phone".to_owned());
+    assert_eq!(seen(alice, 9).await, [(ids[1], None, None), (ids[0], None, phone.clone())], "newest first");
+    assert_eq!(seen(alice, 1).await.len(), 1);
+    let at = begin.plus_ms(500);
+    world.done(Write::TouchLastSeen { user: alice, session: ids[0], at }).await;
+    world.done(Write::TouchLastSeen { user: alice, session: ids[0], at: begin }).await;
+    world.done(Write::ExtendSession { session: ids[1], expires_at: begin.plus_ms(95_000), now: at }).await;
+    assert_eq!(seen(alice, 9).await, [(ids[1], Some(at), None), (ids[0], Some(at), phone)]);
+    assert_eq!(seen(eve, 9).await, [(ids[2], None, None)]);
 }
 
 pub async fn nobody_ends_the_session_of_another(home: &impl Home) {
     let world = World::open(home).await;
     let [alice, eve] = world.people(["alice", "eve"]).await;
     let (session, expires_at) = (SessionId::from_bytes(world.id()), world.now().plus_ms(60_000));
-    world.done(Write::OpenSession { session, user: alice, expires_at, now: world.now() }).await;
+    world.done(Write::OpenSession { session, user: alice, user_agent: None, expires_at, now: world.now() }).await;
     let write = Write::EndSession { session, user: eve, expires_at, now: world.now() };
     assert_eq!(world.refused(write).await, ErrorCode::NotFound);
     let record = world.store.session(session).await.expect("the store reads");
@@ -275,10 +312,10 @@ pub async fn acquaintances_are_neither_strangers_nor_those_who_blocked_me(home: 
         found.first().map(|acquaintance| acquaintance.last_seen_at)
     };
     assert_eq!(last_seen().await, Some(None));
-    let position = world.log_state().await.position;
-    world.done(Write::TouchLastSeen { user: bob, at }).await;
+    let (position, session) = (world.log_state().await.position, SessionId::from_bytes(world.id()));
+    world.done(Write::TouchLastSeen { user: bob, session, at }).await;
     assert_eq!(last_seen().await, Some(Some(at)));
-    world.done(Write::TouchLastSeen { user: bob, at: at.plus_ms(-1) }).await;
+    world.done(Write::TouchLastSeen { user: bob, session, at: at.plus_ms(-1) }).await;
     assert_eq!(last_seen().await, Some(Some(at)), "nobody was here last before they were");
     assert_eq!(world.log_state().await.position, position, "a sign of life is no change of the log");
 }
@@ -311,6 +348,24 @@ pub async fn a_block_is_known_to_both_sides_of_a_dm_and_shown_to_one(home: &impl
         let expected: &[bool] = if round { &[] } else { &[false] };
         assert_eq!(by_email(bob, "alice@").await, expected, "who blocked me is not found");
     }
+}
+
+pub async fn one_sees_whom_one_has_blocked(home: &impl Home) {
+    let world = World::open(home).await;
+    let [alice, bob, carol, eve] = world.people(["alice", "bob", "carol", "eve"]).await;
+    world.dm(alice, carol).await;
+    for (actor, target) in [(alice, carol), (alice, bob), (eve, alice)] {
+        world.done(world.blocking(actor, target)).await;
+    }
+    let seen = async |user, limit| world.store.blocked(user, limit).await.expect("the store reads");
+    let found = seen(alice, 9).await;
+    assert_eq!(found.iter().map(|user| user.id).collect::<Vec<_>>(), [bob, carol], "by name");
+    assert!(found.iter().all(|user| user.blocked));
+    assert_eq!((found[0].email.is_some(), found[1].email.is_some()), (false, true), "as one sees them elsewhere");
+    assert_eq!(seen(alice, 1).await.len(), 1);
+    assert!(seen(bob, 9).await.is_empty());
+    world.done(world.unblocking(alice, bob)).await;
+    assert_eq!(seen(alice, 9).await.len(), 1);
 }
 
 pub async fn more_blocks_than_one_may_have_are_too_large(home: &impl Home) {

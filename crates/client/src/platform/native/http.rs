@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use super::super::{HttpAnswer, Method, Unreachable};
 
+/// What a person reads in the list of their sign-ins.
+const NAME: &str = concat!("tertulia-client/", env!("CARGO_PKG_VERSION"));
+
 /// How long a call may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -12,7 +15,7 @@ pub struct Http(reqwest::Client);
 
 impl Http {
     pub fn new() -> Result<Self, Unreachable> {
-        let client = reqwest::Client::builder().timeout(TIMEOUT).build();
+        let client = reqwest::Client::builder().user_agent(NAME).timeout(TIMEOUT).build();
         client.map(Self).map_err(|error| Unreachable(error.to_string()))
     }
 
