@@ -4,11 +4,15 @@
 //!
 //! What may not be here: the network, and any decision about what is sent when.
 //!
-//! The way through: `migrations/` the tables; [`rows`] the engine's rows; [`views`] lists, timelines, search; [`keep`] room and age.
+//! The way through: `migrations/` the tables; [`open`] files and their end; [`browser`] the same in a browser; [`rows`] the engine's rows; [`views`] lists,
+//! timelines, search; [`keep`] room and age; [`profile`] whose data these are.
 
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+mod browser;
 mod error;
 mod keep;
 mod open;
+mod profile;
 mod rows;
 pub mod views;
 
@@ -16,7 +20,7 @@ use rusqlite::Connection;
 use tertulia_engine::StoreFailure;
 
 pub use keep::{Keep, Pruned};
-pub use open::OpenError;
+pub use open::{OpenError, SCHEMA_VERSION};
 pub use rows::Rows;
 
 /// What a commit has to survive.
@@ -32,6 +36,10 @@ pub enum Durability {
 pub struct Store {
     connection: Connection,
     durability: Durability,
+    is_durable: bool,
+    /// Let go of after the connection.
+    #[cfg(all(target_family = "wasm", target_os = "unknown"))]
+    _files: Option<browser::Files>,
 }
 
 impl std::fmt::Debug for Store {
@@ -52,6 +60,11 @@ impl Store {
         let done = work(&mut Rows::new(&transaction))?;
         transaction.commit().map_err(error::failure)?;
         Ok(done)
+    }
+
+    /// Whether it outlives the process.
+    pub const fn is_durable(&self) -> bool {
+        self.is_durable
     }
 
     fn set_durability(&mut self, durability: Durability) -> rusqlite::Result<()> {

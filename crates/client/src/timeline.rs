@@ -68,7 +68,8 @@ impl Timeline {
         self.told.as_ref().is_none_or(|told| told.has_more)
     }
 
-    /// The steps from what was told last to the window as it is: at once the first time, then when there are any. May be dropped while it waits.
+    /// The steps from what was told last to the window as it is: at once the first time, then when there are any, or [`Timeline::has_more`]
+    /// says something else. May be dropped while it waits.
     ///
     /// Where messages are missing in the window they are fetched; they come as steps when they are here.
     pub async fn next(&mut self) -> Result<Vec<ListDiff<Message>>, ReadError> {
@@ -80,10 +81,11 @@ impl Timeline {
                 Some(told) => diff(&told.messages, &window.messages, |message| message.key),
             };
             let changed = self.told.as_ref() != Some(&window);
+            let reaches_further = self.told.as_ref().is_some_and(|told| told.has_more != window.has_more);
             let wanted = window.wanted;
             self.told = Some(window);
             self.fetch(wanted, changed)?;
-            if !steps.is_empty() {
+            if !steps.is_empty() || reaches_further {
                 return Ok(steps);
             }
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::{HttpAnswer, Method, Unreachable};
+use super::super::{HttpAnswer, Method, Proof, Unreachable};
 
 /// How long a call may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -21,7 +21,7 @@ impl Http {
         &self,
         method: Method,
         url: &str,
-        token: Option<&str>,
+        proof: &Proof,
         body: Option<String>,
     ) -> Result<HttpAnswer, Unreachable> {
         let method = match method {
@@ -32,7 +32,7 @@ impl Http {
             Method::Delete => reqwest::Method::DELETE,
         };
         let mut request = self.0.request(method, url);
-        if let Some(token) = token {
+        if let Proof::Token(token) = proof {
             request = request.bearer_auth(token);
         }
         if let Some(body) = body {
