@@ -54,11 +54,7 @@ isChanging: boolean,
  */
 gapAbove: boolean, };
 
-export type User = { id: UserId, email: string | null, name: string, avatarUrl: string | null, createdAt: Ms, 
-/**
- * By me.
- */
-blocked: boolean, };
+export type User = { id: UserId, email: string | null, name: string, avatarUrl: string | null, createdAt: Ms, };
 
 export type Role = "owner" | "admin" | "member";
 
