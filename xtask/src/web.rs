@@ -15,6 +15,11 @@ const WASM: &str = "wasm32-unknown-unknown";
 /// What a phone has to fetch before the first screen, compressed.
 const BUDGET_BYTES: u64 = 480 * 1024;
 
+/// What of SQLite nothing here uses.
+const SQLITE_FLAGS: &str = "-USQLITE_ENABLE_API_ARMOR -USQLITE_ENABLE_BYTECODE_VTAB -USQLITE_ENABLE_DBPAGE_VTAB -USQLITE_ENABLE_DBSTAT_VTAB \
+    -USQLITE_ENABLE_MATH_FUNCTIONS -USQLITE_ENABLE_OFFSET_SQL_FUNC -USQLITE_ENABLE_PREUPDATE_HOOK -USQLITE_ENABLE_RTREE \
+    -USQLITE_ENABLE_SESSION -USQLITE_ENABLE_STMTVTAB -USQLITE_ENABLE_UNLOCK_NOTIFY";
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum For {
     Release,
@@ -56,6 +61,7 @@ impl Cargo<'_> {
             command = self.workspace.cargo();
             command.env("CC_wasm32_unknown_unknown", "clang").args([verb, "--locked"]);
         }
+        command.env("SQLITE_WASM_RS_FLAGS", SQLITE_FLAGS);
         command.args(["--target", WASM, "--target-dir"]).arg(self.folder());
         command
     }

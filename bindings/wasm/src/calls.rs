@@ -39,7 +39,7 @@ impl From<Who> for client::Person {
 /// One call. What the person does is committed on this device when the answer comes; what needs the server says so by its errors.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(tag = "method", content = "args", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Call {
     Send {
         conversation: ConversationId,
@@ -197,7 +197,7 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
 /// What there is to see.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(tag = "what", rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 pub enum Topic {
     Connection,
     Account,
@@ -236,19 +236,19 @@ mod tests {
     #[test]
     fn what_the_page_sends_is_read() {
         let id = "01890a5d-ac96-774b-bcce-b302099a8057";
-        let sent = format!(r#"{{"method":"send","args":{{"conversation":"{id}","name":"a","body":"x","replyTo":{{"name":"b"}}}}}}"#);
+        let sent = format!(r#"{{"send":{{"conversation":"{id}","name":"a","body":"x","replyTo":{{"name":"b"}}}}}}"#);
         assert!(matches!(call(&sent), Call::Send { reply_to: Some(MessageRef::Mine { .. }), .. }));
-        assert!(matches!(call(r#"{"method":"logOut"}"#), Call::LogOut));
-        assert!(serde_json::from_str::<Call>(r#"{"method":"setNetwork","args":{"up":1}}"#).is_err());
-        let topic = format!(r#"{{"what":"timeline","id":"{id}","older":2}}"#);
+        assert!(matches!(call(r#""logOut""#), Call::LogOut));
+        assert!(serde_json::from_str::<Call>(r#"{"setNetwork":{"up":1}}"#).is_err());
+        let topic = format!(r#"{{"timeline":{{"id":"{id}","older":2}}}}"#);
         assert!(matches!(serde_json::from_str(&topic), Ok(Topic::Timeline { older: 2, .. })));
     }
 
     #[test]
     fn a_picture_that_stays_is_not_one_that_is_taken_away() {
-        let stays = call(r#"{"method":"updateMe","args":{"name":"A"}}"#);
+        let stays = call(r#"{"updateMe":{"name":"A"}}"#);
         assert!(matches!(stays, Call::UpdateMe { avatar_url: None, .. }));
-        let goes = call(r#"{"method":"updateMe","args":{"avatarUrl":null}}"#);
+        let goes = call(r#"{"updateMe":{"avatarUrl":null}}"#);
         assert!(matches!(goes, Call::UpdateMe { name: None, avatar_url: Some(None) }));
     }
 }

@@ -1,5 +1,6 @@
 //! What the worker calls.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use js_sys::{Function, Promise};
@@ -37,8 +38,8 @@ pub fn schema_version() -> u32 {
     u32::try_from(SCHEMA_VERSION).unwrap_or(u32::MAX)
 }
 
-/// Opens the database and the client; nothing is sent before the call `connect`. `ask_token` gives the promise of a token, or of null where the person has to
-/// sign in; rejected it is asked again later. Throws a `Failure` as JSON.
+/// Opens the database and the client; nothing is sent before the call `connect`. `ask_token` is given the token that was refused, or null, and gives the
+/// promise of one, or of null where the person has to sign in; rejected it is asked again later. Throws a `Failure` as JSON.
 #[wasm_bindgen]
 pub async fn open(opening: String, ask_token: Function) -> Result<Core, JsValue> {
     std::panic::set_hook(Box::new(|panic| tertulia_panicked(&panic.to_string())));
@@ -56,17 +57,22 @@ async fn opened(opening: &str, ask_token: Function) -> Result<Core, Failure> {
     let builder = if by_cookie {
         builder.by_cookie()
     } else {
-        builder.token_provider(move || token(ask_token.clone()))
+        let given = Rc::new(RefCell::new(None));
+        builder.token_provider(move || token(ask_token.clone(), Rc::clone(&given)))
     };
     let client = builder.open()?;
     Ok(Core(Rc::new(Open { subscriptions: Subscriptions::new(client.clone()), client, by_cookie })))
 }
 
-async fn token(ask: Function) -> Result<String, TokenError> {
-    let asked = ask.call0(&JsValue::NULL).map(Promise::from);
+/// `given`: the one before, which was refused.
+async fn token(ask: Function, given: Rc<RefCell<Option<String>>>) -> Result<String, TokenError> {
+    let refused = given.borrow_mut().take().map_or(JsValue::NULL, |token| JsValue::from_str(&token));
+    let asked = ask.call1(&JsValue::NULL, &refused).map(Promise::from);
     let unavailable = |_| TokenError::Unavailable("the page has none".to_owned());
     let token = JsFuture::from(asked.map_err(unavailable)?).await.map_err(unavailable)?;
-    token.as_string().ok_or(TokenError::SignedOut)
+    let token = token.as_string();
+    given.borrow_mut().clone_from(&token);
+    token.ok_or(TokenError::SignedOut)
 }
 
 #[wasm_bindgen]

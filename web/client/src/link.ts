@@ -6,10 +6,13 @@ import { TertuliaError } from "./error.js";
 import { newId } from "./protocol.js";
 import type { ToLeader, ToPage, ToWorker } from "./protocol.js";
 
-export type Method = Call["method"];
+/** Its name. */
+export function methodOf(call: Call): string {
+  return typeof call === "string" ? call : (Object.keys(call)[0] ?? "");
+}
 
 /** Calls that may not be done twice, and that nobody can tell were done: they end with the worker that had them. */
-const ONCE: ReadonlySet<Method> = new Set<Method>(["register", "createGroup"]);
+const ONCE: ReadonlySet<string> = new Set(["register", "createGroup"]);
 
 /** A call that was under way when so many workers ended is what ended them. */
 const SENDS_MAX = 6;
@@ -36,7 +39,8 @@ export interface Opening {
   server: string;
   store: string;
   byCookie: boolean;
-  token(): Promise<string | null>;
+  /** `refused`: one that the server did not take. */
+  token(refused: string | null): Promise<string | null>;
 }
 
 export class Link {
@@ -157,7 +161,7 @@ export class Link {
     const pending = this.#pending.get(n);
     if (!pending) return;
     const again = pending.sends > 0;
-    const isOnce = again && ONCE.has(pending.call.method);
+    const isOnce = again && ONCE.has(methodOf(pending.call));
     if (isOnce || pending.sends >= SENDS_MAX) {
       this.#pending.delete(n);
       pending.reject(
@@ -187,7 +191,7 @@ export class Link {
         break;
       }
       case "askToken":
-        void this.#giveToken(message.n);
+        void this.#giveToken(message.n, message.refused);
         break;
       case "failed":
         this.#fail(errorOf(message.failure));
@@ -224,9 +228,9 @@ export class Link {
     else pending?.reject(errorOf(answer.failure));
   }
 
-  async #giveToken(n: number): Promise<void> {
+  async #giveToken(n: number, refused: string | null): Promise<void> {
     try {
-      this.#tell({ t: "token", n, token: await this.#opening.token() });
+      this.#tell({ t: "token", n, token: await this.#opening.token(refused) });
     } catch {
       this.#tell({ t: "token", n, failed: true });
     }

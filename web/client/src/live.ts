@@ -121,7 +121,7 @@ export class LiveTimeline implements Timeline {
     this.#link = link;
     this.#value = new Value<TimelineView>((value) => {
       if (this.#isClosed) return () => {};
-      const topic = (): Topic => ({ what: "timeline", id, older: this.#older });
+      const topic = (): Topic => ({ timeline: { id, older: this.#older } });
       const name = link.subscribe(topic, (change) => value.set(viewOf(value.get(), change as TimelineChange)));
       this.#name = name;
       return () => {
@@ -142,21 +142,21 @@ export class LiveTimeline implements Timeline {
   async loadOlder(): Promise<void> {
     if (this.#name === null) this.#older += 1;
     else {
-      await this.#link.call({ method: "loadOlder", args: { subscription: this.#name } });
+      await this.#link.call({ loadOlder: { subscription: this.#name } });
       this.#older += 1;
     }
   }
 
   async loadNewer(): Promise<void> {
-    if (this.#name !== null) await this.#link.call({ method: "loadNewer", args: { subscription: this.#name } });
+    if (this.#name !== null) await this.#link.call({ loadNewer: { subscription: this.#name } });
   }
 
   async jumpTo(message: MessageId): Promise<void> {
-    if (this.#name !== null) await this.#link.call({ method: "jumpTo", args: { subscription: this.#name, message } });
+    if (this.#name !== null) await this.#link.call({ jumpTo: { subscription: this.#name, message } });
   }
 
   async jumpToNewest(): Promise<void> {
-    if (this.#name !== null) await this.#link.call({ method: "jumpToNewest", args: { subscription: this.#name } });
+    if (this.#name !== null) await this.#link.call({ jumpToNewest: { subscription: this.#name } });
   }
 
   close(): void {

@@ -34,7 +34,7 @@ export type ToWorker =
 export type ToPage =
   /** Another worker leads (it may be this one): what was sent to the one before may be lost. */
   | { t: "leader"; id: string }
-  | { t: "askToken"; n: number }
+  | { t: "askToken"; n: number; refused: string | null }
   /** The database can't be opened. */
   | { t: "failed"; failure: string }
   /** This worker is of no use any more. */

@@ -7,33 +7,33 @@ const SEARCH_MAX = 50;
 
 export function restOf(
   call: <T>(call: Call) => Promise<T>,
-  signIn: (call: Call & { method: "login" | "register" }) => Promise<User>,
+  signIn: (call: Call) => Promise<User>,
 ): Rest {
   const tell = (what: Call): Promise<void> => call<null>(what).then(() => {});
   return {
-    login: (email, password) => signIn({ method: "login", args: { email, password } }),
-    register: (email, password, name) => signIn({ method: "register", args: { email, password, name } }),
-    me: () => call({ method: "me" }),
-    updateMe: (change) => call({ method: "updateMe", args: change }),
-    user: (user) => call({ method: "user", args: { user } }),
-    searchUsers: (email) => call({ method: "searchUsers", args: { email } }),
-    block: (user) => tell({ method: "block", args: { user } }),
-    unblock: (user) => tell({ method: "unblock", args: { user } }),
-    blocked: () => call({ method: "blocked" }),
-    sessions: () => call({ method: "sessions" }),
-    endSession: (id) => tell({ method: "endSession", args: { id } }),
-    openDm: (who) => call({ method: "openDm", args: { who } }),
+    login: (email, password) => signIn({ login: { email, password } }),
+    register: (email, password, name) => signIn({ register: { email, password, name } }),
+    me: () => call("me"),
+    updateMe: (change) => call({ updateMe: change }),
+    user: (user) => call({ user: { user } }),
+    searchUsers: (email) => call({ searchUsers: { email } }),
+    block: (user) => tell({ block: { user } }),
+    unblock: (user) => tell({ unblock: { user } }),
+    blocked: () => call("blocked"),
+    sessions: () => call("sessions"),
+    endSession: (id) => tell({ endSession: { id } }),
+    openDm: (who) => call({ openDm: { who } }),
     createGroup: (title, members, historyVisibility = "joined") =>
-      call({ method: "createGroup", args: { title, members, historyVisibility } }),
-    rename: (conversation, title) => tell({ method: "rename", args: { conversation, title } }),
-    hide: (conversation) => tell({ method: "hide", args: { conversation } }),
-    addMember: (conversation, who) => tell({ method: "addMember", args: { conversation, who } }),
-    setRole: (conversation, user, role) => tell({ method: "setRole", args: { conversation, user, role } }),
+      call({ createGroup: { title, members, historyVisibility } }),
+    rename: (conversation, title) => tell({ rename: { conversation, title } }),
+    hide: (conversation) => tell({ hide: { conversation } }),
+    addMember: (conversation, who) => tell({ addMember: { conversation, who } }),
+    setRole: (conversation, user, role) => tell({ setRole: { conversation, user, role } }),
     removeMember: (conversation, user, newOwner) =>
-      tell({ method: "removeMember", args: { conversation, user, newOwner: newOwner ?? null } }),
+      tell({ removeMember: { conversation, user, newOwner: newOwner ?? null } }),
     searchMessages: (text, options) => {
       const args = { text, conversation: options?.conversation ?? null, limit: options?.limit ?? SEARCH_MAX };
-      return call({ method: "searchMessages", args });
+      return call({ searchMessages: args });
     },
   };
 }

@@ -34,19 +34,20 @@ export class Client implements Tertulia {
   constructor(options: Options) {
     const store = encodeURIComponent(options.store ?? "default").replaceAll(".", "%2E");
     this.#byCookie = options.token === undefined;
+    this.#token = typeof options.token === "string" ? options.token : null;
     this.#logOutKey = `tertulia:${store}:log-out`;
     this.#link = new Link({
       server: options.server ?? location.origin,
       store,
       byCookie: this.#byCookie,
-      token: () => this.#giveToken(options.token),
+      token: (refused) => this.#giveToken(refused, options.token),
     });
     this.#link.onLeader = () => this.#begin();
     this.connection = this.#connectionValue();
-    this.account = told(this.#link, { what: "account" });
-    this.conversations = toldList<Conversation>(this.#link, { what: "conversations" }, (conversation) => conversation.id);
-    this.unreadTotal = told(this.#link, { what: "unreadTotal" });
-    this.outbox = told(this.#link, { what: "outbox" });
+    this.account = told(this.#link, "account");
+    this.conversations = toldList<Conversation>(this.#link, "conversations", (conversation) => conversation.id);
+    this.unreadTotal = told(this.#link, "unreadTotal");
+    this.outbox = told(this.#link, "outbox");
     this.storage = this.#storageValue();
     this.rest = restOf((call) => this.#link.call(call), (call) => this.#signIn(call));
     this.#watchPage();
@@ -54,71 +55,71 @@ export class Client implements Tertulia {
 
   async send(conversation: ConversationId, body: string, options?: { replyTo?: MessageRef }): Promise<ClientMsgId> {
     const name = newId();
-    await this.#do({ method: "send", args: { conversation, name, body, replyTo: options?.replyTo ?? null } });
+    await this.#do({ send: { conversation, name, body, replyTo: options?.replyTo ?? null } });
     return name;
   }
 
   edit(conversation: ConversationId, message: MessageRef, body: string): Promise<void> {
-    return this.#do({ method: "edit", args: { conversation, message: refOf(message), body } });
+    return this.#do({ edit: { conversation, message: refOf(message), body } });
   }
 
   delete(conversation: ConversationId, message: MessageRef): Promise<void> {
-    return this.#do({ method: "delete", args: { conversation, message: refOf(message) } });
+    return this.#do({ delete: { conversation, message: refOf(message) } });
   }
 
   react(conversation: ConversationId, message: MessageRef, emoji: string, remove = false): Promise<void> {
-    return this.#do({ method: "react", args: { conversation, message: refOf(message), emoji, remove } });
+    return this.#do({ react: { conversation, message: refOf(message), emoji, remove } });
   }
 
   markRead(conversation: ConversationId, seq?: number): Promise<void> {
-    return this.#do({ method: "markRead", args: { conversation, seq: seq ?? null } });
+    return this.#do({ markRead: { conversation, seq: seq ?? null } });
   }
 
   mute(conversation: ConversationId, until: Ms | null): Promise<void> {
-    return this.#do({ method: "mute", args: { conversation, until } });
+    return this.#do({ mute: { conversation, until } });
   }
 
   setDraft(conversation: ConversationId, text: string): Promise<void> {
-    return this.#do({ method: "setDraft", args: { conversation, text } });
+    return this.#do({ setDraft: { conversation, text } });
   }
 
   retry(entry: number): Promise<void> {
-    return this.#do({ method: "retry", args: { entry } });
+    return this.#do({ retry: { entry } });
   }
 
   discard(entry: number): Promise<void> {
-    return this.#do({ method: "discard", args: { entry } });
+    return this.#do({ discard: { entry } });
   }
 
   setTyping(conversation: ConversationId, typing: boolean): Promise<void> {
-    return this.#do({ method: "setTyping", args: { conversation, typing } });
+    return this.#do({ setTyping: { conversation, typing } });
   }
 
   async connect(): Promise<void> {
     await this.#endOldSession();
     this.#wantsConnection = true;
-    await this.#do({ method: "connect" });
+    await this.#do("connect");
   }
 
   pause(): Promise<void> {
     this.#wantsConnection = false;
-    return this.#do({ method: "pause" });
+    return this.#do("pause");
   }
 
   conversation(id: ConversationId): Live<Conversation | null> {
-    return this.#sharedValue(`conversation ${id}`, () => told(this.#link, { what: "conversation", id }));
+    return this.#sharedValue(`conversation ${id}`, () => told(this.#link, { conversation: { id } }));
   }
 
   members(id: ConversationId): Live<readonly Member[]> {
-    return this.#sharedValue(`members ${id}`, () => told(this.#link, { what: "members", id }));
+    return this.#sharedValue(`members ${id}`, () => told(this.#link, { members: { id } }));
   }
 
   typing(id: ConversationId): Live<readonly Typist[]> {
-    return this.#sharedValue(`typing ${id}`, () => told(this.#link, { what: "typing", id }));
+    return this.#sharedValue(`typing ${id}`, () => told(this.#link, { typing: { id } }));
   }
 
   presence(user: UserId): Live<Presence | null> {
-    return this.#sharedValue(`presence ${user}`, () => told(this.#link, { what: "presence", user }));
+    return this.#sharedValue(`presence ${user}`, () => told(this.#link, { presence: { user } }));
   }
 
   timeline(id: ConversationId): Timeline {
@@ -126,28 +127,28 @@ export class Client implements Tertulia {
   }
 
   onRefused(listener: (what: Refused) => void): () => void {
-    const name = this.#link.subscribe(() => ({ what: "refusals" }), (what) => listener(what as Refused));
+    const name = this.#link.subscribe(() => ("refusals"), (what) => listener(what as Refused));
     return () => this.#link.unsubscribe(name);
   }
 
   message(conversation: ConversationId, message: MessageRef): Promise<Message | null> {
-    return this.#link.call({ method: "message", args: { conversation, message: refOf(message) } });
+    return this.#link.call({ message: { conversation, message: refOf(message) } });
   }
 
   search(text: string, options?: { conversation?: ConversationId; limit?: number }): Promise<Message[]> {
     const args = { text, conversation: options?.conversation ?? null, limit: options?.limit ?? SEARCH_MAX };
-    return this.#link.call({ method: "search", args });
+    return this.#link.call({ search: args });
   }
 
   limits(): Promise<Limits> {
-    return this.#link.call({ method: "limits" });
+    return this.#link.call("limits");
   }
 
   async logOut(): Promise<void> {
     this.#wantsConnection = false;
     this.#token = null;
     if (this.#byCookie) remember(this.#logOutKey, true);
-    await this.#do({ method: "logOut" });
+    await this.#do("logOut");
     // It is over by now, or there is no network; then it is ended before the next sign-in.
     void this.#endOldSession();
   }
@@ -164,19 +165,16 @@ export class Client implements Tertulia {
   /** To whoever leads from now on, before all that waits. */
   #begin(): void {
     const quietly = () => {};
-    this.#do({ method: "setNetwork", args: { up: navigator.onLine } }).catch(quietly);
-    if (this.#wantsConnection) this.#do({ method: "connect" }).catch(quietly);
+    this.#do({ setNetwork: { up: navigator.onLine } }).catch(quietly);
+    if (this.#wantsConnection) this.#do("connect").catch(quietly);
   }
 
-  async #giveToken(token: Options["token"]): Promise<string | null> {
-    if (typeof token === "function") return token();
-    const held = this.#token ?? token ?? null;
-    // Asked again it is one that was refused.
-    this.#token = null;
-    return held;
+  async #giveToken(refused: string | null, ask: Options["token"]): Promise<string | null> {
+    if (this.#token === refused) this.#token = null;
+    return this.#token ?? (typeof ask === "function" ? ask() : null);
   }
 
-  async #signIn(call: Call & { method: "login" | "register" }): Promise<User> {
+  async #signIn(call: Call): Promise<User> {
     const { user, token } = await this.#link.call<SignedIn>(call);
     remember(this.#logOutKey, false);
     this.#token = token;
@@ -189,7 +187,7 @@ export class Client implements Tertulia {
   async #endOldSession(): Promise<void> {
     if (!this.#byCookie || !remembered(this.#logOutKey)) return;
     try {
-      await this.#do({ method: "endOwnSession" });
+      await this.#do("endOwnSession");
     } catch (error) {
       if (!(error instanceof TertuliaError) || error.code !== "unauthenticated") return;
     }
@@ -203,7 +201,7 @@ export class Client implements Tertulia {
   }
 
   #connectionValue(): Live<ConnectionState> {
-    const value = told<ConnectionState>(this.#link, { what: "connection" });
+    const value = told<ConnectionState>(this.#link, "connection");
     this.#link.onOutdated = () => value.set({ state: "newerVersion" });
     return value;
   }
@@ -211,7 +209,7 @@ export class Client implements Tertulia {
   #lookAtStorage: () => void = () => {};
 
   #storageValue(): Live<Storage> {
-    const kept = told<Kept>(this.#link, { what: "kept" });
+    const kept = told<Kept>(this.#link, "kept");
     let isPersisted = false;
     return new Value<Storage>((value) => {
       const show = () => {
@@ -233,7 +231,7 @@ export class Client implements Tertulia {
   #watchPage(): void {
     const { signal } = this.#page;
     const network = () => {
-      this.#do({ method: "setNetwork", args: { up: navigator.onLine } }).catch(() => {});
+      this.#do({ setNetwork: { up: navigator.onLine } }).catch(() => {});
     };
     addEventListener("online", network, { signal });
     addEventListener("offline", network, { signal });

@@ -187,9 +187,9 @@ async function openCore(opening: Opening): Promise<Core | null> {
 
 let tokenNumber = 0;
 
-function askToken(): Promise<string | null> {
+function askToken(refused: string | null): Promise<string | null> {
   const n = ++tokenNumber;
-  toPage({ t: "askToken", n });
+  toPage({ t: "askToken", n, refused });
   return new Promise((resolve, reject) => tokens.set(n, { resolve, reject }));
 }
 

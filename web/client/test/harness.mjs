@@ -19,6 +19,12 @@ const DIST = process.env.TERTULIA_WEB_DIST ? resolve(process.env.TERTULIA_WEB_DI
 const BINARY = resolve(process.env.TERTULIA_BIN ?? resolve(here, '../../../target/debug/tertulia'));
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.wasm': 'application/wasm' };
 
+/** The same app a version later, and in a browser that gives it no files. */
+const VARIANTS = {
+  newer: (file, content) => (file.endsWith('/protocol.js') ? content.replace('PROTOCOL = 1', 'PROTOCOL = 2') : null),
+  memory: (file, content) => (file.endsWith('/worker.js') ? `delete StorageManager.prototype.getDirectory;${content}` : null),
+};
+
 /** Nothing from elsewhere, and nothing evaluated but the module. `blob:` for the worker of the tests that reads files. */
 const POLICY = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; connect-src 'self'; img-src data:";
 
@@ -108,8 +114,9 @@ class Site {
 
   async #answer(incoming, answer) {
     const { pathname } = new URL(incoming.url, this.url);
+    const [, folder] = pathname.split('/');
     const own = pathname === '/' ? join(here, 'page.html') : pathname === '/page.js' ? join(here, 'page.js') : null;
-    const file = own ?? (pathname.startsWith('/client/') ? resolve(DIST, `.${pathname.slice('/client'.length)}`) : null);
+    const file = own ?? (/^(client|newer|memory)$/.test(folder) ? resolve(DIST, `.${pathname.slice(pathname.indexOf('/', 1))}`) : null);
     if (file !== null) {
       const isThere = (own !== null || file.startsWith(DIST + sep)) && existsSync(file);
       answer.writeHead(isThere ? 200 : 404, {
@@ -117,7 +124,8 @@ class Site {
         'content-security-policy': POLICY,
         'cache-control': 'no-cache',
       });
-      answer.end(isThere ? await readFile(file) : '');
+      const content = isThere ? await readFile(file) : '';
+      answer.end(VARIANTS[folder]?.(file, String(content)) ?? content);
       return;
     }
     if (this.isCut) {
@@ -210,18 +218,14 @@ export class Person {
   }
 
   /** A tab with the client open as `chat`. */
-  async tab({ options = {}, before } = {}) {
+  async tab({ options = {}, before, path = '/' } = {}) {
     const page = await this.context.newPage();
     page.on('console', (line) => this.log.push(`${line.type()}: ${line.text()}`));
     page.on('pageerror', (error) => this.log.push(`error: ${error.message}`));
     if (before) await before(page);
-    await this.load(page, options);
-    return page;
-  }
-
-  async load(page, options = {}) {
-    await page.goto(this.site.url);
+    await page.goto(this.site.url + path);
     await this.ready(page, options);
+    return page;
   }
 
   async ready(page, options = {}) {
@@ -242,6 +246,30 @@ export class Person {
   async end() {
     await this.context.close();
   }
+}
+
+/** Two people, each with a tab, and their conversation. */
+export async function pair(site, options = {}) {
+  const [alice, bob] = [await Person.begin(site, 'Alice'), await Person.begin(site, 'Bob')];
+  const [a, b] = [await alice.tab(options), await bob.tab()];
+  await alice.register(a);
+  await bob.register(b);
+  const dm = await openDm(a, bob.email);
+  await b.evaluate((dm) => until(chat.conversation(dm), (here) => here !== null, 'the conversation').then(() => {}), dm);
+  return { alice, bob, a, b, dm };
+}
+
+/** The bodies of a conversation in the server's log. */
+export function logOf(page, conversation) {
+  return page.evaluate(async (id) => {
+    const bodies = [];
+    for (let after = 0; ; ) {
+      const answer = await (await fetch(`/api/v1/conversations/${id}/messages?afterSeq=${after}&limit=200`)).json();
+      bodies.push(...answer.messages.map((message) => message.body));
+      if (!answer.hasMore) return bodies;
+      after = answer.messages.at(-1).seq;
+    }
+  }, conversation);
 }
 
 /** A conversation of the two. */

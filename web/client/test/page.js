@@ -1,6 +1,6 @@
 // What the tests call in a page.
 
-import { openTertulia, TertuliaError } from '/client/index.js';
+const { openTertulia, TertuliaError } = await import(`/${location.search.slice(1) || 'client'}/index.js`);
 
 const DEADLINE_MS = 15_000;
 

@@ -5,7 +5,7 @@ export default function init(options?: { module_or_path: URL | Response | Promis
 export function schemaVersion(): number;
 
 /** `opening`: an `Opening` as JSON. Rejects with a `Failure` as JSON. */
-export function open(opening: string, askToken: () => Promise<string | null>): Promise<Core>;
+export function open(opening: string, askToken: (refused: string | null) => Promise<string | null>): Promise<Core>;
 
 export interface Core {
   /** `call`: a `Call` as JSON. Resolves with JSON, rejects with a `Failure` as JSON. */
