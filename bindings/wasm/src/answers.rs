@@ -43,9 +43,7 @@ fn here(open: &Open, call: Call, again: bool) -> Result<Answer, Box<Call>> {
         Call::SetDraft { conversation, text } => client.set_draft(conversation.0, text).map_err(Failure::from),
         Call::Retry { entry } => done_before(client.retry(entry), again),
         Call::Discard { entry } => done_before(client.discard(entry), again),
-        Call::SetTyping { conversation, typing } => {
-            client.set_typing(conversation.0, typing).map_err(Failure::from)
-        }
+        Call::SetTyping { conversation, typing } => client.set_typing(conversation.0, typing).map_err(Failure::from),
         Call::Connect => client.connect().map_err(Failure::from),
         Call::Pause => client.pause().map_err(Failure::from),
         Call::SetNetwork { up } => client.set_network(up).map_err(Failure::from),

@@ -107,7 +107,10 @@ pub struct Reaction {
 
 impl From<client::Reaction> for Reaction {
     fn from(reaction: client::Reaction) -> Self {
-        Self { emoji: reaction.emoji.as_str().to_owned(), user_ids: reaction.user_ids.into_iter().map(UserId).collect() }
+        Self {
+            emoji: reaction.emoji.as_str().to_owned(),
+            user_ids: reaction.user_ids.into_iter().map(UserId).collect(),
+        }
     }
 }
 
@@ -456,11 +459,7 @@ pub struct Refused {
 
 impl From<client::Refused> for Refused {
     fn from(refused: client::Refused) -> Self {
-        Self {
-            conversation_id: refused.conversation.into(),
-            code: refused.code.to_owned(),
-            detail: refused.detail,
-        }
+        Self { conversation_id: refused.conversation.into(), code: refused.code.to_owned(), detail: refused.detail }
     }
 }
 

@@ -9,7 +9,7 @@ use futures_util::future::{AbortHandle, abortable, poll_fn};
 use gloo_timers::future::TimeoutFuture;
 use js_sys::Function;
 use serde::Serialize;
-use tertulia_client::{Client, ReadError, Timeline, UserId, Watch};
+use tertulia_client::{CONVERSATIONS_PAGE, Client, ListDiff, ReadError, Timeline, UserId, Watch};
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::spawn_local;
 
@@ -23,6 +23,8 @@ const WATCH_AFTER_MS: u32 = 20;
 
 /// The size of the database changes with everything; it is looked at no oftener.
 const KEPT_EVERY_MS: u32 = 2000;
+
+const CONVERSATION_PAGES: usize = 10;
 
 type SharedTimeline = Rc<RefCell<Timeline>>;
 
@@ -69,8 +71,7 @@ impl Subscriptions {
         let task = match topic {
             Topic::Connection => {
                 let asked = client.clone();
-                let shown =
-                    move |state| ConnectionState::of(state, asked.next_try_in_ms().ok().flatten());
+                let shown = move |state| ConnectionState::of(state, asked.next_try_in_ms().ok().flatten());
                 watch(client.connection(), to, shown)
             }
             Topic::Account => watch(client.profile(), to, |user| user.map(model::User::from)),
@@ -174,30 +175,33 @@ fn watch<T: Clone + PartialEq + 'static, U: Serialize>(
     })
 }
 
-/// The whole list: a page at a time it grows as long as there is more.
+/// The whole list: with room for most people's from the beginning, so that nobody sees it grow, and with more where that is full.
 async fn conversations(client: Client, to: Listener) {
     let mut source = client.conversations();
-    let (mut length, mut asked) = (0, 0);
+    (1..CONVERSATION_PAGES).for_each(|_| source.load_more());
+    let (mut length, mut room) = (0, CONVERSATION_PAGES * CONVERSATIONS_PAGE);
     loop {
         match source.next().await {
             Ok(steps) => {
-                for step in &steps {
-                    match step {
-                        tertulia_client::ListDiff::Reset(values) => length = values.len(),
-                        tertulia_client::ListDiff::Insert { .. } => length += 1,
-                        tertulia_client::ListDiff::Remove { .. } => length -= 1,
-                        tertulia_client::ListDiff::Set { .. } => {}
-                    }
-                }
+                length = steps.iter().fold(length, length_after);
                 to.tell(&all::<_, ListStep<model::Conversation>>(steps));
-                if length >= asked + tertulia_client::CONVERSATIONS_PAGE {
-                    asked += tertulia_client::CONVERSATIONS_PAGE;
-                    source.load_more();
-                }
             }
             Err(error) if to.tell_error(error.clone()) => {}
             Err(_) => break,
         }
+        if length >= room {
+            room += CONVERSATIONS_PAGE;
+            source.load_more();
+        }
+    }
+}
+
+fn length_after<T>(length: usize, step: &ListDiff<T>) -> usize {
+    match step {
+        ListDiff::Reset(values) => values.len(),
+        ListDiff::Insert { .. } => length.saturating_add(1),
+        ListDiff::Remove { .. } => length.saturating_sub(1),
+        ListDiff::Set { .. } => length,
     }
 }
 

@@ -7,7 +7,8 @@ use rusqlite::Connection;
 use crate::{Durability, Store};
 
 /// Migrations in order, forward only. The file's `user_version` says how many it has seen.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_rows.sql"), include_str!("../migrations/0002_profile.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("../migrations/0001_rows.sql"), include_str!("../migrations/0002_profile.sql")];
 
 /// What a file says that this code has made or brought up to date.
 pub const SCHEMA_VERSION: usize = MIGRATIONS.len();

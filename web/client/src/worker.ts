@@ -27,7 +27,6 @@ type Reply = (message: FromLeader) => void;
 interface Follower {
   reply: Reply;
   names: Set<string>;
-  channel: BroadcastChannel;
 }
 
 const me = newId();
@@ -151,7 +150,8 @@ function follow(id: string): void {
 /** Holds the lock as long as it lasts. */
 async function lead(opening: ToWorker & { t: "open" }): Promise<void> {
   const opened = await openCore({ server: opening.server, folder: `tertulia/${store}`, byCookie: opening.byCookie });
-  if (opened === null || isOver) return;
+  if (opened === null) return;
+  if (isOver) return opened.close();
   core = opened;
   leader?.channel.close();
   leader = null;
@@ -202,8 +202,11 @@ function followerOf(id: string): Follower {
   const known = followers.get(id);
   if (known) return known;
   const channel = new BroadcastChannel(inboxOf(store, id));
-  const reply: Reply = (message) => channel.postMessage({ from: me, message } satisfies InInbox);
-  const follower = { reply, channel, names: new Set<string>() };
+  const reply: Reply = (message) => {
+    // To a tab that is gone nothing can be said.
+    if (followers.has(id)) channel.postMessage({ from: me, message } satisfies InInbox);
+  };
+  const follower = { reply, names: new Set<string>() };
   followers.set(id, follower);
   // Granted when that tab is gone.
   void navigator.locks.request(inboxOf(store, id), { mode: "shared" }, () => {

@@ -58,6 +58,8 @@ class Site {
     this.env = { TERTULIA_RATE_LIMITS: 'off', ...env };
     /** While it is true, whoever connects is cut off. */
     this.isCut = false;
+    /** WebSockets that were asked for. */
+    this.upgrades = 0;
   }
 
   async launch(listen) {
@@ -142,6 +144,7 @@ class Site {
   }
 
   #upgrade(incoming, socket, head) {
+    this.upgrades += 1;
     if (this.isCut) {
       socket.destroy();
       return;
@@ -217,12 +220,11 @@ export class Person {
     return person;
   }
 
-  /** A tab with the client open as `chat`. */
-  async tab({ options = {}, before, path = '/' } = {}) {
+  /** A tab with the client open as `chat`. `path`: `/?newer` or `/?memory` for another variant of it. */
+  async tab({ options = {}, path = '/' } = {}) {
     const page = await this.context.newPage();
     page.on('console', (line) => this.log.push(`${line.type()}: ${line.text()}`));
     page.on('pageerror', (error) => this.log.push(`error: ${error.message}`));
-    if (before) await before(page);
     await page.goto(this.site.url + path);
     await this.ready(page, options);
     return page;

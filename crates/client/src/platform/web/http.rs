@@ -14,7 +14,8 @@ pub struct Http(WorkerGlobalScope);
 
 impl Http {
     pub fn new() -> Result<Self, Unreachable> {
-        let scope = js_sys::global().dyn_into().map_err(|_| Unreachable("this is no worker of a browser".to_owned()))?;
+        let scope =
+            js_sys::global().dyn_into().map_err(|_| Unreachable("this is no worker of a browser".to_owned()))?;
         Ok(Self(scope))
     }
 

@@ -16,6 +16,7 @@ use super::super::{Incoming, Proof};
 /// What a browser says of a connection that ended without a word.
 const ABNORMAL: u16 = 1006;
 const GOODBYE: u16 = 1000;
+const UNAUTHENTICATED: u16 = 4401;
 
 pub struct Writer(Rc<Socket>);
 
@@ -50,11 +51,13 @@ impl Drop for Socket {
 /// Connects. The server says by its first frame, or by a close code, whether it takes the token or the cookie.
 pub async fn open(url: &str, proof: &Proof) -> Result<(Writer, Reader), Closed> {
     let inner = match proof {
-        // The one place where a browser lets a page say something.
-        Proof::Token(token) => WebSocket::new_with_str(url, &format!("bearer.{token}")),
-        Proof::None | Proof::Cookie => WebSocket::new(url),
+        // The one place where a browser lets a page say something. What can't stand there is no token.
+        Proof::Token(token) => {
+            WebSocket::new_with_str(url, &format!("bearer.{token}")).map_err(|_| Closed::Code(UNAUTHENTICATED))
+        }
+        Proof::None | Proof::Cookie => WebSocket::new(url).map_err(|_| Closed::Lost),
     };
-    let socket = Rc::new(Socket::new(inner.map_err(|_| Closed::Lost)?));
+    let socket = Rc::new(Socket::new(inner?));
     socket.opened().await?;
     Ok((Writer(Rc::clone(&socket)), Reader(socket)))
 }
