@@ -98,13 +98,13 @@ impl Rest {
     /// With a local account.
     pub async fn login(&self, email: &str, password: &str) -> Rested<TokenAnswer> {
         let body = LoginBody { email: email.to_owned(), password: password.to_owned() };
-        read(&self.call(Method::Post, "/auth/login", &Proof::None, Some(json(&body)?)).await?)
+        read(&self.call(Method::Post, "/auth/login", &self.nobody(), Some(json(&body)?)).await?)
     }
 
     /// Makes a local account and signs it in.
     pub async fn register(&self, email: &str, password: &str, name: &str) -> Rested<TokenAnswer> {
         let body = RegisterBody { email: email.to_owned(), password: password.to_owned(), name: name.to_owned() };
-        read(&self.call(Method::Post, "/auth/register", &Proof::None, Some(json(&body)?)).await?)
+        read(&self.call(Method::Post, "/auth/register", &self.nobody(), Some(json(&body)?)).await?)
     }
 
     /// The same session for longer: with another token, which is used from now on.
@@ -241,6 +241,10 @@ impl Rest {
         self.call(method, path, &proof, body).await
     }
 
+    fn nobody(&self) -> Proof {
+        Proof::Nobody { takes_cookie: self.tokens.are_by_cookie() }
+    }
+
     async fn proof(&self) -> Rested<Proof> {
         self.tokens.proof().await.map_err(|error| match error {
             TokenError::SignedOut => RestError::SignedOut,
@@ -256,7 +260,7 @@ impl Rest {
         }
         match serde_json::from_str::<Problem>(&answer.body) {
             // Where somebody signs in, it says that the password is wrong.
-            Ok(problem) if problem.code == ErrorCode::Unauthenticated && *proof != Proof::None => {
+            Ok(problem) if problem.code == ErrorCode::Unauthenticated && !matches!(proof, Proof::Nobody { .. }) => {
                 Err(RestError::SignedOut)
             }
             Ok(problem) => Err(RestError::Refused(ApiError {

@@ -46,6 +46,10 @@ impl Tokens {
         Self { by_cookie: true, ..Self::default() }
     }
 
+    pub const fn are_by_cookie(&self) -> bool {
+        self.by_cookie
+    }
+
     /// What to ask the server with.
     pub async fn proof(&self) -> Result<Proof, TokenError> {
         if self.by_cookie { Ok(Proof::Cookie) } else { self.get().await.map(Proof::Token) }

@@ -54,10 +54,9 @@ fn request(method: Method, url: &str, proof: &Proof, body: Option<&str>) -> Resu
         init.set_body(&JsValue::from_str(body));
     }
     init.set_headers(&headers);
-    // Where somebody signs in, the answer may bring the cookie.
     init.set_credentials(match proof {
-        Proof::Token(_) => RequestCredentials::Omit,
-        Proof::None | Proof::Cookie => RequestCredentials::SameOrigin,
+        Proof::Token(_) | Proof::Nobody { takes_cookie: false } => RequestCredentials::Omit,
+        Proof::Cookie | Proof::Nobody { takes_cookie: true } => RequestCredentials::SameOrigin,
     });
     init.set_signal(Some(&AbortSignal::timeout_with_u32(TIMEOUT_MS)));
     Request::new_with_str_and_init(url, &init)

@@ -55,7 +55,7 @@ pub async fn open(url: &str, proof: &Proof) -> Result<(Writer, Reader), Closed> 
         Proof::Token(token) => {
             WebSocket::new_with_str(url, &format!("bearer.{token}")).map_err(|_| Closed::Code(UNAUTHENTICATED))
         }
-        Proof::None | Proof::Cookie => WebSocket::new(url).map_err(|_| Closed::Lost),
+        Proof::Nobody { .. } | Proof::Cookie => WebSocket::new(url).map_err(|_| Closed::Lost),
     };
     let socket = Rc::new(Socket::new(inner?));
     socket.opened().await?;
