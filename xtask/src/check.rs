@@ -1,16 +1,14 @@
 //! What must hold before a change is taken. Each step fails the whole at once.
 
 use std::ffi::OsStr;
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
 
 use crate::step::{probe, run, step};
 use crate::workspace::Workspace;
-use crate::{bindings, launch, setup, tidy};
+use crate::{bindings, launch, setup, tidy, web};
 
-const WASM: &str = "wasm32-unknown-unknown";
 const FUZZ_SMOKE_SECONDS: u32 = 10;
 
 pub fn test(workspace: &Workspace, fast: bool, with_fuzz: bool) -> Result<()> {
@@ -32,6 +30,8 @@ pub fn test(workspace: &Workspace, fast: bool, with_fuzz: bool) -> Result<()> {
     step("wasm32", || wasm(workspace))?;
     if !fast {
         step("end to end, JavaScript", || javascript(workspace))?;
+        step("web", || web::build(workspace, web::For::Tests))?;
+        step("end to end, browser", || browser(workspace))?;
         step("bindings", || bindings::write(workspace, bindings::For::Tests))?;
         step("end to end, Python", || python(workspace))?;
     }
@@ -73,35 +73,25 @@ fn simulation(workspace: &Workspace, seeds: u32) -> Result<()> {
     run(command.current_dir(&workspace.root).args(["--seeds", &seeds.to_string()]))
 }
 
-/// What a browser runs: wire types, engine and local store.
-const FOR_BROWSERS: [&str; 3] = ["tertulia-proto", "tertulia-engine", "tertulia-client-sqlite"];
+/// What a browser runs.
+const FOR_BROWSERS: [&str; 5] =
+    ["tertulia-proto", "tertulia-engine", "tertulia-client-sqlite", "tertulia-client", "tertulia-wasm"];
 
-/// Rust's own target with a clang that knows it, or Debian's toolchain for browsers, which brings the standard library as source.
+/// All of it compiles; the rest of the workspace need not.
 fn wasm(workspace: &Workspace) -> Result<()> {
     let packages = FOR_BROWSERS.iter().flat_map(|name| ["--package", name]);
-    if wasm_is_there() {
-        let mut check = workspace.cargo();
-        check.env("CC_wasm32_unknown_unknown", "clang").args(["check", "--target", WASM]).args(packages);
-        return run(check.arg("--target-dir").arg(workspace.target.join("wasm")));
-    }
-    setup::debian_wasm()?;
-    let mut check = Command::new("/usr/bin/cargo");
-    check.current_dir(&workspace.root);
-    // Not the toolchain that runs this program.
-    check.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO").env("RUSTC", "/usr/bin/rustc");
-    check.env("RUSTC_BOOTSTRAP", "1").env("CC_wasm32_unknown_unknown", "clang-22");
-    check.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld-22");
-    check.args(["check", "--locked", "-Zbuild-std=std,panic_abort", "--target", WASM]).args(packages);
-    run(check.arg("--target-dir").arg(workspace.target.join("wasm-debian")))
-}
-
-fn wasm_is_there() -> bool {
-    let folder = probe(Command::new("rustc").args(["--print", "target-libdir", "--target", WASM]));
-    folder.is_some_and(|folder| Path::new(&folder).is_dir()) && probe(Command::new("clang").arg("--version")).is_some()
+    run(web::cargo(workspace)?.command("check").args(packages))
 }
 
 fn javascript(workspace: &Workspace) -> Result<()> {
     run(end_to_end(workspace, "npm").arg("test"))
+}
+
+/// The client in a real browser.
+fn browser(workspace: &Workspace) -> Result<()> {
+    let mut command = Command::new("npm");
+    command.current_dir(workspace.root.join("web")).env("TERTULIA_BIN", workspace.binary("debug", "tertulia"));
+    run(command.args(["test", "--workspace", "client"]))
 }
 
 fn python(workspace: &Workspace) -> Result<()> {

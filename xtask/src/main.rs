@@ -2,7 +2,7 @@
 //!
 //! It must not know a crate of the product: it builds and starts them as anybody would.
 //!
-//! The way through: [`check`] is `test` and `lint`, [`bindings`] writes the client's for other languages, [`launch`] starts programs in the foreground, [`setup`] brings what the tests of other
+//! The way through: [`check`] is `test` and `lint`, [`bindings`] writes the client's for other languages, [`web`] for browsers, [`launch`] starts programs in the foreground, [`setup`] brings what the tests of other
 //! languages need, [`tidy`] holds the ratchets; [`step`] and [`workspace`] are what all of them use.
 
 mod bindings;
@@ -11,6 +11,7 @@ mod launch;
 mod setup;
 mod step;
 mod tidy;
+mod web;
 mod workspace;
 
 use std::ffi::OsString;
@@ -59,6 +60,14 @@ enum Command {
         #[arg(long, conflicts_with = "debug")]
         encryption: bool,
     },
+    /// Builds the client for browsers: web/client/dist
+    Web {
+        /// Quick, large and slow
+        #[arg(long)]
+        dev: bool,
+    },
+    /// Writes the TypeScript types of the client for browsers anew
+    Types,
     /// Builds the server and the load generator and measures
     Bench {
         /// Passed on to `tertulia-load`; without a subcommand of it: `all`
@@ -100,6 +109,8 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Tidy => tidy::check(&workspace),
         Command::Bindings { debug: true, .. } => bindings::write(&workspace, bindings::For::Tests),
         Command::Bindings { encryption, .. } => bindings::write(&workspace, bindings::For::Release { encryption }),
+        Command::Web { dev } => web::build(&workspace, if dev { web::For::Development } else { web::For::Release }),
+        Command::Types => web::types(&workspace),
         Command::Bench { args } => launch::bench(&workspace, &args),
         Command::Sim { args } => launch::sim(&workspace, &args),
         Command::Fuzz { target, seconds } => launch::fuzz(&workspace, target.as_deref(), seconds),

@@ -14,17 +14,37 @@ const NODE_MAJOR_MIN: u32 = 20;
 pub fn setup(workspace: &Workspace) -> Result<()> {
     node()?;
     python()?;
+    chromium()?;
     let root = &workspace.root;
     let stamps = workspace.target.join("stamps");
-    stamped(&stamps.join("npm"), &root.join("e2e/package-lock.json"), &root.join("e2e/node_modules"), || {
-        run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(root.join("e2e")))
-    })?;
+    packages(workspace, "e2e")?;
+    packages(workspace, "web")?;
     let requirements = root.join("e2e/python/requirements.txt");
     stamped(&stamps.join("venv"), &requirements, &venv_python(root), || {
         run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(root.join("e2e/.venv")))?;
         let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
         run(Command::new(venv_python(root)).args(pip).arg(&requirements))
     })
+}
+
+/// What the client for browsers is built with.
+pub fn web(workspace: &Workspace) -> Result<()> {
+    node()?;
+    packages(workspace, "web")
+}
+
+fn packages(workspace: &Workspace, folder: &str) -> Result<()> {
+    let stamp = workspace.target.join("stamps").join(format!("npm-{folder}"));
+    let folder = workspace.root.join(folder);
+    stamped(&stamp, &folder.join("package-lock.json"), &folder.join("node_modules"), || {
+        run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder))
+    })
+}
+
+/// A browser that tests can drive: Debian's, or the one that `CHROMIUM` names.
+fn chromium() -> Result<()> {
+    let is_there = std::env::var_os("CHROMIUM").is_some() || Path::new("/usr/bin/chromium").exists();
+    if is_there { Ok(()) } else { install("Chromium (or name one in CHROMIUM)", &["chromium"]) }
 }
 
 pub fn venv_python(root: &Path) -> PathBuf {

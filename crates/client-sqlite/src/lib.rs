@@ -4,12 +4,16 @@
 //!
 //! What may not be here: the network, and any decision about what is sent when.
 //!
-//! The way through: `migrations/` the tables; [`rows`] the engine's rows; [`views`] lists, timelines, search; [`keep`] room and age.
+//! The way through: `migrations/` the tables; [`open`] files and their end; [`browser`] the same in a browser; [`rows`] the engine's rows; [`views`] lists,
+//! timelines, search; [`keep`] room and age; [`profile`] whose data these are.
 
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+mod browser;
 mod encryption;
 mod error;
 mod keep;
 mod open;
+mod profile;
 mod rows;
 pub mod views;
 
@@ -19,7 +23,7 @@ use tertulia_proto::DeviceId;
 
 pub use encryption::Key;
 pub use keep::{Keep, Pruned};
-pub use open::OpenError;
+pub use open::{OpenError, SCHEMA_VERSION};
 pub use rows::Rows;
 
 /// What a commit has to survive.
@@ -35,6 +39,10 @@ pub enum Durability {
 pub struct Store {
     connection: Connection,
     durability: Durability,
+    is_durable: bool,
+    /// Let go of after the connection.
+    #[cfg(all(target_family = "wasm", target_os = "unknown"))]
+    _files: Option<browser::Files>,
 }
 
 impl std::fmt::Debug for Store {
@@ -66,6 +74,11 @@ impl Store {
                 |row| row.get(0).map(DeviceId::from_bytes),
             )
             .map_err(error::failure)
+    }
+
+    /// Whether it outlives the process.
+    pub const fn is_durable(&self) -> bool {
+        self.is_durable
     }
 
     fn set_durability(&mut self, durability: Durability) -> rusqlite::Result<()> {

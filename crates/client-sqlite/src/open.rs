@@ -11,7 +11,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_rows.sql"),
     include_str!("../migrations/0002_taken_back.sql"),
     include_str!("../migrations/0003_device.sql"),
+    include_str!("../migrations/0004_profile.sql"),
 ];
+
+/// What a file says that this code has made or brought up to date.
+pub const SCHEMA_VERSION: usize = MIGRATIONS.len();
 
 /// Bytes of the write-ahead log at which it is moved into the file.
 const WAL_PAGES: i64 = 1000;
@@ -29,6 +33,30 @@ pub enum OpenError {
     /// Of another key, with a key where it has none, or without one where it has.
     #[error("key: the local database can't be read with it: it has another one, or is none")]
     WrongKey,
+    /// There are no files to be had: a private window, an old browser, a page without TLS.
+    #[error("this browser gives no files: {0}")]
+    NoFiles(String),
+    /// Somebody else has it open, or had a moment ago.
+    #[error("the local database is in use: {0}")]
+    InUse(String),
+    /// What lies around the file is damaged.
+    #[error("the local database is damaged: {0}")]
+    Damaged(String),
+}
+
+impl OpenError {
+    /// Whether the file can't be read by anybody any more. It can be removed; what waited to be sent is lost with it, everything else the server tells
+    /// again.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Sqlite(error) => matches!(
+                error.sqlite_error_code(),
+                Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase)
+            ),
+            Self::Damaged(_) => true,
+            _ => false,
+        }
+    }
 }
 
 impl Store {
@@ -37,7 +65,7 @@ impl Store {
         let connection = Connection::open(file)?;
         private(file);
         encryption::check_readable(&connection)?;
-        Self::prepare(connection)
+        Self::prepare(connection, true)
     }
 
     /// The same with a file that only this key opens, by SQLCipher: on the disk there is nothing to read, not even that it is a database. A file keeps the
@@ -46,12 +74,12 @@ impl Store {
         let connection = Connection::open(file)?;
         private(file);
         encryption::unlock(&connection, key)?;
-        Self::prepare(connection)
+        Self::prepare(connection, true)
     }
 
     /// A store that ends with the process: where there is no place for files.
     pub fn open_in_memory() -> Result<Self, OpenError> {
-        Self::prepare(Connection::open_in_memory()?)
+        Self::prepare(Connection::open_in_memory()?, false)
     }
 
     /// All of it, as bytes that [`Store::open_image`] takes: for the simulation, whose devices lose their power.
@@ -65,10 +93,10 @@ impl Store {
     pub fn open_image(image: &[u8]) -> Result<Self, OpenError> {
         let mut connection = Connection::open_in_memory()?;
         connection.deserialize_read_exact("main", image, image.len(), false)?;
-        Self::prepare(connection)
+        Self::prepare(connection, false)
     }
 
-    fn prepare(connection: Connection) -> Result<Self, OpenError> {
+    pub(crate) fn prepare(connection: Connection, is_durable: bool) -> Result<Self, OpenError> {
         // The order matters: in the browser there is no shared memory, and without the exclusive lock a WAL can't be opened.
         connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
@@ -79,7 +107,13 @@ impl Store {
         connection.pragma_update(None, "secure_delete", "ON")?;
         connection.set_prepared_statement_cache_capacity(128);
         migrate(&connection)?;
-        Ok(Self { connection, durability: Durability::Power })
+        Ok(Self {
+            connection,
+            durability: Durability::Power,
+            is_durable,
+            #[cfg(all(target_family = "wasm", target_os = "unknown"))]
+            _files: None,
+        })
     }
 
     /// Ends the account on this device: not a word of it stays in the file. The store is empty afterwards and may be used for another account.
@@ -87,6 +121,7 @@ impl Store {
         let transaction = self.connection.unchecked_transaction()?;
         transaction.execute_batch(
             "DELETE FROM outbox; DELETE FROM taken_back; DELETE FROM holes; DELETE FROM messages; DELETE FROM members; DELETE FROM conversations; DELETE FROM sqlite_sequence;
+             DELETE FROM profile;
              INSERT INTO found (found) VALUES ('delete-all');
              UPDATE sync_state SET account = NULL, cursor = NULL, epoch = NULL, round = 0, within = 0, resetting = 0, device = NULL;",
         )?;

@@ -37,11 +37,11 @@ pub(crate) const OUTBOX_COLUMNS: &str =
     "o.id, c.id, o.target_message, o.target_mine, o.op, o.parked, o.transmitted, o.created_at,
     o.departure";
 
-fn json<T: Serialize>(value: &T) -> Sql<String> {
+pub(crate) fn json<T: Serialize>(value: &T) -> Sql<String> {
     serde_json::to_string(value).map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))
 }
 
-fn from_json<T: DeserializeOwned>(row: &Row<'_>, at: usize) -> Sql<Option<T>> {
+pub(crate) fn from_json<T: DeserializeOwned>(row: &Row<'_>, at: usize) -> Sql<Option<T>> {
     let text = row.get_ref(at)?.as_str_or_null();
     let text = text.map_err(|e| rusqlite::Error::FromSqlConversionFailure(at, Type::Text, Box::new(e)))?;
     let Some(text) = text else { return Ok(None) };
@@ -244,7 +244,7 @@ impl<'a> Rows<'a> {
             .collect()
     }
 
-    fn run<P: rusqlite::Params>(&self, sql: &str, params: P) -> Stored<()> {
+    pub(crate) fn run<P: rusqlite::Params>(&self, sql: &str, params: P) -> Stored<()> {
         self.connection
             .prepare_cached(sql)
             .and_then(|mut statement| statement.execute(params))

@@ -24,6 +24,8 @@ pub enum Topic {
     /// One conversation's messages.
     Timeline(ConversationId),
     Connection,
+    /// Whose data these are.
+    Profile,
     Typing(ConversationId),
     Presence,
     Refusals,
@@ -108,7 +110,7 @@ impl Board {
         match notice {
             Notice::Conversation(id) => self.raise_all(&[Topic::Conversations, Topic::Conversation(id)]),
             Notice::Timeline(id) => self.raise_all(&[Topic::Timeline(id)]),
-            Notice::Connection => self.raise_all(&[Topic::Connection]),
+            Notice::Connection => self.raise_all(&[Topic::Connection, Topic::Profile]),
             Notice::Typing(id) => self.raise_all(&[Topic::Typing(id)]),
             Notice::Presence => self.raise_all(&[Topic::Presence]),
             Notice::Refused(refused) => self.each(|topic, flag| {

@@ -21,6 +21,8 @@ pub struct Builder {
     key: Option<Key>,
     token: Option<String>,
     provider: Option<Provider>,
+    by_cookie: bool,
+    store: Option<Store>,
     keep: Keep,
 }
 
@@ -32,7 +34,16 @@ impl std::fmt::Debug for Builder {
 
 impl Builder {
     pub(crate) fn new(server: &str) -> Self {
-        Self { server: server.to_owned(), file: None, key: None, token: None, provider: None, keep: Keep::default() }
+        Self {
+            server: server.to_owned(),
+            file: None,
+            key: None,
+            token: None,
+            provider: None,
+            by_cookie: false,
+            store: None,
+            keep: Keep::default(),
+        }
     }
 
     /// Where the messages are kept: a file of this client alone, made where it is not there. Without this call they end with the process.
@@ -47,6 +58,21 @@ impl Builder {
     #[must_use]
     pub fn key(mut self, key: Key) -> Self {
         self.key = Some(key);
+        self
+    }
+
+    /// A store that has been opened already, instead of a file: in a browser, where opening takes waiting.
+    #[must_use]
+    pub fn store(mut self, store: Store) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// In a browser, on a page of the server itself: it has set a cookie when the person signed in, which goes with every request. There is no token then,
+    /// and none is asked for.
+    #[must_use]
+    pub const fn by_cookie(mut self) -> Self {
+        self.by_cookie = true;
         self
     }
 
@@ -88,15 +114,17 @@ impl Builder {
     /// Opens the store and starts the driver. Nothing is sent before [`Client::connect`].
     pub fn open(self) -> Result<Client, OpenError> {
         let address = Address::parse(&self.server)?;
-        let store = match (&self.file, &self.key) {
-            (Some(file), Some(key)) => Store::open_encrypted(file, key)?,
-            (Some(file), None) => Store::open(file)?,
-            (None, _) => Store::open_in_memory()?,
+        let store = match (self.store, &self.file, &self.key) {
+            (Some(store), ..) => store,
+            (None, Some(file), Some(key)) => Store::open_encrypted(file, key)?,
+            (None, Some(file), None) => Store::open(file)?,
+            (None, None, _) => Store::open_in_memory()?,
         };
         let seed = random::<8>().map(u64::from_le_bytes).ok_or(OpenError::NoRandomness)?;
         let device = new_device().ok_or(OpenError::NoRandomness)?;
         let core = Core::new(store, seed, device)?;
-        let rest = Rest::with(address.clone(), Arc::new(Tokens::new(self.provider, self.token)))?;
+        let tokens = if self.by_cookie { Tokens::by_cookie() } else { Tokens::new(self.provider, self.token) };
+        let rest = Rest::with(address.clone(), Arc::new(tokens))?;
         Client::start(Shared::new(core, Clock::new(), address, rest), self.keep)
     }
 }

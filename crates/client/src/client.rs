@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tertulia_client_sqlite::{Keep, Pruned};
-use tertulia_engine::{Command, ConnectionState, MessageRef, PresenceState, TypingState};
-use tertulia_proto::{ClientMsgId, ConversationId, Emoji, Limits, Member, Seq, Timestamp, UserId};
+use tertulia_engine::{Command, CommandError as Refusal, ConnectionState, MessageRef, PresenceState, TypingState};
+use tertulia_proto::{ClientMsgId, ConversationId, Emoji, Limits, Member, Seq, Timestamp, User, UserId};
 
 use crate::board::Topic;
 use crate::builder::Builder;
@@ -123,6 +123,25 @@ impl Client {
         body: impl Into<String>,
     ) -> Result<ClientMsgId, CommandError> {
         self.write(conversation, body.into(), Some(to.into()))
+    }
+
+    /// Writes a message under a name that the caller has made: unique among everything this person ever sends, such as a UUID of version 7. Called again
+    /// with the same name it does nothing, so a caller that does not know whether the first call came through may repeat it.
+    pub fn send_as(
+        &self,
+        conversation: ConversationId,
+        name: ClientMsgId,
+        body: impl Into<String>,
+        reply_to: Option<MessageRef>,
+    ) -> Result<(), CommandError> {
+        let named = MessageRef::Mine(name.clone());
+        if self.shared().read(|core| core.store().message(conversation, &named)).is_ok_and(|held| held.is_some()) {
+            return Ok(());
+        }
+        match self.command(Command::Send { conversation, name, body: body.into(), reply_to }) {
+            Err(CommandError::Refused(Refusal::NameTaken)) => Ok(()),
+            done => done,
+        }
     }
 
     fn write(
@@ -301,6 +320,16 @@ impl Client {
         self.shared().read(|core| Ok(core.engine().account()))
     }
 
+    /// The person whose data these are, as the server said last; `None` before the first connection.
+    pub fn profile(&self) -> Watch<Option<User>> {
+        Watch::new(self.shared(), Topic::Profile, Box::new(|core: &crate::core::Core| core.store().profile()))
+    }
+
+    /// What the server has said of this person through [`Client::rest`], to be shown at once.
+    pub fn keep_profile(&self, user: &User) {
+        self.shared().keep_profile(user);
+    }
+
     /// The server's limits; `None` before the first connection of this process.
     pub fn limits(&self) -> Result<Option<Limits>, ReadError> {
         self.shared().read(|core| Ok(core.engine().limits().cloned()))
@@ -309,6 +338,11 @@ impl Client {
     /// Bytes that the data take on this device.
     pub fn storage_bytes(&self) -> Result<i64, ReadError> {
         self.shared().read(|core| core.store().size_bytes())
+    }
+
+    /// Whether they outlive the process.
+    pub fn is_durable(&self) -> Result<bool, ReadError> {
+        self.shared().read(|core| Ok(core.store().is_durable()))
     }
 
     /// Lets go of older messages now; the driver does it by itself once a day. What goes can be fetched again.
@@ -332,6 +366,7 @@ impl Client {
         // The device first: whoever gives up waiting for the network has logged out here all the same.
         let now = self.shared().now();
         let wiped = self.shared().with_core(|core| core.wipe(now, new_device())).ok_or(LogOutError::Closed)?;
+        self.shared().forget_profile();
         self.shared().board.raise_everything();
         // Without a network the session ends by itself some day.
         let ending = std::pin::pin!(self.rest().end_session());

@@ -9,7 +9,7 @@ use tertulia_proto::ServerFrame;
 
 use crate::board::{Flag, Topic};
 use crate::core::{FRAMES_MAX, Input, ToWrite, Wire};
-use crate::platform::{Incoming, Reader, Writer, open, wait_ms};
+use crate::platform::{Incoming, Proof, Reader, Writer, open, wait_ms};
 use crate::shared::Shared;
 use crate::token::TokenError;
 
@@ -23,7 +23,7 @@ pub async fn run(shared: Arc<Shared>, wire: Wire) {
     let _alive = shared.alive();
     let flag = shared.flag(Topic::Wire);
     let opened = {
-        let opening = pin!(open_with_token(&shared));
+        let opening = pin!(open_with_proof(&shared));
         let unwanted = pin!(unwanted(&shared, wire, &flag));
         match select(opening, unwanted).await {
             Either::Left((opened, _)) => opened,
@@ -31,12 +31,12 @@ pub async fn run(shared: Arc<Shared>, wire: Wire) {
         }
     };
     let how = match opened {
-        Ok((writer, reader, token)) => {
+        Ok((writer, reader, proof)) => {
             // What came while it was being opened is to be written.
             flag.look_again();
-            let how = talk(&shared, wire, writer, reader, &flag).await;
+            let how = talk_and_learn(&shared, talk(&shared, wire, writer, reader, &flag)).await;
             if how == UNAUTHENTICATED {
-                shared.rest.tokens().refused(&token);
+                shared.rest.tokens().refused(&proof);
             }
             how
         }
@@ -44,6 +44,14 @@ pub async fn run(shared: Arc<Shared>, wire: Wire) {
     };
     // The engine knows by the number whether this is still its connection; a closed client has no engine.
     let _ = shared.step(Input::Closed(wire, how));
+}
+
+/// Beside the talk and no longer than it, whose data these are.
+async fn talk_and_learn(shared: &Shared, talk: impl Future<Output = Closed>) -> Closed {
+    match select(pin!(talk), pin!(shared.learn_profile())).await {
+        Either::Left((how, _)) => how,
+        Either::Right(((), talk)) => talk.await,
+    }
 }
 
 /// Reads and writes until one of the two ends; when the connection is not wanted any more the writer has a moment to say so, which a network that takes
@@ -67,16 +75,16 @@ async fn talk(shared: &Shared, wire: Wire, writer: Writer, reader: Reader, flag:
     }
 }
 
-async fn open_with_token(shared: &Shared) -> Result<(Writer, Reader, String), Closed> {
-    let token = shared.rest.tokens().get().await.map_err(|error| match error {
+async fn open_with_proof(shared: &Shared) -> Result<(Writer, Reader, Proof), Closed> {
+    let proof = shared.rest.tokens().proof().await.map_err(|error| match error {
         TokenError::SignedOut => UNAUTHENTICATED,
         TokenError::Unavailable(_) => Closed::Lost,
     })?;
-    match open(&shared.address.socket(shared.device()), &token).await {
-        Ok((writer, reader)) => Ok((writer, reader, token)),
+    match open(&shared.address.socket(shared.device()), &proof).await {
+        Ok((writer, reader)) => Ok((writer, reader, proof)),
         Err(how) => {
             if how == UNAUTHENTICATED {
-                shared.rest.tokens().refused(&token);
+                shared.rest.tokens().refused(&proof);
             }
             Err(how)
         }

@@ -69,7 +69,7 @@ pub use token::TokenError;
 /// The wire's types, which [`Rest`] answers with.
 pub use tertulia_proto as proto;
 
-pub use tertulia_client_sqlite::{Keep, Key, OpenError as StoreError, Pruned};
+pub use tertulia_client_sqlite::{Keep, Key, OpenError as StoreError, Pruned, SCHEMA_VERSION, Store};
 pub use tertulia_engine::{
     CommandError as Refusal, ConnectionState, MessageRef, Op, ParkedReason, PresenceState, Refused, StoreFailure,
     TypingState,

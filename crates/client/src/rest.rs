@@ -16,7 +16,7 @@ use tertulia_proto::{
 
 use crate::address::{Address, escaped};
 use crate::error::{OpenError, RestError};
-use crate::platform::{Http, HttpAnswer, Method};
+use crate::platform::{Http, HttpAnswer, Method, Proof};
 use crate::token::{TokenError, Tokens};
 
 type Rested<T> = Result<T, RestError>;
@@ -98,13 +98,13 @@ impl Rest {
     /// With a local account.
     pub async fn login(&self, email: &str, password: &str) -> Rested<TokenAnswer> {
         let body = LoginBody { email: email.to_owned(), password: password.to_owned() };
-        read(&self.call(Method::Post, "/auth/login", None, Some(json(&body)?)).await?)
+        read(&self.call(Method::Post, "/auth/login", &self.nobody(), Some(json(&body)?)).await?)
     }
 
     /// Makes a local account and signs it in.
     pub async fn register(&self, email: &str, password: &str, name: &str) -> Rested<TokenAnswer> {
         let body = RegisterBody { email: email.to_owned(), password: password.to_owned(), name: name.to_owned() };
-        read(&self.call(Method::Post, "/auth/register", None, Some(json(&body)?)).await?)
+        read(&self.call(Method::Post, "/auth/register", &self.nobody(), Some(json(&body)?)).await?)
     }
 
     /// The same session for longer: with another token, which is used from now on.
@@ -173,15 +173,17 @@ impl Rest {
     pub async fn create_group(
         &self,
         title: &str,
-        members: Vec<UserId>,
+        members: Vec<impl Into<Person>>,
         history_visibility: HistoryVisibility,
     ) -> Rested<Conversation> {
-        let body = NewGroupBody {
-            title: title.to_owned(),
-            member_emails: Vec::new(),
-            member_ids: members,
-            history_visibility,
-        };
+        let (mut member_emails, mut member_ids) = (Vec::new(), Vec::new());
+        for member in members {
+            match member.into() {
+                Person::Id(id) => member_ids.push(id),
+                Person::Email(email) => member_emails.push(email),
+            }
+        }
+        let body = NewGroupBody { title: title.to_owned(), member_emails, member_ids, history_visibility };
         self.ask(Method::Post, "/api/v1/conversations/group", Some(json(&body)?)).await
     }
 
@@ -241,36 +243,42 @@ impl Rest {
         read(&self.signed(method, path, body).await?)
     }
 
-    /// With the token; where the server does not take it, once more with another.
+    /// With the token or the cookie; where the server does not take it, once more with another.
     async fn signed(&self, method: Method, path: &str, body: Option<String>) -> Rested<HttpAnswer> {
-        let token = self.token().await?;
-        match self.call(method, path, Some(&token), body.clone()).await {
-            Err(RestError::SignedOut) => self.tokens.refused(&token),
+        let proof = self.proof().await?;
+        match self.call(method, path, &proof, body.clone()).await {
+            Err(RestError::SignedOut) => self.tokens.refused(&proof),
             done => return done,
         }
         if !self.tokens.has_provider() {
             return Err(RestError::SignedOut);
         }
-        let token = self.token().await?;
-        self.call(method, path, Some(&token), body).await
+        let proof = self.proof().await?;
+        self.call(method, path, &proof, body).await
     }
 
-    async fn token(&self) -> Rested<String> {
-        self.tokens.get().await.map_err(|error| match error {
+    fn nobody(&self) -> Proof {
+        Proof::Nobody { takes_cookie: self.tokens.are_by_cookie() }
+    }
+
+    async fn proof(&self) -> Rested<Proof> {
+        self.tokens.proof().await.map_err(|error| match error {
             TokenError::SignedOut => RestError::SignedOut,
             TokenError::Unavailable(why) => RestError::Unreachable(why),
         })
     }
 
-    async fn call(&self, method: Method, path: &str, token: Option<&str>, body: Option<String>) -> Rested<HttpAnswer> {
-        let answer = self.http.call(method, &self.address.rest(path), token, body).await;
+    async fn call(&self, method: Method, path: &str, proof: &Proof, body: Option<String>) -> Rested<HttpAnswer> {
+        let answer = self.http.call(method, &self.address.rest(path), proof, body).await;
         let answer = answer.map_err(|error| RestError::Unreachable(error.0))?;
         if (200..300).contains(&answer.status) {
             return Ok(answer);
         }
         match serde_json::from_str::<Problem>(&answer.body) {
             // Where somebody signs in, it says that the password is wrong.
-            Ok(problem) if problem.code == ErrorCode::Unauthenticated && token.is_some() => Err(RestError::SignedOut),
+            Ok(problem) if problem.code == ErrorCode::Unauthenticated && !matches!(proof, Proof::Nobody { .. }) => {
+                Err(RestError::SignedOut)
+            }
             Ok(problem) => Err(RestError::Refused(ApiError {
                 code: problem.code,
                 detail: problem.detail,

@@ -1,11 +1,11 @@
 //! What the client's handles, its subscriptions and its driver share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tertulia_engine::{CommandError as Refusal, Now, StoreFailure};
-use tertulia_proto::{ClientMsgId, DeviceId};
+use tertulia_proto::{ClientMsgId, DeviceId, User};
 use uuid::Builder;
 
 use crate::address::Address;
@@ -25,6 +25,8 @@ pub struct Shared {
     pub rest: Rest,
     /// Connections that have not ended.
     wires: AtomicUsize,
+    /// The server has said in this life whose data these are.
+    knows_profile: AtomicBool,
 }
 
 /// Counts as a connection while it is there.
@@ -55,7 +57,15 @@ pub fn new_device() -> Option<DeviceId> {
 
 impl Shared {
     pub fn new(core: Core, clock: Clock, address: Address, rest: Rest) -> Self {
-        Self { core: Mutex::new(Some(core)), board: Board::default(), clock, address, rest, wires: AtomicUsize::new(0) }
+        Self {
+            core: Mutex::new(Some(core)),
+            board: Board::default(),
+            clock,
+            address,
+            rest,
+            wires: AtomicUsize::new(0),
+            knows_profile: AtomicBool::new(false),
+        }
     }
 
     pub fn now(&self) -> Now {
@@ -76,6 +86,27 @@ impl Shared {
         }
         self.board.raise_all(&[Topic::Driver, Topic::Wire]);
         done.map_err(CommandError::from)
+    }
+
+    /// Asks whose data these are, unless that is known. What comes to nothing is asked again with the next connection.
+    pub async fn learn_profile(&self) {
+        if self.knows_profile.load(Ordering::Acquire) {
+            return;
+        }
+        if let Ok(user) = self.rest.me().await {
+            self.keep_profile(&user);
+        }
+    }
+
+    pub fn keep_profile(&self, user: &User) {
+        let kept = self.with_core(|core| core.store_mut().put_profile(user));
+        self.knows_profile.store(matches!(kept, Some(Ok(()))), Ordering::Release);
+        self.board.raise_all(&[Topic::Profile]);
+    }
+
+    /// Somebody else may sign in.
+    pub fn forget_profile(&self) {
+        self.knows_profile.store(false, Ordering::Release);
     }
 
     /// Looks at what is committed.

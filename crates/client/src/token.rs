@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::lock::Mutex as AsyncMutex;
 use parking_lot::Mutex;
 
-use crate::platform::{Ask, BoxFuture};
+use crate::platform::{Ask, BoxFuture, Proof};
 
 /// Why there is no token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +22,8 @@ pub(crate) type Provider = Ask<BoxFuture<'static, Result<String, TokenError>>>;
 
 #[derive(Default)]
 pub(crate) struct Tokens {
+    /// There are none: the browser says who is asking.
+    by_cookie: bool,
     provider: Option<Provider>,
     /// The provider has said that only the person can help.
     is_signed_out: AtomicBool,
@@ -37,7 +39,20 @@ impl std::fmt::Debug for Tokens {
 
 impl Tokens {
     pub fn new(provider: Option<Provider>, held: Option<String>) -> Self {
-        Self { provider, is_signed_out: AtomicBool::new(false), held: Mutex::new(held), asking: AsyncMutex::new(()) }
+        Self { provider, held: Mutex::new(held), ..Self::default() }
+    }
+
+    pub fn by_cookie() -> Self {
+        Self { by_cookie: true, ..Self::default() }
+    }
+
+    pub const fn are_by_cookie(&self) -> bool {
+        self.by_cookie
+    }
+
+    /// What to ask the server with.
+    pub async fn proof(&self) -> Result<Proof, TokenError> {
+        if self.by_cookie { Ok(Proof::Cookie) } else { self.get().await.map(Proof::Token) }
     }
 
     pub fn has_provider(&self) -> bool {
@@ -53,7 +68,7 @@ impl Tokens {
     }
 
     /// The one that is held, else the provider's. Whoever asks meanwhile waits for the same answer.
-    pub async fn get(&self) -> Result<String, TokenError> {
+    async fn get(&self) -> Result<String, TokenError> {
         if let Some(token) = self.held() {
             return Ok(token);
         }
@@ -78,7 +93,9 @@ impl Tokens {
     }
 
     /// The server does not take this one. One that came meanwhile stays.
-    pub fn refused(&self, token: &str) {
-        self.held.lock().take_if(|held| held == token);
+    pub fn refused(&self, proof: &Proof) {
+        if let Proof::Token(token) = proof {
+            self.held.lock().take_if(|held| held == token);
+        }
     }
 }

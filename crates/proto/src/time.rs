@@ -37,8 +37,10 @@ impl Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let instant = jiff::Timestamp::from_millisecond(self.0).map_err(|_| fmt::Error)?;
-        write!(f, "{instant:.3}")
+        let (days, ms) = (self.0.div_euclid(DAY_MS), self.0.rem_euclid(DAY_MS));
+        let (year, month, day) = date_of(days);
+        let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", ms % 1000)
     }
 }
 
@@ -52,10 +54,77 @@ impl FromStr for Timestamp {
     type Err = crate::id::IdError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse::<jiff::Timestamp>()
-            .map(|t| Self::from_ms(t.as_millisecond()))
-            .map_err(|_| crate::id::IdError("must be a time of RFC 3339, such as 2026-01-31T12:00:00.000Z"))
+        let read = read(text.as_bytes()).map(Self::from_ms);
+        read.ok_or(crate::id::IdError("must be a time of RFC 3339, such as 2026-01-31T12:00:00.000Z"))
     }
+}
+
+// By hand, because a library of time would be a twentieth of what a browser downloads.
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// Days of 400 years.
+const ERA_DAYS: i64 = 146_097;
+
+/// Year, month and day, of the days since 1970-01-01; by Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`: years there begin
+/// with March, so that the leap day is their last.
+const fn date_of(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let (era, day) = (days.div_euclid(ERA_DAYS), days.rem_euclid(ERA_DAYS));
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let date = day - (153 * month + 2) / 5 + 1;
+    let (year, month) = (year + era * 400, if month < 10 { month + 3 } else { month - 9 });
+    (if month <= 2 { year + 1 } else { year }, month, date)
+}
+
+/// The way back, `days_from_civil`.
+const fn days_of(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, year) = (year.div_euclid(400), year.rem_euclid(400));
+    let month = if month > 2 { month - 3 } else { month + 9 };
+    let day = (153 * month + 2) / 5 + day - 1;
+    era * ERA_DAYS + year * 365 + year / 4 - year / 100 + day - 719_468
+}
+
+/// Milliseconds, of `date-time` in RFC 3339, section 5.6; what is finer is cut off, a leap second is the one before it.
+fn read(text: &[u8]) -> Option<i64> {
+    let number = |at: usize, length: usize| -> Option<i64> {
+        let digits = text.get(at..at + length)?;
+        digits.iter().try_fold(0, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0')))
+    };
+    let is = |at: usize, wanted: &[u8]| text.get(at).is_some_and(|byte| wanted.contains(byte));
+    if !(is(4, b"-") && is(7, b"-") && is(10, b"Tt ") && is(13, b":") && is(16, b":")) {
+        return None;
+    }
+    let (year, month, day) = (number(0, 4)?, number(5, 2)?, number(8, 2)?);
+    let (hour, minute, second) = (number(11, 2)?, number(14, 2)?, number(17, 2)?);
+    let days = days_of(year, month, day);
+    // A day that the month does not have is another day when it is read back.
+    if date_of(days) != (year, month, day) || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let fraction = text.get(19..)?.strip_prefix(b".").unwrap_or_default();
+    let fraction = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if is(19, b".") && !(1..=9).contains(&fraction) {
+        return None;
+    }
+    let ms =
+        [100, 10, 1].iter().zip(0..fraction).try_fold(0, |sum, (unit, at)| Some(sum + unit * number(20 + at, 1)?))?;
+    let zone = if fraction > 0 { 20 + fraction } else { 19 };
+    let offset = if is(zone, b"Zz") && text.len() == zone + 1 {
+        0
+    } else if is(zone, b"+-") && is(zone + 3, b":") && text.len() == zone + 6 {
+        let (hours, minutes) = (number(zone + 1, 2)?, number(zone + 4, 2)?);
+        if hours > 23 || minutes > 59 {
+            return None;
+        }
+        (hours * 60 + minutes) * if is(zone, b"-") { -60_000 } else { 60_000 }
+    } else {
+        return None;
+    };
+    Some(days * DAY_MS + (hour * 60 + minute) * 60_000 + second.min(59) * 1000 + ms - offset)
 }
 
 impl Serialize for Timestamp {
@@ -100,7 +169,44 @@ mod tests {
         assert_eq!(Timestamp::from_ms(1_790_000_000_007).to_string(), "2026-09-21T14:13:20.007Z");
     }
 
+    #[test]
+    fn what_is_no_time_is_refused() {
+        for text in [
+            "",
+            "2026-01-31",
+            "2026-02-29T12:00:00Z",
+            "2026-01-31T24:00:00Z",
+            "2026-01-31T12:00:00",
+            "2026-01-31T12:00:00.Z",
+            "2026-01-31T12:00:00+1:00",
+            "2026-01-31T12:00:00Zx",
+            "2026-13-01T12:00:00Z",
+            "2026-00-10T12:00:00Z",
+            "+026-01-31T12:00:00Z",
+        ] {
+            assert!(text.parse::<Timestamp>().is_err(), "{text}");
+        }
+        let leap: Timestamp = "2016-12-31T23:59:60.5Z".parse().unwrap();
+        assert_eq!(leap.to_string(), "2016-12-31T23:59:59.500Z");
+        let elsewhere: Timestamp = "2024-02-29t23:30:00.123456-01:30".parse().unwrap();
+        assert_eq!(elsewhere.to_string(), "2024-03-01T01:00:00.123Z");
+    }
+
     proptest! {
+        #[test]
+        fn it_reads_and_writes_as_a_library_of_time_does(ms in MIN_MS..=MAX_MS, minutes in -1439_i32..1440) {
+            let theirs = jiff::Timestamp::from_millisecond(ms).unwrap();
+            prop_assert_eq!(Timestamp::from_ms(ms).to_string(), format!("{theirs:.3}"));
+            let offset = jiff::tz::Offset::from_seconds(minutes * 60).unwrap();
+            if let Ok(elsewhere) = std::panic::catch_unwind(|| theirs.display_with_offset(offset).to_string()) {
+                if let Ok(read) = elsewhere.parse::<Timestamp>() {
+                    prop_assert_eq!(read, Timestamp::from_ms(ms), "{}", elsewhere);
+                } else {
+                    prop_assert!(elsewhere.starts_with('-') || elsewhere.starts_with("0000"), "{}", elsewhere);
+                }
+            }
+        }
+
         #[test]
         fn every_timestamp_survives_its_text(ms in any::<i64>()) {
             let time = Timestamp::from_ms(ms);

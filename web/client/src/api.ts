@@ -1,7 +1,7 @@
 import type {
-  ClientMsgId, Conversation, ConversationId, ConnectionState, Limits, Member, Message, MessageId, MessageRef, Ms, Presence, Refused, Role, Session,
-  Storage, Typist, User, UserId, Waiting,
-} from "./types";
+  ClientMsgId, ConnectionState, Conversation, ConversationId, Limits, Member, Message, MessageId, MessageRef, Ms, Presence, Refused, Role, Session,
+  Typist, User, UserId, Waiting,
+} from "./generated/types.js";
 
 /**
  * A value that changes: made for `useSyncExternalStore`. `get` gives the same object until it changes, and `undefined` until it is first known.
@@ -113,12 +113,11 @@ export interface Options {
   store?: string;
 }
 
-/** Stable `code`: one of the server's (`unauthenticated`, `forbidden`, `not_found`, `invalid`, `too_large`, `rate_limited`, `conflict`,
- * `out_of_order`, `gone`, `unavailable`), or `unreachable`, `closed`, `store`. `detail` is for people who read logs; `field`: what was wrong. */
-export declare class TertuliaError extends Error {
-  readonly code: string;
-  readonly detail: string;
-  readonly retryAfterMs: number | null;
+/** What the data take on this device. */
+export interface Storage {
+  bytes: number;
+  /** false: in memory alone, gone with the last tab. */
+  isDurable: boolean;
+  /** Whether the browser has promised not to evict it. */
+  isPersisted: boolean;
 }
-
-export declare function openTertulia(options?: Options): Tertulia;

@@ -12,6 +12,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("tertulia-client-sqlite", &["tertulia-proto", "tertulia-engine"]),
     ("tertulia-client", &["tertulia-proto", "tertulia-engine", "tertulia-client-sqlite"]),
     ("tertulia-ffi", &["tertulia-client"]),
+    ("tertulia-wasm", &["tertulia-client"]),
     ("tertulia-tui", &["tertulia-client", "tertulia-proto"]),
     (
         "tertulia-sim",
@@ -54,6 +55,7 @@ const TRANSPORT_AND_SQL: &[&str] = &["axum", "reqwest", "rusqlite", "socketioxid
 const MAY_NOT_KNOW: &[(&str, &[&str])] = &[
     ("tertulia-client", &["axum", "rusqlite", "socketioxide"]),
     ("tertulia-ffi", TRANSPORT_AND_SQL),
+    ("tertulia-wasm", TRANSPORT_AND_SQL),
     ("tertulia-engine", &["axum", "getrandom", "reqwest", "rusqlite", "socketioxide", "tokio"]),
     ("tertulia-client-sqlite", &["axum", "reqwest", "socketioxide", "tokio"]),
     ("tertulia-proto", &["axum", "getrandom", "reqwest", "rusqlite", "socketioxide", "tokio"]),

@@ -7,7 +7,25 @@ mod native;
 #[cfg(not(target_family = "wasm"))]
 pub use native::*;
 
+#[cfg(target_family = "wasm")]
+mod web;
+
+#[cfg(target_family = "wasm")]
+pub use web::*;
+
 use tertulia_engine::Closed;
+
+/// How a request, or a connection, says who is asking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// It does not: somebody signs in. `takes_cookie`: the browser may keep the one that the answer brings.
+    Nobody {
+        takes_cookie: bool,
+    },
+    Token(String),
+    /// The browser adds the session's cookie, which nobody here can read.
+    Cookie,
+}
 
 /// What comes over a connection.
 #[derive(Debug)]

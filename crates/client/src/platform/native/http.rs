@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::{HttpAnswer, Method, Unreachable};
+use super::super::{HttpAnswer, Method, Proof, Unreachable};
 
 /// What a person reads in the list of their sign-ins.
 const NAME: &str = concat!("tertulia-client/", env!("CARGO_PKG_VERSION"));
@@ -24,7 +24,7 @@ impl Http {
         &self,
         method: Method,
         url: &str,
-        token: Option<&str>,
+        proof: &Proof,
         body: Option<String>,
     ) -> Result<HttpAnswer, Unreachable> {
         let method = match method {
@@ -35,7 +35,7 @@ impl Http {
             Method::Delete => reqwest::Method::DELETE,
         };
         let mut request = self.0.request(method, url);
-        if let Some(token) = token {
+        if let Proof::Token(token) = proof {
             request = request.bearer_auth(token);
         }
         if let Some(body) = body {

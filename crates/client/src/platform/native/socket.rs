@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
 
-use super::super::Incoming;
+use super::super::{Incoming, Proof};
 
 /// A page of the difference is one frame: a hundred conversations with a hundred messages each, of the longest.
 const FRAME_MAX_BYTES: usize = 64 << 20;
@@ -29,7 +29,9 @@ pub struct Writer(SplitSink<Stream, Message>);
 pub struct Reader(SplitStream<Stream>);
 
 /// Connects. The server says by its first frame, or by a close code, whether it takes the token.
-pub async fn open(url: &str, token: &str) -> Result<(Writer, Reader), Closed> {
+pub async fn open(url: &str, proof: &Proof) -> Result<(Writer, Reader), Closed> {
+    // A cookie is a browser's.
+    let Proof::Token(token) = proof else { return Err(Closed::Code(UNAUTHENTICATED)) };
     let mut request = url.into_client_request().map_err(|_| Closed::Lost)?;
     let bearer = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| Closed::Code(UNAUTHENTICATED))?;
     request.headers_mut().insert(AUTHORIZATION, bearer);

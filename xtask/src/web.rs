@@ -1,0 +1,120 @@
+//! The client for browsers: the module that `bindings/wasm` becomes, the JavaScript that loads it, and the package around both.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::setup;
+use crate::step::{probe, run};
+use crate::workspace::Workspace;
+
+const WASM: &str = "wasm32-unknown-unknown";
+
+/// What a phone has to fetch before the first screen, compressed.
+const BUDGET_BYTES: u64 = 580 * 1024;
+
+/// What of SQLite nothing here uses.
+const SQLITE_FLAGS: &str = "-USQLITE_ENABLE_API_ARMOR -USQLITE_ENABLE_BYTECODE_VTAB -USQLITE_ENABLE_DBPAGE_VTAB -USQLITE_ENABLE_DBSTAT_VTAB \
+    -USQLITE_ENABLE_MATH_FUNCTIONS -USQLITE_ENABLE_OFFSET_SQL_FUNC -USQLITE_ENABLE_PREUPDATE_HOOK -USQLITE_ENABLE_RTREE \
+    -USQLITE_ENABLE_SESSION -USQLITE_ENABLE_STMTVTAB -USQLITE_ENABLE_UNLOCK_NOTIFY -DSQLITE_OMIT_JSON";
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum For {
+    Release,
+    /// Quick to build, and four times as large.
+    Development,
+    /// As it is released; without `wasm-opt`, which takes long and changes nothing that a test sees.
+    Tests,
+}
+
+/// Cargo with a toolchain that knows the target: Rust's own with a clang that knows it too, or Debian's for browsers, which brings the standard library as
+/// source. Each has a folder of its own, since they would build each other's programs again.
+pub struct Cargo<'a> {
+    workspace: &'a Workspace,
+    is_debian: bool,
+}
+
+pub fn cargo(workspace: &Workspace) -> Result<Cargo<'_>> {
+    let folder = probe(Command::new("rustc").args(["--print", "target-libdir", "--target", WASM]));
+    let is_there = folder.is_some_and(|folder| Path::new(&folder).is_dir())
+        && probe(Command::new("clang").arg("--version")).is_some();
+    if !is_there {
+        setup::debian_wasm()?;
+    }
+    Ok(Cargo { workspace, is_debian: !is_there })
+}
+
+impl Cargo<'_> {
+    pub fn command(&self, verb: &str) -> Command {
+        let mut command;
+        if self.is_debian {
+            command = Command::new("/usr/bin/cargo");
+            command.current_dir(&self.workspace.root);
+            // Not the toolchain that runs this program.
+            command.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO").env("RUSTC", "/usr/bin/rustc");
+            command.env("RUSTC_BOOTSTRAP", "1").env("CC_wasm32_unknown_unknown", "clang-22");
+            command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld-22");
+            command.args([verb, "--locked", "-Zbuild-std=std,panic_abort"]);
+        } else {
+            command = self.workspace.cargo();
+            command.env("CC_wasm32_unknown_unknown", "clang").args([verb, "--locked"]);
+        }
+        command.env("SQLITE_WASM_RS_FLAGS", SQLITE_FLAGS);
+        command.args(["--target", WASM, "--target-dir"]).arg(self.folder());
+        command
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.workspace.target.join(if self.is_debian { "wasm-debian" } else { "wasm" })
+    }
+
+    fn module(&self, profile: &str) -> PathBuf {
+        self.folder().join(WASM).join(profile).join("tertulia_wasm.wasm")
+    }
+}
+
+/// Writes `web/client/dist`.
+pub fn build(workspace: &Workspace, what_for: For) -> Result<()> {
+    setup::web(workspace)?;
+    let cargo = cargo(workspace)?;
+    let profile = if what_for == For::Development { "dev" } else { "web" };
+    run(cargo.command("build").args(["--package", "tertulia-wasm", "--lib", "--profile", profile]))?;
+    let module = cargo.module(if what_for == For::Development { "debug" } else { "web" });
+
+    run(workspace.cargo().args(["build", "--package", "tertulia-wasm", "--example", "bindgen"]))?;
+    let web = workspace.root.join("web");
+    let dist = web.join("client/dist/wasm");
+    let bindgen = workspace.target.join(format!("debug/examples/bindgen{}", std::env::consts::EXE_SUFFIX));
+    run(Command::new(bindgen).arg(module).arg(&dist))?;
+
+    let module = dist.join("tertulia_bg.wasm");
+    if what_for == For::Release {
+        // Of what the module uses, the tool finds out by itself; to name a feature would switch off all others.
+        let optimiser = web.join("node_modules/.bin/wasm-opt");
+        run(Command::new(optimiser).arg("-Oz").arg(&module).arg("-o").arg(&module))?;
+    }
+    run(Command::new("npm").args(["run", "build", "--workspace", "client"]).current_dir(&web))?;
+    if what_for == For::Release { weigh(&module) } else { Ok(()) }
+}
+
+/// Says what it weighs; too much is an error.
+fn weigh(module: &Path) -> Result<()> {
+    let raw = fs::metadata(module).with_context(|| format!("cannot read {}", module.display()))?.len();
+    let script = "const { brotliCompressSync } = require('node:zlib'); \
+                  console.log(brotliCompressSync(require('node:fs').readFileSync(process.argv[1])).length)";
+    let compressed = probe(Command::new("node").args(["--eval", script]).arg(module));
+    let compressed: u64 = compressed.and_then(|text| text.parse().ok()).context("node does not say what it weighs")?;
+    println!("tertulia_bg.wasm: {} KB, {} KB with brotli", raw / 1024, compressed / 1024);
+    if compressed > BUDGET_BYTES {
+        bail!("{} KB with brotli are over the budget of {} KB", compressed / 1024, BUDGET_BYTES / 1024);
+    }
+    Ok(())
+}
+
+/// Writes the types of the page anew.
+pub fn types(workspace: &Workspace) -> Result<()> {
+    let test = ["test", "--quiet", "--package", "tertulia-wasm", "--lib", "typescript"];
+    run(workspace.cargo().env("TERTULIA_TYPES", "write").args(test))
+}
