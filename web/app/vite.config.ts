@@ -2,7 +2,7 @@ import tailwindcss from "@tailwindcss/vite";
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vite";
 import { VitePWA } from "vite-plugin-pwa";
-import { emoji } from "./build/emoji";
+import { emoji } from "./build/emoji.ts";
 
 const server = process.env["TERTULIA_URL"] ?? "http://127.0.0.1:4000";
 /** Another build of the client, such as one under development elsewhere. */

@@ -18,6 +18,11 @@ export function languageOf(wanted: readonly string[]): Language {
   return "en";
 }
 
+/** How the browser writes that language: times and dates of en-GB are not those of en-US. */
+export function localeOf(language: Language, wanted: readonly string[]): string {
+  return wanted.find((tag) => tag.toLowerCase().split("-")[0] === language) ?? language;
+}
+
 export function translator(language: Language): Translate {
   const words = dictionaries[language];
   const plural = new Intl.PluralRules(language);

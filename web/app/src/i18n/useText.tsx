@@ -1,6 +1,6 @@
 import { createContext, useContext, useEffect, useMemo, type ReactNode } from "react";
 import { usePreferences } from "../shell/preferences";
-import { languageOf, translator, type Language, type Translate } from "./translate";
+import { languageOf, localeOf, translator, type Language, type Translate } from "./translate";
 import { formats, type Formats } from "./formats";
 
 export interface Text {
@@ -14,7 +14,7 @@ const Context = createContext<Text | null>(null);
 export function TextProvider({ children }: { children: ReactNode }) {
   const { language: chosen } = usePreferences();
   const language = chosen ?? languageOf(navigator.languages);
-  const text = useMemo(() => ({ language, t: translator(language), format: formats(language) }), [language]);
+  const text = useMemo(() => ({ language, t: translator(language), format: formats(localeOf(language, navigator.languages)) }), [language]);
   useEffect(() => {
     document.documentElement.lang = language;
   }, [language]);

@@ -6,7 +6,8 @@ test("initials_are_those_of_the_first_and_the_last_word", () => {
   expect(initialsOf("  ana maría de la torre ")).toBe("AT");
   expect(initialsOf("محمد علي")).toBe("مع");
   expect(initialsOf("(Ana) [B]")).toBe("AB");
-  expect(initialsOf("👩‍🚀 Space")).toBe("👩‍🚀");
+  expect(initialsOf("👩‍🚀")).toBe("👩‍🚀");
+  expect(initialsOf("Sunday hike 🥾")).toBe("SH");
   expect(initialsOf("")).toBe("");
   expect(initialsOf("é́toile")).toBe("É́");
 });

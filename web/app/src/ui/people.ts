@@ -14,7 +14,9 @@ function firstGrapheme(word: string): string {
 
 /** One or two letters for a person or a group. */
 export function initialsOf(name: string): string {
-  const words = name.trim().split(/\s+/u).map((word) => word.replace(/^[^\p{L}\p{N}\p{Extended_Pictographic}]+/u, "")).filter((word) => word !== "");
+  let words = name.trim().split(/\s+/u).map((word) => word.replace(/^[^\p{L}\p{N}\p{Extended_Pictographic}]+/u, "")).filter((word) => word !== "");
+  const lettered = words.filter((word) => /^[\p{L}\p{N}]/u.test(word));
+  if (lettered.length > 0) words = lettered;
   const first = firstGrapheme(words[0] ?? "");
   const last = words.length > 1 ? firstGrapheme(words.at(-1) ?? "") : "";
   return /\p{Extended_Pictographic}/u.test(first) ? first : (first + last).toLocaleUpperCase();
