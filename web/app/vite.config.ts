@@ -41,6 +41,8 @@ export default defineConfig({
         maximumFileSizeToCacheInBytes: 4 * 1024 * 1024,
         navigateFallback: "/index.html",
         navigateFallbackDenylist: [/^\/(api|auth|docs|health|messages|metrics|socket\.io)(\/|$|\?)/],
+        // The first page is served by it too, so that what it loads later is there without a network.
+        clientsClaim: true,
         cleanupOutdatedCaches: true,
         sourcemap: false,
       },

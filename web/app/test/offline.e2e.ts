@@ -5,10 +5,7 @@ useBrowser();
 
 /** The service worker has the shell: what is asked for from now on needs no network. */
 async function shellIsKept(device: Device): Promise<void> {
-  await device.page.evaluate(async () => {
-    await navigator.serviceWorker.ready;
-    if (navigator.serviceWorker.controller === null) await new Promise((done) => navigator.serviceWorker.addEventListener("controllerchange", done, { once: true }));
-  }).catch(() => device.page.reload());
+  await device.page.evaluate(() => navigator.serviceWorker.ready.then(() => {}));
   await eventually("the precache", () => device.page.evaluate(async () => {
     const names = await caches.keys();
     const name = names.find((one) => one.includes("precache"));

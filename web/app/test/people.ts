@@ -115,7 +115,8 @@ export class Device {
     await this.page.getByLabel("E-mail").fill(person.email);
     await this.page.getByLabel("Password", { exact: true }).fill(person.password);
     await this.page.getByRole("button", { name: "Sign in", exact: true }).click();
-    await this.page.getByRole("navigation", { name: "Conversations" }).waitFor();
+    await this.page.getByRole("heading", { name: "Sign in", exact: true }).waitFor({ state: "detached" });
+    await this.page.locator("#main").waitFor({ state: "attached" });
     return this;
   }
 

@@ -3,6 +3,7 @@ import type { Key } from "../i18n/en";
 import { useText } from "../i18n/useText";
 import { preferences, setPreferences } from "../shell/preferences";
 import { Icon } from "../ui/Icon";
+import { useIsTouch } from "../ui/useMedia";
 import { emojiOf, searchEmoji, withRecent, type Emoji, type Groups } from "./emoji";
 
 const COLUMNS = 8;
@@ -15,6 +16,7 @@ const RECENT = -1;
 /** By group or by word; arrows move in the grid. Comes with its data when it is first opened. */
 export default function EmojiPicker({ onPick }: { onPick(emoji: string): void }) {
   const { t, language } = useText();
+  const isTouch = useIsTouch();
   const [groups, setGroups] = useState<Groups | null>(null);
   const [question, setQuestion] = useState("");
   const [recent] = useState(() => preferences().recentEmoji);
@@ -49,7 +51,7 @@ export default function EmojiPicker({ onPick }: { onPick(emoji: string): void })
         <input
           type="search"
           dir="auto"
-          data-autofocus
+          autoFocus={!isTouch}
           value={question}
           onChange={(event) => setQuestion(event.target.value)}
           onKeyDown={(event) => {

@@ -15,7 +15,7 @@ import { excerpt, faceOf, fits, titleOf } from "./describe";
 import { useSearch } from "./useSearch";
 
 /** People and groups by name, people of the server by e-mail, messages by what they say. */
-export function SearchResults({ question, onDone }: { question: string; onDone(): void }) {
+export function SearchResults({ question, isAlone, onDone }: { question: string; isAlone: boolean; onDone(): void }) {
   const { t } = useText();
   const now = useNow();
   const all = useConversations();
@@ -30,7 +30,7 @@ export function SearchResults({ question, onDone }: { question: string; onDone()
         {busy ? t("searching") : isEmpty ? t("noResults", { text: question }) : t("searchInsideCount", { count: conversations.length + others.length + messages.length })}
       </p>
       {(conversations.length > 0 || others.length > 0) && (
-        <Section title={t("people")}>
+        <Section title={t("people")} isAlone={isAlone}>
           {conversations.map((conversation) => (
             <li key={conversation.id}><ConversationItem conversation={conversation} isSelected={false} now={now} /></li>
           ))}
@@ -38,7 +38,7 @@ export function SearchResults({ question, onDone }: { question: string; onDone()
         </Section>
       )}
       {messages.length > 0 && (
-        <Section title={t("messages")}>
+        <Section title={t("messages")} isAlone={isAlone}>
           {messages.map((message) => <li key={message.id}><FoundMessage message={message} question={question} now={now} /></li>)}
         </Section>
       )}
@@ -49,10 +49,11 @@ export function SearchResults({ question, onDone }: { question: string; onDone()
   );
 }
 
-function Section({ title, children }: { title: string; children: ReactNode }) {
+function Section({ title, isAlone, children }: { title: string; isAlone: boolean; children: ReactNode }) {
+  const Title = isAlone ? "h2" : "h3";
   return (
     <section className="pb-2">
-      <h3 className="px-5 pt-2 pb-1 text-xs font-semibold tracking-wide text-faint uppercase">{title}</h3>
+      <Title className="px-5 pt-2 pb-1 text-xs font-semibold tracking-wide text-faint uppercase">{title}</Title>
       <ul>{children}</ul>
     </section>
   );

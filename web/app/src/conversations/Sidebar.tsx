@@ -12,7 +12,9 @@ import { NewDm } from "./NewDm";
 import { NewGroup } from "./NewGroup";
 import { SearchResults } from "./SearchResults";
 
-export function Sidebar({ route }: { route: Route }) {
+/** `isAlone`: nothing else is on the screen, as on a phone. */
+export function Sidebar({ route, isAlone }: { route: Route; isAlone: boolean }) {
+  const Title = isAlone ? "h1" : "h2";
   const { t } = useText();
   const me = useMe();
   const [question, setQuestion] = useState("");
@@ -34,7 +36,7 @@ export function Sidebar({ route }: { route: Route }) {
         >
           <Avatar id={me.id} name={me.name} picture={me.avatarUrl} />
         </a>
-        <h2 className="min-w-0 flex-1 truncate text-xl font-semibold tracking-tight">{t("conversations")}</h2>
+        <Title className="min-w-0 flex-1 truncate text-xl font-semibold tracking-tight">{t("conversations")}</Title>
         <Menu
           trigger={
             <button type="button" className={iconButton} aria-label={t("newConversation")} title={t("newConversation")}>
@@ -46,7 +48,7 @@ export function Sidebar({ route }: { route: Route }) {
           <MenuItem icon="group" onSelect={() => setDialog("group")}>{t("newGroup")}</MenuItem>
         </Menu>
       </header>
-      <div className="relative px-4 pb-3" role="search">
+      <div className="relative px-4 pb-3" role="search" aria-label={t("searchPlaceholder")}>
         <Icon name="search" size={18} className="pointer-events-none absolute start-7 top-3 text-faint" />
         <input
           id={SEARCH_FIELD}
@@ -75,7 +77,7 @@ export function Sidebar({ route }: { route: Route }) {
       {question.trim() === "" ? (
         <ConversationList selected={route.at === "conversation" ? route.id : null} onNewDm={() => setDialog("dm")} onNewGroup={() => setDialog("group")} />
       ) : (
-        <SearchResults question={question.trim()} onDone={() => setQuestion("")} />
+        <SearchResults question={question.trim()} isAlone={isAlone} onDone={() => setQuestion("")} />
       )}
       <NewDm open={dialog === "dm"} onClose={close} />
       <NewGroup open={dialog === "group"} onClose={close} />

@@ -12,6 +12,7 @@ import { Confirm } from "../ui/Dialog";
 import { Icon, type IconName } from "../ui/Icon";
 import { Menu, MenuItem } from "../ui/Menu";
 import { useAction } from "../ui/useAction";
+import { useMedia } from "../ui/useMedia";
 import { useNow } from "../ui/useNow";
 import { Leave } from "./Leave";
 import { Members } from "./Members";
@@ -36,13 +37,15 @@ export function InfoPane({ conversation, members, onClose }: InfoPaneProps) {
   const close = () => setDialog(null);
   const { id, peer } = conversation;
   const title = titleOf(conversation);
+  const isBeside = useMedia("(min-width: 76rem)");
+  const Title = isBeside ? "h2" : "h1";
   const manages = conversation.myRole !== "member" && !conversation.isLeft;
   const mute = (until: number | null) => void run(() => client.mute(id, until));
   return (
     <aside aria-label={t(peer === null ? "groupInfo" : "personInfo")} className="flex min-h-0 w-full flex-col overflow-y-auto bg-panel wide:w-88 wide:shrink-0 wide:border-s wide:border-line">
       <header className="sticky top-0 z-10 flex h-16 shrink-0 items-center gap-2 bg-panel px-3">
         <button type="button" className={iconButton} aria-label={t("close")} onClick={onClose}><Icon name="close" /></button>
-        <h2 className="font-semibold">{t(peer === null ? "groupInfo" : "personInfo")}</h2>
+        <Title className="font-semibold">{t(peer === null ? "groupInfo" : "personInfo")}</Title>
       </header>
       <div className="mx-auto w-full max-w-lg px-4 pb-8">
         <div className="flex flex-col items-center pt-2 pb-6 text-center">
@@ -63,7 +66,7 @@ export function InfoPane({ conversation, members, onClose }: InfoPaneProps) {
             </button>
           )}
         </div>
-        {peer === null && <Members conversation={conversation} members={members} manages={manages} />}
+        {peer === null && <Members title={isBeside ? "h3" : "h2"} conversation={conversation} members={members} manages={manages} />}
         <Card>
           <MuteLine conversation={conversation} onMute={mute} />
           <Line icon="hide" disabled={busy} onPress={() => void run(async () => {

@@ -13,6 +13,7 @@ import { Menu, MenuItem, MenuLine } from "../ui/Menu";
 import { useAction } from "../ui/useAction";
 
 interface MembersProps {
+  title: "h2" | "h3";
   conversation: Conversation;
   members: readonly Member[] | undefined;
   manages: boolean;
@@ -23,7 +24,7 @@ const roleKeys = { owner: "roleOwner", admin: "roleAdmin", member: "roleMember" 
 /** So many are drawn; the rest after a press. */
 const SHOWN = 50;
 
-export function Members({ conversation, members, manages }: MembersProps) {
+export function Members({ title: Title, conversation, members, manages }: MembersProps) {
   const { t } = useText();
   const me = useMe();
   const [isAdding, setIsAdding] = useState(false);
@@ -35,7 +36,7 @@ export function Members({ conversation, members, manages }: MembersProps) {
   return (
     <section>
       <div className="flex items-center gap-2 pb-1">
-        <h3 className="flex-1 px-2 text-sm font-semibold text-soft">{t("members")}</h3>
+        <Title className="flex-1 px-2 text-sm font-semibold text-soft">{t("members")}</Title>
         {manages && (
           <button type="button" className={button("quiet")} onClick={() => setIsAdding(true)}>
             <Icon name="plus" size={18} />

@@ -120,7 +120,7 @@ export const en = {
   inReplyTo: "in reply to {name}",
   originalGone: "Original message is not available",
   reactions: "Reactions",
-  reactionBy: "{emoji} by {names}",
+  reactionBy: "by {names}",
   jumpFailed: "This message can’t be shown. It needs a connection, or is no longer there.",
   newMessageFrom: "{name}: {body}",
   messageKeys: "Arrow keys move, Enter opens actions.",

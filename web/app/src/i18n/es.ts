@@ -113,7 +113,7 @@ export const es: Dictionary = {
   inReplyTo: "en respuesta a {name}",
   originalGone: "El mensaje original no está disponible",
   reactions: "Reacciones",
-  reactionBy: "{emoji} de {names}",
+  reactionBy: "de {names}",
   jumpFailed: "No se puede mostrar este mensaje. Hace falta conexión, o ya no existe.",
   newMessageFrom: "{name}: {body}",
   messageKeys: "Las flechas mueven, Intro abre las acciones.",

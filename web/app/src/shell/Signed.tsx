@@ -6,6 +6,7 @@ import { reasonOf } from "../errors";
 import { useText } from "../i18n/useText";
 import { Settings } from "../settings/Settings";
 import { Empty } from "../ui/Empty";
+import { useMedia } from "../ui/useMedia";
 import { Banner } from "./Banner";
 import { Me } from "./me";
 import { useRoute } from "./router";
@@ -21,6 +22,7 @@ export function Signed({ me }: { me: User }) {
   useShortcuts();
   useRefused(({ code }) => toast(t("refusedText", { reason: reasonOf(code, t) }), "problem"));
   const isHome = route.at === "home";
+  const isAlone = useMedia("(max-width: 47.99rem)") && isHome;
   return (
     <Me value={me}>
       <Unread />
@@ -33,8 +35,8 @@ export function Signed({ me }: { me: User }) {
       <div className="flex h-dvh flex-col overflow-hidden">
         <Banner />
         <div className="flex min-h-0 flex-1">
-          <div className={`${isHome ? "flex" : "hidden"} min-h-0 w-full flex-col bg-panel md:flex md:w-[22rem] md:shrink-0 md:border-e md:border-line`}>
-            <Sidebar route={route} />
+          <div role={isAlone ? "main" : undefined} className={`${isHome ? "flex" : "hidden"} min-h-0 w-full flex-col bg-panel md:flex md:w-[22rem] md:shrink-0 md:border-e md:border-line`}>
+            <Sidebar route={route} isAlone={isAlone} />
           </div>
           <main id="main" tabIndex={-1} className={`${isHome ? "hidden" : "flex"} min-h-0 min-w-0 flex-1 flex-col outline-none md:flex`}>
             {route.at === "conversation" && <ConversationPane key={route.id} id={route.id} message={route.message} info={route.info} />}

@@ -14,7 +14,7 @@ export function Landing() {
   const other = (Object.keys(languages) as Language[]).find((one) => one !== language)!;
   return (
     <div className="grid h-dvh overflow-y-auto lg:grid-cols-[1.1fr_1fr]">
-      <section className="relative hidden flex-col justify-between overflow-hidden bg-[#5d1836] p-12 text-white lg:flex xl:p-16">
+      <aside aria-label={t("appName")} className="relative hidden flex-col justify-between overflow-hidden bg-[#5d1836] p-12 text-white lg:flex xl:p-16">
         <Logo />
         <Bubbles />
         <div className="max-w-xl">
@@ -31,7 +31,7 @@ export function Landing() {
             ))}
           </ul>
         </div>
-      </section>
+      </aside>
       <main className="flex flex-col px-6 py-6 sm:px-10">
         <div className="flex items-center justify-between gap-3">
           <div className="text-accent lg:invisible">

@@ -76,21 +76,21 @@ export function Reactions({ message }: { message: Message }) {
     <ul aria-label={t("reactions")} className="relative z-[1] -mt-1.5 flex flex-wrap gap-1 px-1.5">
       {message.reactions.map(({ emoji, userIds }) => {
         const names = format.names(userIds.slice(0, 12).map((id) => (id === me.id ? t("you") : nameOf(id))));
-        const label = t("reactionBy", { emoji, names });
+        const who = t("reactionBy", { names });
         return (
           <li key={emoji}>
             <button
               type="button"
               tabIndex={-1}
               aria-pressed={userIds.includes(me.id)}
-              aria-label={label}
-              title={label}
+              title={`${emoji} ${who}`}
               disabled={message.id === null || isLeft}
               onClick={() => react(message, emoji)}
               className="flex h-7 items-center gap-1.5 rounded-full border border-line bg-raised px-2 text-sm shadow-low transition-colors hover:bg-hover aria-pressed:border-accent aria-pressed:bg-selected"
             >
-              <span aria-hidden="true">{emoji}</span>
+              <span>{emoji}</span>
               {userIds.length > 1 && <span className="text-xs font-medium tabular-nums">{userIds.length}</span>}
+              <span className="sr-only">{who}</span>
             </button>
           </li>
         );

@@ -19,8 +19,8 @@ export interface MenuFor {
 /** One menu for all messages: at the pointer or the row, or on a touch screen from below. */
 export function MessageMenu({ menu, onClose }: { menu: MenuFor | null; onClose(): void }) {
   const isTouch = useIsTouch();
-  if (menu === null) return null;
-  return isTouch ? <Sheet menu={menu} onClose={onClose} /> : <Floating menu={menu} onClose={onClose} />;
+  if (isTouch) return menu === null ? null : <Sheet menu={menu} onClose={onClose} />;
+  return <Floating menu={menu} onClose={onClose} />;
 }
 
 interface Item {
@@ -48,50 +48,58 @@ function useItems(message: Message): { items: Item[]; mayReact: boolean } {
   return { items: items.filter((item) => item !== false), mayReact: may.react };
 }
 
-function Floating({ menu, onClose }: { menu: MenuFor; onClose(): void }) {
-  const { message, x, y } = menu;
+/** Always there, so that it knows whether the last thing pressed was a key: then the first item takes the focus. */
+function Floating({ menu, onClose }: { menu: MenuFor | null; onClose(): void }) {
+  const { t } = useText();
+  return (
+    <DropdownMenu.Root open={menu !== null} modal={false} onOpenChange={(open) => !open && onClose()}>
+      <DropdownMenu.Trigger asChild>
+        <button type="button" tabIndex={-1} aria-hidden="true" aria-label={t("messageActions")} className="pointer-events-none fixed size-0 opacity-0" style={{ left: menu?.x ?? 0, top: menu?.y ?? 0 }} />
+      </DropdownMenu.Trigger>
+      <DropdownMenu.Portal container={document.getElementById("main")}>
+        {menu !== null && <Items message={menu.message} />}
+      </DropdownMenu.Portal>
+    </DropdownMenu.Root>
+  );
+}
+
+function Items({ message }: { message: Message }) {
   const { t } = useText();
   const actions = useActions();
   const { items, mayReact } = useItems(message);
   return (
-    <DropdownMenu.Root open modal={false} onOpenChange={(open) => !open && onClose()}>
-      <DropdownMenu.Trigger asChild>
-        <button type="button" tabIndex={-1} aria-label={t("messageActions")} className="pointer-events-none fixed size-0 opacity-0" style={{ left: x, top: y }} />
-      </DropdownMenu.Trigger>
-      <DropdownMenu.Portal>
-        <DropdownMenu.Content
-          className={menuBox}
-          align="start"
-          sideOffset={4}
-          collisionPadding={12}
-          loop
-          onCloseAutoFocus={(event) => {
-            event.preventDefault();
-            // Unless what was chosen has taken the focus meanwhile, it goes back to the row.
-            if (document.activeElement === document.body) document.querySelector<HTMLElement>(`[data-key="${message.key}"]`)?.focus({ preventScroll: true });
-          }}
-        >
-          {mayReact && (
-            <>
-              <DropdownMenu.Group aria-label={t("react")} className="flex gap-0.5 pb-1">
-                {quickReactions.map((emoji) => (
-                  <DropdownMenu.Item key={emoji} aria-label={t("reactWith", { emoji })} onSelect={() => actions.react(message, emoji)} className="grid size-10 cursor-default place-items-center rounded-full text-xl outline-none data-highlighted:bg-hover">
-                    {emoji}
-                  </DropdownMenu.Item>
-                ))}
-                <DropdownMenu.Item aria-label={t("moreReactions")} onSelect={() => actions.pickReaction(message)} className="grid size-10 cursor-default place-items-center rounded-full text-soft outline-none data-highlighted:bg-hover">
-                  <Icon name="plus" />
-                </DropdownMenu.Item>
-              </DropdownMenu.Group>
-              <MenuLine />
-            </>
-          )}
-          {items.map(({ icon, label, danger, run }) => (
-            <MenuItem key={label} icon={icon} danger={danger ?? false} onSelect={run}>{label}</MenuItem>
-          ))}
-        </DropdownMenu.Content>
-      </DropdownMenu.Portal>
-    </DropdownMenu.Root>
+    <DropdownMenu.Content
+      className={menuBox}
+      aria-label={t("messageActions")}
+      align="start"
+      sideOffset={4}
+      collisionPadding={12}
+      loop
+      onCloseAutoFocus={(event) => {
+        event.preventDefault();
+        // Unless what was chosen has taken the focus meanwhile, it goes back to the row.
+        if (document.activeElement === document.body) document.querySelector<HTMLElement>(`[data-key="${message.key}"]`)?.focus({ preventScroll: true });
+      }}
+    >
+      {mayReact && (
+        <>
+          <DropdownMenu.Group aria-label={t("react")} className="flex gap-0.5 pb-1">
+            {quickReactions.map((emoji) => (
+              <DropdownMenu.Item key={emoji} aria-label={t("reactWith", { emoji })} onSelect={() => actions.react(message, emoji)} className="grid size-10 cursor-default place-items-center rounded-full text-xl outline-none data-highlighted:bg-hover">
+                {emoji}
+              </DropdownMenu.Item>
+            ))}
+            <DropdownMenu.Item aria-label={t("moreReactions")} onSelect={() => actions.pickReaction(message)} className="grid size-10 cursor-default place-items-center rounded-full text-soft outline-none data-highlighted:bg-hover">
+              <Icon name="plus" />
+            </DropdownMenu.Item>
+          </DropdownMenu.Group>
+          <MenuLine />
+        </>
+      )}
+      {items.map(({ icon, label, danger, run }) => (
+        <MenuItem key={label} icon={icon} danger={danger ?? false} onSelect={run}>{label}</MenuItem>
+      ))}
+    </DropdownMenu.Content>
   );
 }
 

@@ -117,6 +117,8 @@ function useLongPress(run: (at: { x: number; y: number }) => void) {
       timer.current = { x, y, id: window.setTimeout(() => {
         timer.current = null;
         navigator.vibrate?.(10);
+        // What opens comes up under the finger: lifting it is no tap on that.
+        document.addEventListener("touchend", (lifted) => lifted.preventDefault(), { once: true, capture: true, passive: false });
         run({ x, y });
       }, PRESS_MS) };
     },

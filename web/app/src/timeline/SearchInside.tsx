@@ -27,6 +27,7 @@ export function SearchInside({ conversation, onClose, onChoose }: SearchInsidePr
   return (
     <div
       role="search"
+      aria-label={t("searchInside")}
       className="animate-fade border-b border-line bg-panel"
       onKeyDown={(event) => {
         if (event.key === "Escape") {

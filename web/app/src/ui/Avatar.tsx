@@ -28,9 +28,7 @@ export function Avatar({ id, name, picture, size = "md", square = false }: Avata
     return <img src={address} alt="" className={`${sizes[size]} ${shape} shrink-0 object-cover`} onError={() => setBroken(address)} />;
   }
   return (
-    <span aria-hidden="true" className={`${sizes[size]} ${shape} tint-${tintOf(id)} grid shrink-0 place-items-center font-semibold text-white select-none`}>
-      {initialsOf(name)}
-    </span>
+    <span aria-hidden="true" data-initials={initialsOf(name)} className={`${sizes[size]} ${shape} tint-${tintOf(id)} grid shrink-0 place-items-center font-semibold text-white select-none before:content-[attr(data-initials)]`} />
   );
 }
 
