@@ -14,7 +14,7 @@ export function Choice<V extends string>({ name, title, options, value, onChange
       <legend className="mb-1.5 text-sm font-medium">{title}</legend>
       <div className="flex flex-wrap gap-1 rounded-2xl bg-sunken p-1">
         {options.map(([one, text, lang]) => (
-          <label key={one} lang={lang} className="relative flex min-h-10 flex-1 items-center justify-center rounded-xl px-3 text-center whitespace-nowrap has-checked:bg-raised has-checked:font-medium has-checked:shadow-low has-focus-visible:outline-2 has-focus-visible:outline-accent">
+          <label key={one} lang={lang} className="relative flex min-h-10 flex-1 items-center justify-center rounded-xl px-2 text-center max-sm:text-sm sm:px-3 whitespace-nowrap has-checked:bg-raised has-checked:font-medium has-checked:shadow-low has-focus-visible:outline-2 has-focus-visible:outline-accent">
             <input type="radio" name={name} value={one} checked={value === one} onChange={() => onChange(one)} className="absolute inset-0 opacity-0" />
             {text}
           </label>

@@ -117,7 +117,7 @@ function Sheet({ menu, onClose }: { menu: MenuFor; onClose(): void }) {
   );
   return (
     <Dialog open onClose={onClose} title={t("messageActions")}>
-      {message.body !== "" && <p dir="auto" className="mb-4 line-clamp-2 rounded-xl bg-ground px-3.5 py-2 text-sm break-words text-soft">{message.body}</p>}
+      {message.body !== "" && <div className="mb-4 rounded-xl bg-ground px-3.5 py-2"><p dir="auto" className="line-clamp-2 text-sm break-words text-soft">{message.body}</p></div>}
       {mayReact && (
         <div role="group" aria-label={t("react")} className="mb-3 flex gap-1.5">
           {quickReactions.map((emoji) => quick(emoji, t("reactWith", { emoji }), () => actions.react(message, emoji)))}

@@ -25,8 +25,16 @@ function equal(a: Message, b: Message): boolean {
     a === b ||
     (a.key === b.key && a.seq === b.seq && a.body === b.body && a.editedAt === b.editedAt && a.deletedAt === b.deletedAt &&
       a.isChanging === b.isChanging && a.gapAbove === b.gapAbove && a.createdAt === b.createdAt && a.senderName === b.senderName &&
-      a.senderAvatar === b.senderAvatar && JSON.stringify([a.status, a.reactions, a.replyTo]) === JSON.stringify([b.status, b.reactions, b.replyTo]))
+      a.senderAvatar === b.senderAvatar && alike(a.status, b.status) && alike(a.replyTo, b.replyTo) && alike(a.reactions, b.reactions))
   );
+}
+
+/** Of small values made anew each time; most of them are nothing at all. */
+function alike(a: object | null, b: object | null): boolean {
+  if (a === b) return true;
+  if (a === null || b === null) return false;
+  if (Array.isArray(a) && Array.isArray(b) && a.length === 0 && b.length === 0) return true;
+  return JSON.stringify(a) === JSON.stringify(b);
 }
 
 /**
