@@ -31,20 +31,26 @@ const newest = (page: Page) => page.getByRole("article", { name: new RegExp(`${L
 test("a_conversation_opens_at_its_end_at_once", async () => {
   const { page } = await (await Device.new()).signIn(ana, `/c/${short}`);
   await page.getByRole("article", { name: /short/ }).waitFor();
-  const took = await page.evaluate(async (name) => {
+  const open = (name: string, rows: number) => page.evaluate(async ([name, rows]) => {
     const link = [...document.querySelectorAll<HTMLElement>("nav a[data-result]")].find((one) => one.textContent?.includes(name));
     const began = performance.now();
     link!.click();
     for (;;) {
       await new Promise(requestAnimationFrame);
-      const rows = document.querySelectorAll("article");
-      if (rows.length > 5 && rows[rows.length - 1]!.getBoundingClientRect().bottom <= innerHeight) return performance.now() - began;
+      const shown = document.querySelectorAll("article");
+      if (shown.length >= rows && shown[shown.length - 1]!.getBoundingClientRect().bottom <= innerHeight) return performance.now() - began;
       if (performance.now() - began > 5000) return Infinity;
     }
-  }, "Bruno");
-  console.log(`opening ${LENGTH} messages: ${Math.round(took)} ms`);
-  await newest(page).waitFor();
-  expect(took).toBeLessThan(100 * ROOM);
+  }, [name, rows] as const);
+  const took: number[] = [];
+  for (let i = 0; i < 5; i++) {
+    took.push(await open("Bruno", 6));
+    await newest(page).waitFor();
+    await open("Carmen", 1);
+    await page.getByRole("article", { name: /short/ }).waitFor();
+  }
+  console.log(`opening ${LENGTH} messages: ${took.map(Math.round).join(", ")} ms`);
+  expect(took.sort((a, b) => a - b)[2]).toBeLessThan(100 * ROOM);
 });
 
 test("what_one_looks_at_stays_where_it_is_when_older_history_arrives", async () => {
@@ -55,9 +61,8 @@ test("what_one_looks_at_stays_where_it_is_when_older_history_arrives", async () 
     const frame = () => new Promise(requestAnimationFrame);
     const rows = () => [...element.querySelectorAll<HTMLElement>("article")];
     const jumps: number[] = [];
-    let grown = 0;
+    const height = element.scrollHeight;
     for (let i = 0; i < 500; i++) {
-      const height = element.scrollHeight;
       const row = rows().find((one) => one.getBoundingClientRect().top > 300);
       if (row === undefined) throw new Error("an empty screen");
       const key = row.dataset["key"];
@@ -66,11 +71,10 @@ test("what_one_looks_at_stays_where_it_is_when_older_history_arrives", async () 
       await frame();
       const now = element.querySelector(`[data-key="${key}"]`)?.getBoundingClientRect().top ?? NaN;
       jumps.push(Math.abs(now - top - STEP));
-      if (element.scrollHeight > height + 1000) grown++;
     }
-    return { grown, jumps: jumps.filter((one) => !(one <= 2)) };
+    return { grown: element.scrollHeight - height, jumps: jumps.filter((one) => !(one <= 2)) };
   });
-  expect(seen.grown, "times that older messages came").toBeGreaterThan(3);
+  expect(seen.grown, "older messages came, in pixels").toBeGreaterThan(5000);
   expect(seen.jumps).toEqual([]);
 });
 

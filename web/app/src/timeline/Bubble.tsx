@@ -60,7 +60,11 @@ function Meta({ message }: { message: Message }) {
   return (
     <span dir={document.documentElement.dir || "ltr"} className="inline-flex items-center gap-1 text-xs text-faint tabular-nums not-italic select-none">
       {message.editedAt !== null && message.deletedAt === null && <span>{t("edited")}</span>}
-      <time dateTime={new Date(message.createdAt).toISOString()} title={format.full(message.createdAt)}>{format.clock(message.createdAt)}</time>
+      <time
+        dateTime={new Date(message.createdAt).toISOString()}
+        // Only when somebody asks: a full date costs more than the rest of the row.
+        onPointerEnter={(event) => (event.currentTarget.title = format.full(message.createdAt))}
+      >{format.clock(message.createdAt)}</time>
       {message.status !== null && message.deletedAt === null && <Ticks status={message.status} />}
     </span>
   );

@@ -1,4 +1,4 @@
-import { memo, useRef, type PointerEvent } from "react";
+import { memo, useRef, useState, type PointerEvent } from "react";
 import { useText } from "../i18n/useText";
 import { useMe } from "../shell/me";
 import { Avatar } from "../ui/Avatar";
@@ -32,8 +32,9 @@ export const MessageRow = memo(function MessageRow({ row, isGroup, isTabStop, is
   const press = useLongPress((at) => actions.openMenu(message, at));
   const isMine = message.senderId === me.id;
   const face = isGroup && !isMine;
+  const [isHovered, setIsHovered] = useState(false);
   return (
-    <div className={`mx-auto w-full max-w-4xl px-3 sm:px-5 ${isEnd ? "pb-3" : ""}`}>
+    <div className={`mx-auto w-full max-w-4xl px-3 [contain:layout_style] sm:px-5 ${isEnd ? "pb-3" : ""}`}>
       {isBeginning && <p className="pt-8 pb-3 text-center text-sm text-faint">{t("beginning")}</p>}
       {row.day !== null && (
         <div className="flex justify-center py-3" role="separator" aria-label={format.day(row.day, Date.now())}>
@@ -59,7 +60,9 @@ export const MessageRow = memo(function MessageRow({ row, isGroup, isTabStop, is
           actions.openMenu(message, { x: event.clientX, y: event.clientY });
         }}
         {...press}
-        className={`group/row relative flex items-end gap-2 rounded-2xl -outline-offset-1 ${first ? "pt-1.5" : "pt-0.5"} ${isMine ? "flex-row-reverse" : ""} ${isFound ? "animate-flash" : ""}`}
+        onPointerEnter={(event) => event.pointerType === "mouse" && setIsHovered(true)}
+        onPointerLeave={() => setIsHovered(false)}
+        className={`relative flex items-end gap-2 rounded-2xl -outline-offset-1 ${first ? "pt-1.5" : "pt-0.5"} ${isMine ? "flex-row-reverse" : ""} ${isFound ? "animate-flash" : ""}`}
       >
         {face && <span className="w-8 shrink-0 pb-0.5">{last && <Avatar id={message.senderId} name={message.senderName} picture={message.senderAvatar} size="sm" />}</span>}
         <div className={`flex max-w-[min(82%,36rem)] min-w-0 flex-col pointer-coarse:select-none pointer-coarse:[-webkit-touch-callout:none] ${isMine ? "items-end" : "items-start"}`}>
@@ -67,7 +70,7 @@ export const MessageRow = memo(function MessageRow({ row, isGroup, isTabStop, is
           <Reactions message={message} />
           <Failure message={message} />
         </div>
-        <Toolbar row={row} />
+        {isHovered && <Toolbar row={row} />}
       </article>
     </div>
   );
@@ -82,7 +85,7 @@ function Toolbar({ row }: { row: Row }) {
   const may = can(message, me.id, actions.isLeft);
   const small = `${iconButton} size-8`;
   return (
-    <div className="flex shrink-0 items-center self-center opacity-0 transition-opacity group-hover/row:opacity-100 pointer-coarse:hidden">
+    <div className="animate-fade flex shrink-0 items-center self-center">
       {may.react && <button type="button" tabIndex={-1} className={small} aria-label={t("react")} title={t("react")} onClick={() => actions.pickReaction(message)}><Icon name="smile" size={18} /></button>}
       {may.reply && <button type="button" tabIndex={-1} className={small} aria-label={t("reply")} title={t("reply")} onClick={() => actions.reply(message)}><Icon name="reply" size={18} /></button>}
       <button
