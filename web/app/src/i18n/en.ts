@@ -18,7 +18,6 @@ export const en = {
   loading: "Loading…",
   you: "You",
   skipToConversation: "Skip to the conversation",
-  skipToComposer: "Skip to the message field",
   more: "More",
   moreItems: { one: "{count} more", other: "{count} more" },
 
@@ -72,7 +71,6 @@ export const en = {
   searchOffline: "Only what is on this device was searched.",
   searching: "Searching…",
   personByEmail: "Person’s e-mail",
-  startConversation: "Start conversation",
   nobodyFound: "Nobody found with this address.",
   peopleOffline: "Finding people needs a connection.",
   groupTitle: "Group name",
@@ -100,11 +98,8 @@ export const en = {
   emptyTimeline: "No messages yet",
   emptyTimelineText: "Say hello. It works offline too.",
   beginning: "This is where the conversation begins.",
-  today: "Today",
-  yesterday: "Yesterday",
   newMessages: "New messages",
   jumpToNewest: "Jump to the newest",
-  jumpToUnread: { one: "{count} new message", other: "{count} new messages" },
   newBelow: { one: "{count} new message below", other: "{count} new messages below" },
   gap: "Loading what is missing here…",
   olderUnavailable: "Older messages could not be loaded. They come when the connection is back.",
@@ -116,8 +111,8 @@ export const en = {
   statusDelivered: "Delivered",
   statusRead: "Read",
   statusFailed: "Not sent",
+  cannotWriteHere: "You can’t write in this conversation.",
   saidBy: "{name}: {body}",
-  inReplyTo: "in reply to {name}",
   originalGone: "Original message is not available",
   reactions: "Reactions",
   reactionBy: "by {names}",
@@ -126,7 +121,6 @@ export const en = {
   messageKeys: "Arrow keys move, Enter opens actions.",
 
   // Message actions
-  actions: "Actions",
   messageActions: "Message actions",
   reply: "Reply",
   edit: "Edit",
@@ -226,7 +220,6 @@ export const en = {
   blockText: "Neither of you can write to the other directly.",
   blockedNow: "{name} is blocked.",
   message: "Message",
-  onlyOnline: "This needs a connection.",
 
   // Settings
   profile: "Profile",

@@ -12,6 +12,8 @@ export interface Preferences {
 }
 
 const KEY = "tertulia.preferences";
+/** The browser's own bars take the colour of the list (`--panel`). */
+const BARS = { light: "#f3eee8", dark: "#1b1716" };
 const DEFAULTS: Preferences = { theme: "system", language: null, recentEmoji: [] };
 
 const listeners = new Set<() => void>();
@@ -44,6 +46,10 @@ function apply(): void {
   const root = document.documentElement;
   if (present.theme === "system") delete root.dataset["theme"];
   else root.dataset["theme"] = present.theme;
+  for (const meta of document.querySelectorAll<HTMLMetaElement>('meta[name="theme-color"]')) {
+    const own = meta.media.includes("dark") ? "dark" : "light";
+    meta.content = BARS[present.theme === "system" ? own : present.theme];
+  }
   for (const listener of listeners) listener();
 }
 

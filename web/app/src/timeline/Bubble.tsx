@@ -110,10 +110,12 @@ export function Failure({ message }: { message: Message }) {
   if (message.status?.state !== "failed") return null;
   const { entry, code } = message.status;
   return (
-    <div className="mt-1 flex max-w-sm flex-wrap items-center justify-end gap-x-1 px-1 text-end text-sm text-danger">
-      <p className="min-w-0">{t("statusFailed")}. {reasonOf(code, t)}</p>
+    <div className="mt-1 flex max-w-md flex-wrap items-center justify-end gap-x-1 px-1 text-end text-sm text-danger">
+      <p className="min-w-0">{t("statusFailed")}. {code === "forbidden" || code === "not_found" ? t("cannotWriteHere") : reasonOf(code, t)}</p>
+      <span className="whitespace-nowrap">
       <button type="button" className="min-h-8 rounded-lg px-2 font-semibold underline underline-offset-2 hover:bg-danger-soft" onClick={() => retry(entry)}>{t("retry")}</button>
       <button type="button" className="min-h-8 rounded-lg px-2 font-semibold underline underline-offset-2 hover:bg-danger-soft" onClick={() => discard(entry)}>{t("discard")}</button>
+      </span>
     </div>
   );
 }

@@ -1,4 +1,4 @@
-import { useConnection, useConversation, useMembers, useTimeline } from "@tertulia/react";
+import { useConversation, useConversations, useMembers, useTimeline } from "@tertulia/react";
 import { useCallback, useEffect, useState } from "react";
 import { Composer } from "../composer/Composer";
 import { titleOf } from "../conversations/describe";
@@ -25,9 +25,11 @@ interface ConversationPaneProps {
 
 export function ConversationPane({ id, message, info }: ConversationPaneProps) {
   const { t } = useText();
-  const conversation = useConversation(id);
+  // The list knows it already while the first answer is on its way.
+  const listed = useConversations()?.find((one) => one.id === id);
+  const known = useConversation(id);
+  const conversation = known === undefined ? listed : known;
   const members = useMembers(id);
-  const connection = useConnection();
   const { view, timeline } = useTimeline(id);
   const { actions, menu, setMenu, over, setOver, mode, setMode, target, setTarget } = useMessageActions(conversation, members, timeline);
   const [isSearching, setIsSearching] = useState(false);
@@ -40,7 +42,7 @@ export function ConversationPane({ id, message, info }: ConversationPaneProps) {
     void showMessage(message).finally(() => navigate(conversationRoute(id), { replace: true }));
   }, [message, isReady, showMessage, id]);
 
-  if (conversation === null || (conversation === undefined && connection?.state === "connected" && connection.caughtUp)) {
+  if (conversation === null) {
     return (
       <div className="grid flex-1 place-items-center">
         <h1 className="sr-only">{t("conversationGone")}</h1>

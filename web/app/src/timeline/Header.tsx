@@ -33,7 +33,7 @@ export function Header({ conversation, isInfoOpen, isSearching, onInfo, onSearch
           </span>
           <span className="min-w-0">
             <span className="block truncate leading-tight font-semibold"><bdi>{title}</bdi></span>
-            <span className="block truncate text-sm leading-tight font-normal text-soft">
+            <span className="block truncate text-sm leading-tight font-normal text-soft empty:hidden">
               {peer !== null ? <Presence user={peer.id} /> : t("membersCount", { count: conversation.memberCount })}
             </span>
           </span>
@@ -53,7 +53,7 @@ export function Presence({ user }: { user: string }) {
   const presence = usePresence(user);
   const { t, format } = useText();
   const now = useNow();
-  if (presence === null || presence === undefined) return "\u00A0";
+  if (presence === null || presence === undefined) return null;
   if (presence.online) return t("online");
   return presence.lastSeenAt === null ? t("offline") : t("lastSeen", { when: format.ago(presence.lastSeenAt, now) });
 }

@@ -13,6 +13,7 @@ export function useMarkRead(conversation: Conversation, rows: readonly Row[], ha
   const client = useTertulia();
   const timer = useRef<number | null>(null);
   const latest = useRef({ conversation, rows });
+  const marked = useRef(0);
   useEffect(() => {
     latest.current = { conversation, rows };
   });
@@ -27,7 +28,11 @@ export function useMarkRead(conversation: Conversation, rows: readonly Row[], ha
       let at = Math.min(list.findItemIndex(list.scrollOffset + list.viewportSize - IN_SIGHT_PX), rows.length - 1);
       while (at > 0 && rows[at]?.message.seq == null) at--;
       const seq = rows[at]?.message.seq ?? 0;
-      if (seq > conversation.readSeq) void client.markRead(conversation.id, seq).catch(() => {});
+      if (seq <= Math.max(conversation.readSeq, marked.current)) return;
+      marked.current = seq;
+      client.markRead(conversation.id, seq).catch(() => {
+        marked.current = 0;
+      });
     }, WAIT_MS);
   }, [client, handle]);
 
