@@ -138,6 +138,21 @@ test("a_message_deep_in_the_history_is_found_and_shown", async () => {
   await eventually("the newest on the screen", () => page.getByRole("article", { name: /straw 259/ }).isVisible());
 });
 
+test("reading_goes_on_where_it_stopped_however_far_up_that_is", async () => {
+  const [ana, bruno] = [await Person.named("Ana"), await Person.named("Bruno")];
+  const dm = await ana.dm(bruno);
+  for (let i = 0; i < 230; i++) await bruno.send(dm, `straw ${i}`);
+  await ana.api("POST", `/conversations/${dm}/receipts`, { deliveredSeq: 40, readSeq: 40 });
+  const { page } = await (await Device.new()).signIn(ana, `/c/${dm}`);
+  await page.getByRole("article", { name: /straw 229/ }).waitFor();
+  await page.getByRole("button", { name: "To the first new message" }).click();
+  await page.getByRole("separator", { name: "New messages" }).waitFor();
+  await eventually("the first new message on the screen", () => page.getByRole("article", { name: /straw 40,/ }).evaluate((row) => {
+    const { top, bottom } = row.getBoundingClientRect();
+    return top > 64 && bottom < innerHeight;
+  }));
+});
+
 test("a_draft_is_kept_per_conversation", async () => {
   const [ana, bruno, carmen] = [await Person.named("Ana"), await Person.named("Bruno"), await Person.named("Carmen")];
   await ana.send(await ana.dm(bruno), "to Bruno");

@@ -99,6 +99,7 @@ export const en = {
   emptyTimelineText: "Say hello. It works offline too.",
   beginning: "This is where the conversation begins.",
   newMessages: "New messages",
+  toUnread: "To the first new message",
   jumpToNewest: "Jump to the newest",
   newBelow: { one: "{count} new message below", other: "{count} new messages below" },
   gap: "Loading what is missing here…",

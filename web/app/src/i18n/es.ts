@@ -92,6 +92,7 @@ export const es: Dictionary = {
   emptyTimelineText: "Saluda. También funciona sin conexión.",
   beginning: "Aquí empieza la conversación.",
   newMessages: "Mensajes nuevos",
+  toUnread: "Al primer mensaje nuevo",
   jumpToNewest: "Ir al más reciente",
   newBelow: { one: "{count} mensaje nuevo abajo", other: "{count} mensajes nuevos abajo" },
   gap: "Cargando lo que falta aquí…",

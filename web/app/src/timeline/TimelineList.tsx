@@ -9,6 +9,7 @@ import { noWindow, rowsOf, windowOf, type Row } from "./rows";
 import { useLoading } from "./useLoading";
 import { useMarkRead } from "./useMarkRead";
 import { useRowKeys } from "./useRowKeys";
+import { useSeekUnread } from "./useSeekUnread";
 import { useUnreadMarker } from "./useUnreadMarker";
 
 /** Nearer to the end than this is at the end: what arrives is followed. */
@@ -42,6 +43,7 @@ export function TimelineList({ conversation, view, timeline, target, onTargetSho
   const markRead = useMarkRead(conversation, rows, handle);
   const loading = useLoading(view, timeline, handle);
   const keys = useRowKeys(rows, handle, scroller);
+  const unread = useSeekUnread(rows, unreadAfter, view, timeline, handle);
   const newest = rows.at(-1);
 
   function toEnd() {
@@ -130,6 +132,19 @@ export function TimelineList({ conversation, view, timeline, target, onTargetSho
           )}
         </Virtualizer>
       </div>
+      {unread.isAbove && (
+        <button
+          type="button"
+          onClick={() => {
+            atEnd.current = false;
+            unread.seek();
+          }}
+          className="animate-rise absolute inset-x-0 top-3 mx-auto flex min-h-9 w-fit items-center gap-2 rounded-full bg-fill px-4 text-sm font-medium text-on-accent shadow-high hover:bg-fill-hover"
+        >
+          <Icon name="up" size={16} />
+          {t("toUnread")}
+        </button>
+      )}
       {isAway && <ToNewest unread={conversation.unread} onPress={() => (view.hasNewer ? onNewest() : toEnd())} />}
     </div>
   );
