@@ -13,7 +13,7 @@ import { useSeekUnread } from "./useSeekUnread";
 import { useUnreadMarker } from "./useUnreadMarker";
 
 /** Nearer to the end than this is at the end: what arrives is followed. */
-const END_SLACK_PX = 48;
+const END_SLACK_PX = 24;
 
 /** A message that is to be shown; another object is another wish. */
 export interface Target {
@@ -38,6 +38,7 @@ export function TimelineList({ conversation, view, timeline, target, onTargetSho
   const rows = useRows(view, me.id, unreadAfter);
   const window = useWindow(rows);
   const atEnd = useRef(true);
+  const seen = useRef({ offset: 0, size: 0 });
   const [isAway, setIsAway] = useState(false);
   const [found, setFound] = useState<number | null>(null);
   const markRead = useMarkRead(conversation, rows, handle);
@@ -48,14 +49,21 @@ export function TimelineList({ conversation, view, timeline, target, onTargetSho
 
   function toEnd() {
     atEnd.current = true;
-    handle.current?.scrollToIndex(rows.length - 1, { align: "end" });
+    // Not virtua's scrollToIndex: it goes on for a while, and would take back what somebody scrolls meanwhile.
+    if (scroller.current !== null) scroller.current.scrollTop = scroller.current.scrollHeight;
   }
 
   function look() {
     const list = handle.current;
     if (list === null) return;
-    atEnd.current = !view.hasNewer && list.scrollSize - list.scrollOffset - list.viewportSize < END_SLACK_PX;
-    setIsAway(view.hasNewer || list.scrollSize - list.scrollOffset - list.viewportSize > list.viewportSize / 2);
+    const { scrollOffset: offset, scrollSize: size } = list;
+    const below = size - offset - list.viewportSize;
+    // Up without a change in size was somebody's will; anything else that brings distance was rows turning out higher.
+    const isUp = offset < seen.current.offset && size === seen.current.size;
+    seen.current = { offset, size };
+    if (view.hasNewer || (isUp && below > 1)) atEnd.current = false;
+    else if (below < END_SLACK_PX) atEnd.current = true;
+    setIsAway(view.hasNewer || below > list.viewportSize / 2);
     markRead();
     loading.look();
   }
@@ -69,6 +77,13 @@ export function TimelineList({ conversation, view, timeline, target, onTargetSho
       handle.current?.scrollToIndex(marker, { align: "start", offset: -24 });
     } else toEnd();
     requestAnimationFrame(look);
+  }, [window.generation]);
+
+  // The end moves when rows turn out higher or lower than they were taken for, or the field below grows: stay with it before it is painted.
+  useLayoutEffect(() => {
+    const observer = new ResizeObserver(() => atEnd.current && toEnd());
+    for (const element of [scroller.current, scroller.current?.querySelector("ol")]) if (element != null) observer.observe(element);
+    return () => observer.disconnect();
   }, [window.generation]);
 
   // One more at the end: follow it where one was there, or wrote it oneself.
@@ -117,7 +132,7 @@ export function TimelineList({ conversation, view, timeline, target, onTargetSho
           bufferSize={400}
           keepMounted={activeAt >= 0 ? [activeAt] : undefined}
           onScroll={look}
-          onResize={() => (atEnd.current ? toEnd() : look())}
+          onResize={() => (atEnd.current ? afterDrawing(() => atEnd.current && toEnd()) : look())}
         >
           {(row: Row, at: number) => (
             <MessageRow
@@ -148,6 +163,11 @@ export function TimelineList({ conversation, view, timeline, target, onTargetSho
       {isAway && <ToNewest unread={conversation.unread} onPress={() => (view.hasNewer ? onNewest() : toEnd())} />}
     </div>
   );
+}
+
+/** Once what changes now is in the document, and still before it is painted. */
+function afterDrawing(run: () => void): void {
+  queueMicrotask(() => queueMicrotask(run));
 }
 
 function ToNewest({ unread, onPress }: { unread: number; onPress(): void }) {
