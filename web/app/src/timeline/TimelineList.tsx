@@ -44,7 +44,7 @@ export function TimelineList({ conversation, view, timeline, target, onTargetSho
   const markRead = useMarkRead(conversation, rows, handle);
   const loading = useLoading(view, timeline, handle);
   const keys = useRowKeys(rows, handle, scroller);
-  const unread = useSeekUnread(rows, unreadAfter, view, timeline, handle);
+  const unread = useSeekUnread(rows, unreadAfter, view, timeline, handle, atEnd);
   const newest = rows.at(-1);
 
   function toEnd() {
@@ -150,10 +150,7 @@ export function TimelineList({ conversation, view, timeline, target, onTargetSho
       {unread.isAbove && (
         <button
           type="button"
-          onClick={() => {
-            atEnd.current = false;
-            unread.seek();
-          }}
+          onClick={unread.seek}
           className="animate-rise absolute inset-x-0 top-3 mx-auto flex min-h-9 w-fit items-center gap-2 rounded-full bg-fill px-4 text-sm font-medium text-on-accent shadow-high hover:bg-fill-hover"
         >
           <Icon name="up" size={16} />

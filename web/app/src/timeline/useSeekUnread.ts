@@ -10,7 +10,7 @@ interface Seek {
 }
 
 /** Loads older pages, when asked, until the place where reading stopped is there, and shows it. */
-export function useSeekUnread(rows: readonly Row[], unreadAfter: number | null, view: TimelineView, timeline: Timeline, handle: RefObject<VirtualizerHandle | null>): Seek {
+export function useSeekUnread(rows: readonly Row[], unreadAfter: number | null, view: TimelineView, timeline: Timeline, handle: RefObject<VirtualizerHandle | null>, atEnd: RefObject<boolean>): Seek {
   const [isSeeking, setIsSeeking] = useState(false);
   const first = rows[0]?.message;
   const isAbove = unreadAfter !== null && unreadAfter > 0 && view.hasOlder && first?.seq != null && first.seq > unreadAfter + 1;
@@ -22,7 +22,9 @@ export function useSeekUnread(rows: readonly Row[], unreadAfter: number | null, 
     }
     setIsSeeking(false);
     const at = rows.findIndex((row) => row.unread);
-    if (at >= 0) handle.current?.scrollToIndex(at, { align: "start", offset: -24 });
-  }, [isSeeking, isAbove, rows, timeline, handle]);
+    if (at < 0) return;
+    atEnd.current = false;
+    handle.current?.scrollToIndex(at, { align: "start", offset: -24 });
+  }, [isSeeking, isAbove, rows, timeline, handle, atEnd]);
   return { isAbove, seek: () => setIsSeeking(true) };
 }
