@@ -35,6 +35,8 @@ struct Flight {
 pub(crate) struct Sync {
     flight: Option<Flight>,
     wanted_at: Option<u64>,
+    /// Whether this connection has begun one: what is left of an earlier one's ends where the log stood then.
+    begun: bool,
     attempt: u32,
     /// Conversations whose counts only the server knows: said not to be held, so that they are told.
     recount: BTreeSet<ConversationId>,
@@ -83,6 +85,7 @@ impl Engine {
         let mut state = store.sync_state()?;
         let first = !state.within;
         if first {
+            self.sync.begun = true;
             state.round += 1;
             self.round = state.round;
             store.put_sync_state(&state)?;
@@ -158,6 +161,7 @@ impl Engine {
                 self.want_sync(now.mono_ms);
                 return self.pump_sync(store, now);
             }
+            (Ok(_), Some(false)) if !self.sync.begun => self.want_sync(now.mono_ms),
             (Ok(_), Some(false)) => {
                 self.sync.attempt = 0;
                 self.link.caught_up();
