@@ -1,6 +1,6 @@
 //! What the engine does again after a connection was lost, over real rows: the test is the server.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic, in its helpers too")]
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic, in its helpers too")]
 
 use serde_json::{Value, json};
 use tertulia_client_sqlite::{Durability, Store};
