@@ -161,7 +161,10 @@ impl Engine {
         message: Message,
     ) -> Stored<()> {
         if message.seq != held.last_seq + 1 && !self.has(Bug::CursorOverGap) {
-            // The next rev with another seq: this is not the log that was held.
+            // The next rev with another seq: this is not the log that was held. Until it is told anew, what lies between is missing.
+            let mut holes = store.holes(held.id)?;
+            holes.add(held.last_seq + 1, message.seq - 1);
+            store.put_holes(held.id, &holes)?;
             self.start_over(store)?;
             self.want_sync(now.mono_ms);
         }

@@ -29,8 +29,8 @@ pub enum Bug {
     RefusalTakenForAcceptance,
     /// What was sent over an earlier connection is sent again without a look at what became of it.
     RepeatedBlindly,
-    /// An edit that did not arrive gives way to any other, also to an older one.
-    AnyChangeSupersedes,
+    /// What was sent and not answered is taken for done.
+    UnansweredTakenForDone,
 }
 
 #[cfg(feature = "planted")]

@@ -51,7 +51,7 @@ impl Engine {
         let done = match &entry.op {
             // Nothing can be done to it any more.
             _ if row.deleted_at.is_some() => true,
-            Op::Edit { body } => row.body == *body || self.is_superseded(&row, entry),
+            Op::Edit { body } => row.body == *body || Self::is_superseded(&row, entry),
             // Whoever toggled it meanwhile on another device is undone: of a reaction the log keeps no time. It is never lost.
             Op::React { emoji, remove } => {
                 let mut there = row.reactions.iter().filter(|reaction| reaction.emoji == *emoji);
@@ -60,15 +60,15 @@ impl Engine {
             }
             Op::Send | Op::Delete => false,
         };
-        Ok(if done { Fate::Done } else { Fate::Lost })
+        Ok(if done || self.has(Bug::UnansweredTakenForDone) { Fate::Done } else { Fate::Lost })
     }
 
     /// Whether the text is of an edit that this device did not know of when its own left, and that was committed after that. By the log alone it can't be
     /// told whether that one came after ours or in its stead; it is the newer either way. One that was known, or committed before, is no reason: ours was
     /// made later.
-    fn is_superseded(&self, row: &LocalMessage, entry: &OutboxEntry) -> bool {
+    fn is_superseded(row: &LocalMessage, entry: &OutboxEntry) -> bool {
         let Some(departure) = &entry.departure else { return false };
         let is_later = row.edited_at.is_some_and(|edited_at| edited_at >= departure.at);
-        row.body != departure.body && (is_later || self.has(Bug::AnyChangeSupersedes))
+        row.body != departure.body && is_later
     }
 }

@@ -11,11 +11,10 @@ use tertulia_proto::ClientMsgId;
 
 use crate::record::{Edit, Record};
 
-/// `texts`: of each message, as the log had them one after the other. `once`: no frame came twice on its way.
+/// `texts`: of each message, as the log had them one after the other.
 pub fn check(
     record: &Record,
     texts: &BTreeMap<ClientMsgId, Vec<String>>,
-    once: bool,
     is_in_force: impl Fn(&Edit) -> bool,
 ) -> Result<()> {
     let mut edits: BTreeMap<&ClientMsgId, Vec<&Edit>> = BTreeMap::new();
@@ -27,15 +26,15 @@ pub fn check(
             continue;
         }
         let Some(texts) = texts.get(name) else { continue };
-        one(&edits, texts, once).with_context(|| format!("{name}: {texts:?}, of {edits:?}"))?;
+        one(&edits, texts).with_context(|| format!("{name}: {texts:?}, of {edits:?}"))?;
     }
     Ok(())
 }
 
-fn one(edits: &[&Edit], texts: &[String], once: bool) -> Result<()> {
+fn one(edits: &[&Edit], texts: &[String]) -> Result<()> {
     let place = |text: &str| texts.iter().rposition(|known| known == text);
     let back = texts.iter().enumerate().find(|(at, text)| place(text) != Some(*at));
-    ensure!(!once || back.is_none(), "a text came back: {back:?}");
+    ensure!(back.is_none(), "a text came back: {back:?}");
     let last = texts.last().context("a message without a text")?;
     let written = edits.iter().find(|edit| edit.body == *last).context("nobody wrote the last text")?;
     let wanted: Vec<&&Edit> = edits.iter().filter(|edit| !edit.given_up).collect();
