@@ -38,7 +38,8 @@ export default defineConfig({
       },
       workbox: {
         globPatterns: ["**/*.{html,js,css,wasm,svg,png,webmanifest}", "**/inter-latin-*.woff2"],
-        maximumFileSizeToCacheInBytes: 4 * 1024 * 1024,
+        // A module that was built quickly, for development, is large.
+        maximumFileSizeToCacheInBytes: 16 * 1024 * 1024,
         navigateFallback: "/index.html",
         navigateFallbackDenylist: [/^\/(api|auth|docs|health|messages|metrics|socket\.io)(\/|$|\?)/],
         // The first page is served by it too, so that what it loads later is there without a network.

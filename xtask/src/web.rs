@@ -75,7 +75,7 @@ impl Cargo<'_> {
     }
 }
 
-/// Writes `web/client/dist`.
+/// Writes `web/client/dist`, and the app, which the server takes in when it is built after this: `web/app/dist`.
 pub fn build(workspace: &Workspace, what_for: For) -> Result<()> {
     setup::web(workspace)?;
     let cargo = cargo(workspace)?;
@@ -95,7 +95,12 @@ pub fn build(workspace: &Workspace, what_for: For) -> Result<()> {
         let optimiser = web.join("node_modules/.bin/wasm-opt");
         run(Command::new(optimiser).arg("-Oz").arg(&module).arg("-o").arg(&module))?;
     }
-    run(Command::new("npm").args(["run", "build", "--workspace", "client"]).current_dir(&web))?;
+    for package in ["client", "react", "example", "app"] {
+        run(Command::new("npm").args(["run", "--silent", "build", "--workspace", package]).current_dir(&web))?;
+    }
+    // The best compression takes some seconds for each megabyte.
+    let quality = if what_for == For::Release { "11" } else { "5" };
+    run(Command::new("node").args(["app/build/compress.mjs", quality]).current_dir(&web))?;
     if what_for == For::Release { weigh(&module) } else { Ok(()) }
 }
 

@@ -1,12 +1,15 @@
 //! What a call does: each is one of the client's.
 
 use serde::Serialize;
-use tertulia_client::{Client, Emoji, Limits, Rest, Seq, Timestamp, TokenAnswer};
+use tertulia_client::{Client, Emoji, Limits, MessageId, Rest, Seq, Timeline, Timestamp, TokenAnswer};
 
 use crate::calls::Call;
 use crate::failure::Failure;
 use crate::model;
 use crate::worker::{Open, written};
+
+/// How long a message that is not on this device may take to come.
+const JUMP_MS: u64 = 15_000;
 
 /// JSON.
 pub type Answer = Result<String, Failure>;
@@ -49,7 +52,13 @@ fn here(open: &Open, call: Call, again: bool) -> Result<Answer, Box<Call>> {
         Call::SetNetwork { up } => client.set_network(up).map_err(Failure::from),
         Call::SetToken { token } => client.set_token(token).map_err(Failure::from),
         Call::LoadOlder { subscription } => open.subscriptions.with_timeline(&subscription, |line| line.load_more()),
-        Call::LoadNewer { .. } | Call::JumpTo { .. } | Call::JumpToNewest { .. } => Err(not_yet()),
+        Call::LoadNewer { subscription } => open
+            .subscriptions
+            .with_timeline(&subscription, Timeline::load_newer)
+            .and_then(|done| done.map_err(Failure::from)),
+        Call::JumpToNewest { subscription } => {
+            open.subscriptions.with_timeline(&subscription, Timeline::jump_to_newest)
+        }
         Call::Message { conversation, message } => {
             return Ok(client
                 .message(conversation.0, message)
@@ -78,7 +87,10 @@ async fn there(open: &Open, call: Call) -> Answer {
         }
         Call::Block { user } => told(rest.block(user.0).await?),
         Call::Unblock { user } => told(rest.unblock(user.0).await?),
-        Call::Blocked | Call::Sessions | Call::EndSession { .. } => Err(not_yet()),
+        Call::JumpTo { subscription, message } => jump(open, &subscription, message.0).await,
+        Call::Blocked => told(rest.blocked().await?.into_iter().map(model::User::from).collect::<Vec<_>>()),
+        Call::Sessions => told(rest.sessions().await?.into_iter().map(model::Session::from).collect::<Vec<_>>()),
+        Call::EndSession { id } => told(rest.end_session_of(id.parse().map_err(Failure::invalid)?).await?),
         Call::LogOut => told(client.log_out().await?),
         Call::EndOwnSession => told(rest.end_session().await?),
         Call::SearchMessages { text, conversation, limit } => {
@@ -106,16 +118,26 @@ async fn group_call(rest: &Rest, call: Call) -> Answer {
         Call::RemoveMember { conversation, user, new_owner } => {
             told(rest.remove_member(conversation.0, user.0, new_owner.map(|heir| heir.0)).await?)
         }
-        _ => Err(not_yet()),
+        _ => Err(unknown()),
     }
+}
+
+/// Answers the place it is at.
+async fn jump(open: &Open, subscription: &str, message: MessageId) -> Answer {
+    let conversation = open.subscriptions.with_timeline(subscription, |line| line.conversation())?;
+    let found = open.client.sync_until(conversation, message, JUMP_MS).await?;
+    let seq = found.seq.ok_or_else(|| Failure::new("not_found", "message: not in the log"))?;
+    open.subscriptions.with_timeline(subscription, |line| line.jump_to(seq))??;
+    told(seq)
 }
 
 fn told<T: Serialize>(value: T) -> Answer {
     Ok(written(&value))
 }
 
-fn not_yet() -> Failure {
-    Failure::new("unavailable", "this version can't do that yet")
+/// A call is in one of the three lists above.
+fn unknown() -> Failure {
+    Failure::invalid("call: unknown")
 }
 
 /// A repeated call finds nothing where the first one has done its work.

@@ -221,6 +221,8 @@ pub enum Topic {
     /// `older`: how many pages more than the newest one.
     Timeline {
         id: ConversationId,
+        /// The place it is around; without, it is at the end.
+        at: Option<client::Seq>,
         older: u32,
     },
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use tertulia_client::{
     AddressError, CommandError, LogOutError, OpenError, ReadError, Refusal, RestError, StoreError, StoreFailure,
+    SyncError,
 };
 
 /// `code`: one of the server's, or `unreachable` (no network, no server, no token for now: whether the server did it is not known), `closed`, `store` (the local
@@ -118,6 +119,19 @@ impl From<RestError> for Failure {
             RestError::SignedOut => Self::new("unauthenticated", error),
             RestError::Unreachable(_) => Self::new("unreachable", error),
             RestError::Unreadable(_) => Self::new("unavailable", error),
+        }
+    }
+}
+
+impl From<SyncError> for Failure {
+    fn from(error: SyncError) -> Self {
+        match error {
+            SyncError::NotInTime => Self::new("unreachable", error),
+            SyncError::NoSuchMessage => Self::new("not_found", error),
+            SyncError::SignedOut => Self::new("unauthenticated", error),
+            SyncError::WrongAccount => Self::new("conflict", error),
+            SyncError::Command(error) => error.into(),
+            SyncError::Read(error) => error.into(),
         }
     }
 }

@@ -504,6 +504,18 @@ pub struct Session {
     pub is_this: bool,
 }
 
+impl From<client::proto::Session> for Session {
+    fn from(session: client::proto::Session) -> Self {
+        Self {
+            id: session.id.to_string(),
+            created_at: session.created_at.into(),
+            last_seen_at: session.last_seen_at.map(Ms::from),
+            user_agent: session.user_agent,
+            is_this: session.current,
+        }
+    }
+}
+
 /// `token`: null where the browser has been given the session's cookie instead.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]

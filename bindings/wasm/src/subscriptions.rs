@@ -89,8 +89,12 @@ impl Subscriptions {
                 watched = Some(user.0);
                 watch(client.presence(user.0), to, |state| state.map(model::Presence::from))
             }
-            Topic::Timeline { id, older } => {
+            Topic::Timeline { id, at, older } => {
                 let line = Rc::new(RefCell::new(client.timeline(id.0)));
+                if let Some(seq) = at {
+                    // Where it can't be read, the timeline says so itself.
+                    let _ = line.borrow_mut().jump_to(seq);
+                }
                 (0..older).for_each(|_| line.borrow_mut().load_more());
                 timeline = Some(Rc::clone(&line));
                 start(messages(line, to))
@@ -121,11 +125,11 @@ impl Subscriptions {
         all.into_values().for_each(|subscription| subscription.task.abort());
     }
 
-    pub fn with_timeline(&self, name: &str, work: impl FnOnce(&mut Timeline)) -> Result<(), Failure> {
+    pub fn with_timeline<T>(&self, name: &str, work: impl FnOnce(&mut Timeline) -> T) -> Result<T, Failure> {
         let timeline = self.live.borrow().get(name).and_then(|subscription| subscription.timeline.clone());
         let timeline = timeline.ok_or_else(|| Failure::new("closed", "the timeline is closed"))?;
-        work(&mut timeline.borrow_mut());
-        Ok(())
+        let done = work(&mut timeline.borrow_mut());
+        Ok(done)
     }
 
     /// Whoever is shown on any tab.
@@ -212,8 +216,8 @@ async fn messages(line: SharedTimeline, to: Listener) {
         match told {
             Ok(steps) => {
                 let steps = all(steps);
-                let has_older = line.borrow().has_more();
-                to.tell(&TimelineChange { steps, has_older, has_newer: false });
+                let (has_older, has_newer) = (line.borrow().has_more(), line.borrow().has_newer());
+                to.tell(&TimelineChange { steps, has_older, has_newer });
             }
             Err(error) if to.tell_error(error.clone()) => {}
             Err(_) => break,

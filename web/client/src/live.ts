@@ -113,7 +113,8 @@ export class LiveTimeline implements Timeline {
   readonly #link: Link;
   readonly #value: Value<TimelineView>;
   #name: string | null = null;
-  /** Pages more than the newest one, for whoever leads next. */
+  /** The place it is around, and pages more above it, for whoever leads next. */
+  #at: number | null = null;
   #older = 0;
   #isClosed = false;
 
@@ -121,7 +122,7 @@ export class LiveTimeline implements Timeline {
     this.#link = link;
     this.#value = new Value<TimelineView>((value) => {
       if (this.#isClosed) return () => {};
-      const topic = (): Topic => ({ timeline: { id, older: this.#older } });
+      const topic = (): Topic => ({ timeline: { id, at: this.#at, older: this.#older } });
       const name = link.subscribe(topic, (change) => value.set(viewOf(value.get(), change as TimelineChange)));
       this.#name = name;
       return () => {
@@ -152,10 +153,14 @@ export class LiveTimeline implements Timeline {
   }
 
   async jumpTo(message: MessageId): Promise<void> {
-    if (this.#name !== null) await this.#link.call({ jumpTo: { subscription: this.#name, message } });
+    if (this.#name === null) return;
+    this.#at = (await this.#link.call({ jumpTo: { subscription: this.#name, message } })) as number;
+    this.#older = 0;
   }
 
   async jumpToNewest(): Promise<void> {
+    this.#at = null;
+    this.#older = 0;
     if (this.#name !== null) await this.#link.call({ jumpToNewest: { subscription: this.#name } });
   }
 

@@ -180,4 +180,8 @@ avatarUrl?: string | null, } } | { "user": { user: UserId, } } | { "searchUsers"
 /**
  * What there is to see.
  */
-export type Topic = "connection" | "account" | "conversations" | "unreadTotal" | "outbox" | "kept" | "refusals" | { "conversation": { id: ConversationId, } } | { "members": { id: ConversationId, } } | { "typing": { id: ConversationId, } } | { "presence": { user: UserId, } } | { "timeline": { id: ConversationId, older: number, } };
+export type Topic = "connection" | "account" | "conversations" | "unreadTotal" | "outbox" | "kept" | "refusals" | { "conversation": { id: ConversationId, } } | { "members": { id: ConversationId, } } | { "typing": { id: ConversationId, } } | { "presence": { user: UserId, } } | { "timeline": { id: ConversationId, 
+/**
+ * The place it is around; without, it is at the end.
+ */
+at: number | null, older: number, } };
