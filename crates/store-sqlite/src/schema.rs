@@ -245,7 +245,7 @@ mod tests {
                     Ok((row.get(0)?, row.get(1)?))
                 })
                 .unwrap();
-            assert_eq!(found, (9, 2), "what only Alice saw may have changed as late as her row");
+            assert_eq!(found, (9, 3), "what only Alice saw may have changed as late as her row");
         }
         fs::remove_dir_all(folder).unwrap();
     }
