@@ -10,6 +10,8 @@ import "./styles/app.css";
 
 const client = openTertulia();
 watchForUpdates();
+// Whoever has signed in is connected; nobody has: the server says so, and the sign-in page is there already.
+client.connect().catch(() => {});
 
 createRoot(document.getElementById("root")!).render(
   <StrictMode>
