@@ -1,4 +1,4 @@
-.PHONY: help setup run test lint bench fuzz
+.PHONY: help setup run dev test lint bench fuzz
 
 help: ## shows this
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -6,8 +6,11 @@ help: ## shows this
 setup: ## brings what the end-to-end tests need
 	cargo xtask setup
 
-run: ## builds the server and runs it on 127.0.0.1:4000 with ./data
+run: ## builds the server with its web app and runs it on 127.0.0.1:4000 with ./data
 	cargo xtask run
+
+dev: ## the same while you change the app: it follows
+	cargo xtask dev
 
 test: ## everything that must hold before a change is taken
 	cargo xtask test

@@ -18,6 +18,10 @@ pub fn test(workspace: &Workspace, fast: bool, with_fuzz: bool) -> Result<()> {
     }
     lint(workspace)?;
     step("tidy", || tidy::check(workspace))?;
+    // Before the programs, of which the server takes the app in.
+    if !fast {
+        step("web", || web::build(workspace, web::For::Tests))?;
+    }
     // The whole workspace, because one package alone may want other features of its dependencies and so build them again. Before the tests: those of the
     // client start the server.
     step("programs", || run(workspace.cargo().args(["build", "--workspace", "--bins"])))?;
@@ -30,7 +34,7 @@ pub fn test(workspace: &Workspace, fast: bool, with_fuzz: bool) -> Result<()> {
     step("wasm32", || wasm(workspace))?;
     if !fast {
         step("end to end, JavaScript", || javascript(workspace))?;
-        step("web", || web::build(workspace, web::For::Tests))?;
+        step("web packages", || packages(workspace))?;
         step("end to end, browser", || browser(workspace))?;
         step("bindings", || bindings::write(workspace, bindings::For::Tests))?;
         step("end to end, Python", || python(workspace))?;
@@ -88,10 +92,26 @@ fn javascript(workspace: &Workspace) -> Result<()> {
 }
 
 /// The client in a real browser.
+/// Types, and tests that need no browser.
+fn packages(workspace: &Workspace) -> Result<()> {
+    for package in ["react", "app", "example"] {
+        run(in_web(workspace).args(["run", "--silent", "typecheck", "--workspace", package]))?;
+    }
+    ["react", "app"]
+        .into_iter()
+        .try_for_each(|package| run(in_web(workspace).args(["test", "--silent", "--workspace", package])))
+}
+
+/// The client and the app in Chromium, with the real server.
 fn browser(workspace: &Workspace) -> Result<()> {
+    run(in_web(workspace).args(["test", "--workspace", "client"]))?;
+    run(in_web(workspace).args(["run", "--silent", "test:browser", "--workspace", "app"]))
+}
+
+fn in_web(workspace: &Workspace) -> Command {
     let mut command = Command::new("npm");
     command.current_dir(workspace.root.join("web")).env("TERTULIA_BIN", workspace.binary("debug", "tertulia"));
-    run(command.args(["test", "--workspace", "client"]))
+    command
 }
 
 fn python(workspace: &Workspace) -> Result<()> {

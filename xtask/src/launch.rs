@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::step::{probe, run};
+use crate::web;
 use crate::workspace::Workspace;
 
 /// Where `run` differs from the server's own defaults, and the variable that settles it as well as the flag does.
@@ -14,6 +15,9 @@ const SERVE_DEFAULTS: [(&str, &str, &str); 2] =
     [("--listen", "TERTULIA_LISTEN", "127.0.0.1:4000"), ("--data", "TERTULIA_DATA", "./data")];
 
 pub fn serve(workspace: &Workspace, args: &[OsString]) -> Result<()> {
+    if let Err(error) = web::build(workspace, web::For::Release) {
+        println!("The server starts without the web app: {error:#}");
+    }
     run(workspace.cargo().args(["build", "--release", "--package", "tertulia-server"]))?;
     let mut command = Command::new(workspace.binary("release", "tertulia"));
     command.current_dir(&workspace.root).arg("serve");
@@ -23,6 +27,24 @@ pub fn serve(workspace: &Workspace, args: &[OsString]) -> Result<()> {
         }
     }
     become_it(command.args(args))
+}
+
+/// The server with the app as it is being written: Vite shows it, and sends everything else to the server.
+pub fn dev(workspace: &Workspace) -> Result<()> {
+    web::build(workspace, web::For::Development)?;
+    run(workspace.cargo().args(["build", "--package", "tertulia-server"]))?;
+    let [(_, _, listen), (_, _, data)] = SERVE_DEFAULTS;
+    let mut server = Command::new(workspace.binary("debug", "tertulia"))
+        .current_dir(&workspace.root)
+        .args(["serve", "--listen", listen, "--data", data])
+        .spawn()
+        .context("cannot start the server")?;
+    let shown =
+        run(Command::new("npm").args(["run", "dev", "--workspace", "app"]).current_dir(workspace.root.join("web")));
+    // It may have ended by itself.
+    let _ = server.kill();
+    server.wait().context("the server did not end")?;
+    shown
 }
 
 pub fn bench(workspace: &Workspace, args: &[OsString]) -> Result<()> {

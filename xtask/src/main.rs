@@ -60,7 +60,7 @@ enum Command {
         #[arg(long, conflicts_with = "debug")]
         encryption: bool,
     },
-    /// Builds the client for browsers: web/client/dist
+    /// Builds the client for browsers and the web app: web/client/dist, web/app/dist
     Web {
         /// Quick, large and slow
         #[arg(long)]
@@ -68,6 +68,8 @@ enum Command {
     },
     /// Writes the TypeScript types of the client for browsers anew
     Types,
+    /// Runs the server on 127.0.0.1:4000 and the web app beside it, which follows each change
+    Dev,
     /// Builds the server and the load generator and measures
     Bench {
         /// Passed on to `tertulia-load`; without a subcommand of it: `all`
@@ -111,6 +113,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Bindings { encryption, .. } => bindings::write(&workspace, bindings::For::Release { encryption }),
         Command::Web { dev } => web::build(&workspace, if dev { web::For::Development } else { web::For::Release }),
         Command::Types => web::types(&workspace),
+        Command::Dev => launch::dev(&workspace),
         Command::Bench { args } => launch::bench(&workspace, &args),
         Command::Sim { args } => launch::sim(&workspace, &args),
         Command::Fuzz { target, seconds } => launch::fuzz(&workspace, target.as_deref(), seconds),

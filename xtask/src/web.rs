@@ -1,6 +1,7 @@
 //! The client for browsers: the module that `bindings/wasm` becomes, the JavaScript that loads it, and the package around both.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -20,7 +21,7 @@ const SQLITE_FLAGS: &str = "-USQLITE_ENABLE_API_ARMOR -USQLITE_ENABLE_BYTECODE_V
     -USQLITE_ENABLE_MATH_FUNCTIONS -USQLITE_ENABLE_OFFSET_SQL_FUNC -USQLITE_ENABLE_PREUPDATE_HOOK -USQLITE_ENABLE_RTREE \
     -USQLITE_ENABLE_SESSION -USQLITE_ENABLE_STMTVTAB -USQLITE_ENABLE_UNLOCK_NOTIFY -DSQLITE_OMIT_JSON";
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum For {
     Release,
     /// Quick to build, and four times as large.
@@ -85,10 +86,18 @@ pub fn build(workspace: &Workspace, what_for: For) -> Result<()> {
 
     run(workspace.cargo().args(["build", "--package", "tertulia-wasm", "--example", "bindgen"]))?;
     let web = workspace.root.join("web");
-    let dist = web.join("client/dist/wasm");
+    let made = workspace.target.join("web-module");
     let bindgen = workspace.target.join(format!("debug/examples/bindgen{}", std::env::consts::EXE_SUFFIX));
-    run(Command::new(bindgen).arg(module).arg(&dist))?;
+    run(Command::new(bindgen).arg(module).arg(&made))?;
 
+    let inputs = inputs(workspace, &made.join("tertulia_bg.wasm"))?;
+    let stamp = workspace.target.join("stamps/web-app");
+    let dist_is_of = format!("{inputs} for {what_for:?}");
+    if web.join("app/dist/index.html").exists() && fs::read_to_string(&stamp).is_ok_and(|known| known == dist_is_of) {
+        return Ok(());
+    }
+    let dist = web.join("client/dist/wasm");
+    copy(&made, &dist)?;
     let module = dist.join("tertulia_bg.wasm");
     if what_for == For::Release {
         // Of what the module uses, the tool finds out by itself; to name a feature would switch off all others.
@@ -101,7 +110,35 @@ pub fn build(workspace: &Workspace, what_for: For) -> Result<()> {
     // The best compression takes some seconds for each megabyte.
     let quality = if what_for == For::Release { "11" } else { "5" };
     run(Command::new("node").args(["app/build/compress.mjs", quality]).current_dir(&web))?;
-    if what_for == For::Release { weigh(&module) } else { Ok(()) }
+    if what_for == For::Release {
+        weigh(&module)?;
+    }
+    fs::create_dir_all(workspace.target.join("stamps")).context("cannot make target/stamps")?;
+    fs::write(&stamp, dist_is_of).with_context(|| format!("cannot write {}", stamp.display()))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let entry = entry?;
+        let copy = to.join(entry.file_name());
+        fs::copy(entry.path(), &copy).with_context(|| format!("cannot write {}", copy.display()))?;
+    }
+    Ok(())
+}
+
+/// What the packages are made of: the module, and all of `web` that git knows or would take.
+fn inputs(workspace: &Workspace, module: &Path) -> Result<String> {
+    let mut hasher = DefaultHasher::new();
+    fs::read(module).with_context(|| format!("cannot read {}", module.display()))?.hash(&mut hasher);
+    let web = workspace.root.join("web");
+    let listed = ["ls-files", "--cached", "--others", "--exclude-standard", "--", "."];
+    // Without git everything is built each time.
+    let Some(files) = probe(Command::new("git").args(listed).current_dir(&web)) else { return Ok(String::new()) };
+    for file in files.lines() {
+        (file, fs::read(web.join(file)).ok()).hash(&mut hasher);
+    }
+    Ok(format!("{:016x}", hasher.finish()))
 }
 
 /// Says what it weighs; too much is an error.
