@@ -1,5 +1,5 @@
 import type { ConnectionState, Waiting } from "@tertulia/client";
-import { useConnection, useOutbox, useTertulia } from "@tertulia/react";
+import { useConnection, useOutbox, useStorage, useTertulia } from "@tertulia/react";
 import { useEffect, useState } from "react";
 import type { Translate } from "../i18n/translate";
 import { useText } from "../i18n/useText";
@@ -16,6 +16,7 @@ const PATIENCE_MS = 1200;
 export function Banner() {
   const connection = useConnection();
   const outbox = useOutbox();
+  const storage = useStorage();
   const { t } = useText();
   const client = useTertulia();
   const [dialog, setDialog] = useState<"signIn" | "logOut" | null>(null);
@@ -48,9 +49,15 @@ export function Banner() {
       case "wrongAccount":
         content = { text: t("otherAccount"), action: { label: t("logOut"), run: () => setDialog("logOut") } };
         break;
+      case "newerVersion":
+        content = { text: t("newVersion"), action: { label: t("reload"), run: () => location.reload() } };
+        break;
     }
   }
-  const isQuiet = connection?.state === "connecting" || connection?.state === "connected";
+  // Nothing else is worth more than this for somebody who relies on what they have written.
+  const isInMemory = content === null && storage?.isDurable === false;
+  if (isInMemory) content = { text: t("storageMemory") };
+  const isQuiet = isInMemory || connection?.state === "connecting" || connection?.state === "connected";
   return (
     <>
       <div role="status" data-testid="banner">
