@@ -29,7 +29,7 @@ test('a token comes as a parameter, a header, a cookie or a subprotocol', async 
   for (const [way, wire] of Object.entries(ways)) {
     const connected = await wire.take('connected');
     assert.equal(wire.events[0].name, 'connected', `${way}: connected comes first`);
-    assertKeys(connected, ['userId', 'sessionId', 'serverTime', 'limits']);
+    assertKeys(connected, ['userId', 'sessionId', 'serverTime', 'epoch', 'limits']);
     assert.equal(connected.userId, alice.id);
     assertId(connected.sessionId);
     assertTime(connected.serverTime);
