@@ -84,10 +84,10 @@ pub fn build(workspace: &Workspace, what_for: For) -> Result<()> {
     run(cargo.command("build").args(["--package", "tertulia-wasm", "--lib", "--profile", profile]))?;
     let module = cargo.module(if what_for == For::Development { "debug" } else { "web" });
 
-    run(workspace.cargo().args(["build", "--package", "tertulia-wasm", "--example", "bindgen"]))?;
+    run(workspace.cargo().args(["build", "--package", "tertulia-wasm", "--example", "web_bindgen"]))?;
     let web = workspace.root.join("web");
     let made = workspace.target.join("web-module");
-    let bindgen = workspace.target.join(format!("debug/examples/bindgen{}", std::env::consts::EXE_SUFFIX));
+    let bindgen = workspace.target.join(format!("debug/examples/web_bindgen{}", std::env::consts::EXE_SUFFIX));
     run(Command::new(bindgen).arg(module).arg(&made))?;
 
     let inputs = inputs(workspace, &made.join("tertulia_bg.wasm"))?;

@@ -135,17 +135,3 @@ test("what_the_server_refuses_for_good_says_why_and_waits_for_the_person", async
   await here.page.getByRole("article", { name: /and now\?/ }).waitFor({ state: "detached" });
   expect((await ana.history(dm)).map((one) => one.body)).toEqual(["before", "do you hear me?"]);
 });
-
-test("a_browser_that_gives_no_files_is_told_of", async () => {
-  const [ana, bruno] = [await Person.named("Ana"), await Person.named("Bruno")];
-  const dm = await ana.dm(bruno);
-  const device = await Device.new({ serviceWorkers: "block" });
-  await device.context.route(/\/assets\/worker/, async (route) => {
-    const answer = await route.fetch();
-    await route.fulfill({ response: answer, body: `delete StorageManager.prototype.getDirectory;\n${await answer.text()}` });
-  });
-  await device.signIn(ana, `/c/${dm}`);
-  await device.page.getByTestId("banner").filter({ hasText: "in memory alone" }).waitFor();
-  await device.write("kept nowhere else");
-  await device.status("kept nowhere else", "sent").waitFor();
-});
