@@ -2,5 +2,5 @@ import { defineConfig } from "vitest/config";
 
 /** One file at a time: what is measured should not wait for its neighbour. */
 export default defineConfig({
-  test: { include: ["test/**/*.e2e.ts"], globalSetup: ["test/setup.ts"], fileParallelism: false, testTimeout: 90_000, hookTimeout: 60_000 },
+  test: { include: ["test/**/*.e2e.ts"], globalSetup: ["test/setup.ts"], fileParallelism: false, testTimeout: 180_000, hookTimeout: 120_000 },
 });
