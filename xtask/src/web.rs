@@ -93,7 +93,8 @@ pub fn build(workspace: &Workspace, what_for: For) -> Result<()> {
     let inputs = inputs(workspace, &made.join("tertulia_bg.wasm"))?;
     let stamp = workspace.target.join("stamps/web-app");
     let dist_is_of = format!("{inputs} for {what_for:?}");
-    if web.join("app/dist/index.html").exists() && fs::read_to_string(&stamp).is_ok_and(|known| known == dist_is_of) {
+    let is_there = ["app/dist/index.html", "client/dist/index.js"].iter().all(|made| web.join(made).exists());
+    if is_there && fs::read_to_string(&stamp).is_ok_and(|known| known == dist_is_of) {
         return Ok(());
     }
     let dist = web.join("client/dist/wasm");
