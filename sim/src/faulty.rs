@@ -68,6 +68,10 @@ impl Store for FaultyStore {
     fn memberships(&self, user: UserId) -> Reading<'_, Vec<ConversationId>> {
         self.inner.memberships(user)
     }
+    fn changed_for(&self, people: Vec<UserId>, above: i64) -> Reading<'_, Vec<ChangedFor>> {
+        self.inner.changed_for(people, above)
+    }
+
     fn membership(&self, user: UserId, conversation: ConversationId) -> Reading<'_, Option<Membership>> {
         self.inner.membership(user, conversation)
     }

@@ -54,6 +54,22 @@ impl<K: Eq + Hash> SlidingWindow<K> {
         }
     }
 
+    /// Counts one that happened elsewhere, whatever the limit says.
+    pub fn note(&self, key: K, now: Timestamp) {
+        if self.count == 0 {
+            return;
+        }
+        let mut seen = self.seen.lock();
+        if seen.len() >= KEYS_MAX && !seen.contains_key(&key) {
+            return;
+        }
+        let times = seen.entry(key).or_default();
+        times.push_back(now.ms());
+        while times.len() > self.count {
+            times.pop_front();
+        }
+    }
+
     /// Takes back one that was counted at `at`: it came to nothing.
     pub fn give_back(&self, key: &K, at: Timestamp) {
         if let Some(times) = self.seen.lock().get_mut(key)
@@ -104,6 +120,16 @@ mod tests {
         assert!(limit.take("a", at(7)).is_err());
         limit.give_back(&"a", at(5));
         assert!(limit.take("a", at(8)).is_ok());
+    }
+
+    #[test]
+    fn what_happens_elsewhere_counts_too() {
+        let limit = SlidingWindow::new("sends", 2, 10_000);
+        for ms in 0..5 {
+            limit.note("a", at(ms));
+        }
+        assert!(limit.take("a", at(10)).is_err());
+        assert!(limit.take("a", at(10_004)).is_ok(), "no more is remembered than the limit wants");
     }
 
     #[test]

@@ -295,7 +295,7 @@ fn send(socket: &Arc<Socket<LocalAdapter>>, outbound: &Outbound) -> Sent {
         // The protocol beneath has its own.
         Outbound::Ping => Ok(()),
         Outbound::Event(publication) => {
-            let name = publication.event().name(Protocol::SocketIo);
+            let name = publication.name().of(Protocol::SocketIo);
             match raw(&publication.encoded(Protocol::SocketIo)) {
                 Some(payload) => socket.emit(name, payload),
                 None => Ok(()),

@@ -17,6 +17,70 @@ pub enum Protocol {
     SocketIo,
 }
 
+/// What an event is called: `message.new` on the plain WebSocket, `message:new` on Socket.IO.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventName {
+    dots: &'static str,
+    colons: &'static str,
+}
+
+macro_rules! event_names {
+    ($($constant:ident $dots:literal $colons:literal)*) => {
+        impl EventName {
+            $(pub const $constant: Self = Self { dots: $dots, colons: $colons };)*
+
+            const ALL: &'static [Self] = &[$(Self::$constant),*];
+        }
+    };
+}
+
+event_names! {
+    CONNECTED "connected" "connected"
+    MESSAGE_ACK "message.ack" "message:ack"
+    MESSAGE_NEW "message.new" "message:new"
+    MESSAGE_UPDATED "message.updated" "message:updated"
+    MESSAGE_DELETED "message.deleted" "message:deleted"
+    REACTION_UPDATED "reaction.updated" "reaction:updated"
+    RECEIPT_UPDATED "receipt.updated" "receipt:updated"
+    CONVERSATION_UPDATED "conversation.updated" "conversation:updated"
+    CONVERSATION_REMOVED "conversation.removed" "conversation:removed"
+    MEMBER_UPDATED "member.updated" "member:updated"
+    TYPING_START "typing.start" "typing:start"
+    TYPING_STOP "typing.stop" "typing:stop"
+    PRESENCE_UPDATE "presence.update" "presence:update"
+    SYNC_BATCH "sync.batch" "sync:batch"
+    SYNC_NEEDED "sync.needed" "sync:needed"
+    ERROR "error" "error"
+}
+
+impl EventName {
+    pub const fn of(self, protocol: Protocol) -> &'static str {
+        match protocol {
+            Protocol::WebSocket => self.dots,
+            Protocol::SocketIo => self.colons,
+        }
+    }
+
+    /// By its name on the plain WebSocket; `None` for one that this version does not know.
+    pub fn known(dots: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|name| name.dots == dots)
+    }
+
+    /// The WebSocket's text of an event whose payload has been encoded.
+    pub fn frame(self, payload: &str) -> String {
+        let mut out = String::with_capacity(payload.len() + self.dots.len() + 12);
+        self.begin_frame(&mut out);
+        splice_fields(&mut out, payload);
+        out
+    }
+
+    fn begin_frame(self, out: &mut String) {
+        out.push_str("{\"type\":\"");
+        out.push_str(self.dots);
+        out.push('"');
+    }
+}
+
 macro_rules! payload {
     ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident : $ty:ty),* $(,)? }) => {
         $(#[$doc])*
@@ -115,27 +179,27 @@ pub enum ServerEvent {
 impl ServerEvent {
     /// The event's name in a protocol.
     pub const fn name(&self, protocol: Protocol) -> &'static str {
-        let (dots, colons) = match self {
-            Self::Connected(_) => ("connected", "connected"),
-            Self::MessageAck(_) => ("message.ack", "message:ack"),
-            Self::MessageNew(_) => ("message.new", "message:new"),
-            Self::MessageUpdated(_) => ("message.updated", "message:updated"),
-            Self::MessageDeleted(_) => ("message.deleted", "message:deleted"),
-            Self::ReactionUpdated(_) => ("reaction.updated", "reaction:updated"),
-            Self::ReceiptUpdated(_) => ("receipt.updated", "receipt:updated"),
-            Self::ConversationUpdated(_) => ("conversation.updated", "conversation:updated"),
-            Self::ConversationRemoved(_) => ("conversation.removed", "conversation:removed"),
-            Self::MemberUpdated(_) => ("member.updated", "member:updated"),
-            Self::TypingStart(_) => ("typing.start", "typing:start"),
-            Self::TypingStop(_) => ("typing.stop", "typing:stop"),
-            Self::PresenceUpdate(_) => ("presence.update", "presence:update"),
-            Self::SyncBatch(_) | Self::ConversationBatch(_) => ("sync.batch", "sync:batch"),
-            Self::SyncNeeded {} => ("sync.needed", "sync:needed"),
-            Self::Error(_) => ("error", "error"),
-        };
-        match protocol {
-            Protocol::WebSocket => dots,
-            Protocol::SocketIo => colons,
+        self.event_name().of(protocol)
+    }
+
+    pub const fn event_name(&self) -> EventName {
+        match self {
+            Self::Connected(_) => EventName::CONNECTED,
+            Self::MessageAck(_) => EventName::MESSAGE_ACK,
+            Self::MessageNew(_) => EventName::MESSAGE_NEW,
+            Self::MessageUpdated(_) => EventName::MESSAGE_UPDATED,
+            Self::MessageDeleted(_) => EventName::MESSAGE_DELETED,
+            Self::ReactionUpdated(_) => EventName::REACTION_UPDATED,
+            Self::ReceiptUpdated(_) => EventName::RECEIPT_UPDATED,
+            Self::ConversationUpdated(_) => EventName::CONVERSATION_UPDATED,
+            Self::ConversationRemoved(_) => EventName::CONVERSATION_REMOVED,
+            Self::MemberUpdated(_) => EventName::MEMBER_UPDATED,
+            Self::TypingStart(_) => EventName::TYPING_START,
+            Self::TypingStop(_) => EventName::TYPING_STOP,
+            Self::PresenceUpdate(_) => EventName::PRESENCE_UPDATE,
+            Self::SyncBatch(_) | Self::ConversationBatch(_) => EventName::SYNC_BATCH,
+            Self::SyncNeeded {} => EventName::SYNC_NEEDED,
+            Self::Error(_) => EventName::ERROR,
         }
     }
 
@@ -146,9 +210,7 @@ impl ServerEvent {
         match protocol {
             Protocol::SocketIo => return payload,
             Protocol::WebSocket => {
-                out.push_str("{\"type\":\"");
-                out.push_str(self.name(protocol));
-                out.push('"');
+                self.event_name().begin_frame(&mut out);
             }
         }
         splice_fields(&mut out, &payload);

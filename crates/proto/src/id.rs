@@ -121,6 +121,11 @@ uuid_id!(
     DeviceId
 );
 
+uuid_id!(
+    /// One run of one server, made at its start.
+    ServerId
+);
+
 /// The sender's own name for a message: 1 to 64 of `[A-Za-z0-9_-]` (a UUID or a ULID fits). `(sender, clientMsgId)` is unique for ever.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ClientMsgId(Box<str>);

@@ -23,9 +23,9 @@ pub mod time;
 pub use cursor::{ListCursor, SyncCursor};
 pub use emoji::Emoji;
 pub use error::{ApiError, ErrorCode};
-pub use event::{Protocol, ServerEvent};
+pub use event::{EventName, Protocol, ServerEvent};
 pub use frame::{Answer, ServerFrame};
-pub use id::{ApiKeyId, ClientMsgId, ConversationId, DeviceId, MessageId, SessionId, UserId};
+pub use id::{ApiKeyId, ClientMsgId, ConversationId, DeviceId, MessageId, ServerId, SessionId, UserId};
 pub use limits::Limits;
 pub use model::{
     Conversation, ConversationKind, History, HistoryVisibility, Member, Message, Reaction, Role, Session, User,

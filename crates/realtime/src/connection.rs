@@ -76,14 +76,19 @@ impl Connection {
     pub(crate) fn retire_older(&self) {
         let older = self.replaces.lock().clone();
         if let Some(older) = older {
-            {
-                let _executing = older.executing.lock();
-                older.lane.close(Closing::Replaced);
-            }
-            // It may have been replaced before it was done with its own.
-            older.retire_older();
+            older.retire();
             *self.replaces.lock() = None;
         }
+    }
+
+    /// When this returns, what was being carried out for this connection is finished, and nothing follows it.
+    pub(crate) fn retire(&self) {
+        {
+            let _executing = self.executing.lock();
+            self.lane.close(Closing::Replaced);
+        }
+        // It may have been replaced before it was done with its own.
+        self.retire_older();
     }
 
     pub fn session(&self) -> SessionId {

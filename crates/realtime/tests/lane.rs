@@ -26,7 +26,7 @@ fn taken(lane: &Lane) -> Vec<i64> {
         .iter()
         .map(|frame| match frame {
             Outbound::Ping => panic!("nobody pinged"),
-            Outbound::Event(publication) => receipt_of(publication.event()),
+            Outbound::Event(publication) => receipt_of(publication.event().unwrap()),
             Outbound::Reply(reply) => i64::try_from(reply.to).unwrap(),
         })
         .collect()

@@ -274,6 +274,10 @@ impl Store for SqliteStore {
         self.read(move |c| read::conversations::memberships(c, user))
     }
 
+    fn changed_for(&self, people: Vec<UserId>, above: i64) -> Reading<'_, Vec<ChangedFor>> {
+        self.read(move |c| read::difference::changed_for(c, &people, above))
+    }
+
     fn membership(&self, user: UserId, conversation: ConversationId) -> Reading<'_, Option<Membership>> {
         self.read(move |c| read::conversations::membership(c, user, conversation))
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tertulia_proto::sync::Held;
 use tertulia_proto::{
-    ApiKeyId, ConversationId, HistoryVisibility, Message, MessageId, Role, Seq, SessionId, Timestamp, User, UserId,
+    ApiKeyId, ConversationId, HistoryVisibility, Message, MessageId, Rev, Role, Seq, SessionId, Timestamp, User, UserId,
 };
 use tertulia_proto::{Conversation, sync::SyncConversation};
 
@@ -62,6 +62,18 @@ pub struct Membership {
     pub history_visibility: HistoryVisibility,
     /// In a DM: one of the two has blocked the other.
     pub blocked: bool,
+}
+
+/// A conversation that changed for somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChangedFor {
+    pub user: UserId,
+    pub conversation: ConversationId,
+    /// The conversation's; of one whom the change took out, that of the removal.
+    pub rev: Rev,
+    pub is_member: bool,
+    /// Something changed that the person alone sees, and that moves no `rev`.
+    pub is_personal: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,3 +11,14 @@ pub const DEADLINE: Duration = Duration::from_secs(30);
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> Result<T> {
     tokio::time::timeout(DEADLINE, future).await.with_context(|| format!("{what}: not within {DEADLINE:?}"))
 }
+
+/// Looks again and again until it is so.
+pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) -> Result<()> {
+    let mut looks = tokio::time::interval(Duration::from_millis(20));
+    within(what, async {
+        while !is_so() {
+            looks.tick().await;
+        }
+    })
+    .await
+}

@@ -4,7 +4,7 @@
 //!
 //! The way through: [`server`] the process and its folder; [`people`] who signs in; [`rest`] and [`socket`] the clients; [`ledger`] what was
 //! acknowledged and whether it is there; [`sender`] a client that keeps many sends under way; [`deadline`] waiting without a sleep; [`random`]
-//! chance that can be repeated; [`gate`] a way to the server that can be cut; [`chaos`] one on which everything goes wrong.
+//! chance that can be repeated; [`gate`] a way to the server that can be cut; [`redis`] a throw-away Redis; [`chaos`] one on which everything goes wrong.
 
 pub mod chaos;
 pub mod deadline;
@@ -13,18 +13,20 @@ pub mod gate;
 pub mod ledger;
 pub mod people;
 pub mod random;
+pub mod redis;
 pub mod rest;
 pub mod sender;
 pub mod server;
 pub mod socket;
 
 pub use chaos::Chaos;
-pub use deadline::within;
+pub use deadline::{until, within};
 pub use folder::Folder;
 pub use gate::Gate;
 pub use ledger::{Audit, Ledger};
 pub use people::Person;
 pub use random::Random;
+pub use redis::Redis;
 pub use rest::{Answer, Api};
 pub use sender::Sender;
 pub use server::{Options, Server, program};

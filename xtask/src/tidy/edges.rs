@@ -31,6 +31,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("tertulia-store", &["tertulia-proto"]),
     ("tertulia-store-sqlite", &["tertulia-proto", "tertulia-store"]),
     ("tertulia-realtime", &["tertulia-proto"]),
+    ("tertulia-bus-redis", &["tertulia-proto", "tertulia-realtime"]),
     ("tertulia-core", &["tertulia-proto", "tertulia-store", "tertulia-realtime"]),
     ("tertulia-gateway", &["tertulia-proto", "tertulia-store", "tertulia-realtime", "tertulia-core"]),
     (
@@ -40,6 +41,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "tertulia-store",
             "tertulia-store-sqlite",
             "tertulia-realtime",
+            "tertulia-bus-redis",
             "tertulia-core",
             "tertulia-gateway",
         ],

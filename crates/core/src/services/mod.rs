@@ -4,6 +4,7 @@
 //! Writes come in two forms: `submit_*` takes a callback, which is called in commit order before anybody else hears of the change (sockets); the
 //! `async` form waits for it (REST).
 
+mod cluster;
 mod conversations;
 mod messages;
 mod people;

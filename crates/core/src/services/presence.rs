@@ -22,6 +22,9 @@ impl Services {
             AttachError::TooManyOfUser(_) => ApiError::retry(ErrorCode::RateLimited, error.to_string(), 10_000),
             AttachError::TooMany(_) => ApiError::retry(ErrorCode::Unavailable, error.to_string(), 10_000),
         })?;
+        if let Some(device) = device {
+            self.hub.claim_device(actor.user, device).await;
+        }
         if let Err(refusal) = self.prepare(&connection, needs_load).await {
             self.hub.detach(&connection, self.now());
             return Err(refusal);
@@ -78,7 +81,7 @@ impl Services {
     }
 
     /// Ends the watches between a person who left somewhere and everybody they no longer share a conversation with.
-    pub(super) async fn forget_strangers(&self, person: UserId) {
+    pub(crate) async fn forget_strangers(&self, person: UserId) {
         let watched = self.hub.watched_by(person);
         let watchers = self.hub.watchers_of(person);
         if let Ok(known) = self.store.acquaintances(person, watched.clone()).await {

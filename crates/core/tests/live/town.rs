@@ -150,7 +150,7 @@ impl Town {
 pub fn told(connection: &Connection) -> Vec<ServerEvent> {
     let frames = connection.lane.try_take().map(|batch| batch.frames).unwrap_or_default();
     let events = frames.into_iter().filter_map(|frame| match frame {
-        Outbound::Event(publication) => Some(publication.event().clone()),
+        Outbound::Event(publication) => publication.event().cloned(),
         Outbound::Reply(_) | Outbound::Ping => None,
     });
     events.collect()

@@ -87,7 +87,7 @@ pub fn told(connection: &Connection) -> Vec<Told> {
     let frames = connection.lane.try_take().map(|batch| batch.frames).unwrap_or_default();
     let of = |frame: &Outbound| match frame {
         Outbound::Ping => panic!("nobody pinged"),
-        Outbound::Event(publication) => match publication.event() {
+        Outbound::Event(publication) => match publication.event().unwrap() {
             ServerEvent::ReceiptUpdated(receipt) => Told::Rev(receipt.rev),
             ServerEvent::TypingStart(Typing { user_id, .. }) => Told::Typing(*user_id, true),
             ServerEvent::TypingStop(Typing { user_id, .. }) => Told::Typing(*user_id, false),

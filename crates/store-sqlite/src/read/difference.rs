@@ -9,7 +9,7 @@
 use rusqlite::Connection;
 use tertulia_proto::sync::{Held, SyncConversation};
 use tertulia_proto::{ConversationId, Message, Seq, UserId};
-use tertulia_store::{DifferencePage, Holdings, SyncFrom};
+use tertulia_store::{ChangedFor, DifferencePage, Holdings, SyncFrom};
 
 use crate::read::accounts::{limit_of, log_state};
 use crate::read::conversations::{Above, View};
@@ -163,6 +163,31 @@ fn changed_beyond(
     found.sort_unstable_by_key(|changed| changed.id);
     found.truncate(limit);
     Ok(Some(found))
+}
+
+/// The heads of the differences of several people.
+pub(crate) fn changed_for(connection: &Connection, people: &[UserId], above: i64) -> Sql<Vec<ChangedFor>> {
+    let mut places = connection.prepare_cached(
+        "SELECT c.id, CASE WHEN m.removed_at IS NULL THEN c.rev ELSE m.rev END, m.removed_at IS NULL, m.personal_pos > ?2
+         FROM users u JOIN members m ON m.user_no = u.no JOIN conversations c ON c.no = m.conversation_no
+         WHERE u.id = ?1 AND CASE WHEN m.removed_at IS NULL THEN max(c.pos, m.pos, m.personal_pos) ELSE m.pos END > ?2",
+    )?;
+    let mut found = Vec::new();
+    for user in people {
+        let rows = places.query_map((user.as_bytes(), above), |row| {
+            Ok(ChangedFor {
+                user: *user,
+                conversation: ConversationId::from_bytes(row.get(0)?),
+                rev: row.get(1)?,
+                is_member: row.get(2)?,
+                is_personal: row.get(3)?,
+            })
+        })?;
+        for row in rows {
+            found.push(row?);
+        }
+    }
+    Ok(found)
 }
 
 fn one(

@@ -140,6 +140,7 @@ macro_rules! conformance_tests {
                 who_is_added_gets_the_whole_conversation_whatever_the_cursor,
                 who_is_removed_is_told_once_and_starts_anew_when_added_again,
                 who_was_removed_and_added_between_two_looks_is_a_member,
+                what_changed_for_several_people_is_named_to_each,
                 a_member_who_left_is_told_to_the_others_as_removed,
             ],
             paging: [

@@ -1,7 +1,9 @@
-//! People, their connections and their conversations, on this server.
+//! People, their connections and their conversations, on this server, and who is at the others ([`cluster`]).
 //!
 //! Membership facts arrive in commit order, as events do; so an event reaches exactly those who were members when it was committed. A person's
 //! conversations are loaded when the first connection arrives; facts that come during the load are kept and applied after it.
+
+mod cluster;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,19 +11,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tertulia_proto::event::{Presence, Typing};
-use tertulia_proto::{ConversationId, DeviceId, Limits, ServerEvent, SessionId, Timestamp, UserId};
+use tertulia_proto::{ConversationId, DeviceId, Limits, ServerEvent, ServerId, SessionId, Timestamp, UserId};
 
+use self::cluster::Cluster;
+use crate::bus::Bus;
 use crate::connection::{Connection, ConnectionId};
 use crate::lane::{Closing, LaneLimits, SignKey};
+use crate::news::{Membership, News};
 use crate::publication::Publication;
 use crate::signs::Signs;
-
-/// A fact of the log about who is where.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Membership {
-    Joined,
-    Left,
-}
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AttachError {
@@ -54,17 +52,27 @@ struct State {
     watchers: HashMap<UserId, Vec<Arc<Connection>>>,
     signs: Signs,
     connections: usize,
+    /// At which other servers somebody is.
+    elsewhere: HashMap<UserId, Vec<ServerId>>,
 }
 
 pub struct Hub {
     state: Mutex<State>,
     limits: Limits,
     next_id: AtomicU64,
+    /// `None`: there is no other server.
+    cluster: Option<Cluster>,
 }
 
 impl Hub {
+    /// Of the only server.
     pub fn new(limits: Limits) -> Self {
-        Self { state: Mutex::new(State::default()), limits, next_id: AtomicU64::new(1) }
+        Self { state: Mutex::new(State::default()), limits, next_id: AtomicU64::new(1), cluster: None }
+    }
+
+    /// Of one server of several.
+    pub fn in_cluster(limits: Limits, bus: Arc<dyn Bus>) -> Self {
+        Self { cluster: Some(Cluster::new(bus)), ..Self::new(limits) }
     }
 
     /// Registers a connection. With `true` the caller loads the person's conversations and hands them to [`Hub::loaded`] before it tells the client
@@ -101,7 +109,10 @@ impl Hub {
         let needs_load = online.before_load.is_some();
         state.connections += 1;
         if first {
-            state.tell_watchers(user, true, None);
+            self.hand_on(vec![News::Presence { user, online: true, last_seen_at: None }]);
+            if !state.elsewhere.contains_key(&user) {
+                state.tell_watchers(user, true, None);
+            }
         }
         if let Some(older) = older {
             state.forget(&older);
@@ -144,54 +155,27 @@ impl Hub {
                 state.leave_room(conversation, connection.user);
             }
         }
-        state.tell_watchers(connection.user, false, Some(now));
+        // Under the lock, so that the others hear of coming and going in the order in which it was.
+        self.hand_on(vec![News::Presence { user: connection.user, online: false, last_seen_at: Some(now) }]);
+        if !state.elsewhere.contains_key(&connection.user) {
+            state.tell_watchers(connection.user, false, Some(now));
+        }
         true
     }
 
     /// A fact of the log, in commit order.
     pub fn membership(&self, user: UserId, conversation: ConversationId, membership: Membership) {
-        let mut state = self.state.lock();
-        let Some(online) = state.people.get_mut(&user) else { return };
-        if let Some(facts) = &mut online.before_load {
-            facts.push((conversation, membership));
-            return;
-        }
-        online.conversations.retain(|known| *known != conversation);
-        match membership {
-            Membership::Joined => {
-                online.conversations.push(conversation);
-                let room = state.rooms.entry(conversation).or_default();
-                if !room.contains(&user) {
-                    room.push(user);
-                }
-            }
-            Membership::Left => state.leave_room(conversation, user),
-        }
+        self.state.lock().fact(user, conversation, membership);
     }
 
     /// To every connection of every member here, but not to those of `except`.
     pub fn deliver(&self, conversation: ConversationId, event: ServerEvent, except: &[UserId]) {
-        let state = self.state.lock();
-        let Some(room) = state.rooms.get(&conversation) else { return };
-        let publication = Arc::new(Publication::new(event));
-        for user in room.iter().filter(|user| !except.contains(user)) {
-            for connection in state.connections_of(*user) {
-                connection.lane.push_event(Arc::clone(&publication));
-            }
-        }
+        self.state.lock().deliver(conversation, &Arc::new(Publication::new(event)), except);
     }
 
     /// To every connection of one person.
     pub fn deliver_to(&self, user: UserId, event: ServerEvent) {
-        let state = self.state.lock();
-        let connections = state.connections_of(user);
-        if connections.is_empty() {
-            return;
-        }
-        let publication = Arc::new(Publication::new(event));
-        for connection in connections {
-            connection.lane.push_event(Arc::clone(&publication));
-        }
+        self.state.lock().deliver_to(user, &Arc::new(Publication::new(event)));
     }
 
     pub fn end_session(&self, session: SessionId) {
@@ -227,24 +211,31 @@ impl Hub {
         HubCounts { connections: state.connections, people: state.people.len(), conversations: state.rooms.len() }
     }
 
+    /// Here or at another server.
     pub fn is_online(&self, user: UserId) -> bool {
-        self.state.lock().people.contains_key(&user)
+        let state = self.state.lock();
+        state.people.contains_key(&user) || state.elsewhere.contains_key(&user)
     }
 
     /// Somebody writes, or stopped; never told to themselves. Expires by itself ([`Hub::expire_signs`]).
     pub fn typing(&self, conversation: ConversationId, user: UserId, user_name: String, typing: bool, now: Timestamp) {
-        let mut state = self.state.lock();
         let typing_now = Typing { conversation_id: conversation, user_id: user, user_name };
-        if typing {
-            let expiry = i64::try_from(self.limits.typing_expiry_ms).unwrap_or(i64::MAX);
-            state.signs.start(typing_now.clone(), now.plus_ms(expiry));
-        } else if state.signs.stop(conversation, user).is_none() {
-            return;
-        }
-        state.tell_typing(typing_now, typing);
+        self.hand_on(vec![News::Typing { typing: typing_now.clone(), starts: typing }]);
+        self.typing_here(typing_now, typing, now);
     }
 
-    /// Ends the typing signs whose time is over. Called about every half second; cheap when there are none.
+    fn typing_here(&self, typing: Typing, starts: bool, now: Timestamp) {
+        let mut state = self.state.lock();
+        if starts {
+            let expiry = i64::try_from(self.limits.typing_expiry_ms).unwrap_or(i64::MAX);
+            state.signs.start(typing.clone(), now.plus_ms(expiry));
+        } else if state.signs.stop(typing.conversation_id, typing.user_id).is_none() {
+            return;
+        }
+        state.tell_typing(typing, starts);
+    }
+
+    /// Ends the typing signs whose time is over. Called every tenth of a second; cheap when there are none.
     pub fn expire_signs(&self, now: Timestamp) {
         let mut state = self.state.lock();
         for typing in state.signs.expired(now) {
@@ -303,6 +294,11 @@ impl Hub {
 
     /// `watcher` sees no more whether `user` is there.
     pub fn forbid_watching(&self, user: UserId, watcher: UserId) {
+        self.hand_on(vec![News::ForbidWatching { user, watcher }]);
+        self.forbid_watching_here(user, watcher);
+    }
+
+    fn forbid_watching_here(&self, user: UserId, watcher: UserId) {
         let mut state = self.state.lock();
         for connection in state.connections_of(watcher) {
             connection.watched.lock().retain(|watched| *watched != user);
@@ -316,6 +312,19 @@ impl State {
         self.people.get(&user).map_or(&[], |online| &online.connections)
     }
 
+    fn deliver(&self, conversation: ConversationId, publication: &Arc<Publication>, except: &[UserId]) {
+        let Some(room) = self.rooms.get(&conversation) else { return };
+        for user in room.iter().filter(|user| !except.contains(user)) {
+            self.deliver_to(*user, publication);
+        }
+    }
+
+    fn deliver_to(&self, user: UserId, publication: &Arc<Publication>) {
+        for connection in self.connections_of(user) {
+            connection.lane.push_event(Arc::clone(publication));
+        }
+    }
+
     /// The connection and what it watches; `false`: it was not here any more.
     fn forget(&mut self, connection: &Connection) -> bool {
         for watched in connection.watched.lock().drain(..) {
@@ -327,6 +336,25 @@ impl State {
         let gone = before - online.connections.len();
         self.connections -= gone;
         gone > 0
+    }
+
+    fn fact(&mut self, user: UserId, conversation: ConversationId, membership: Membership) {
+        let Some(online) = self.people.get_mut(&user) else { return };
+        if let Some(facts) = &mut online.before_load {
+            facts.push((conversation, membership));
+            return;
+        }
+        online.conversations.retain(|known| *known != conversation);
+        match membership {
+            Membership::Joined => {
+                online.conversations.push(conversation);
+                let room = self.rooms.entry(conversation).or_default();
+                if !room.contains(&user) {
+                    room.push(user);
+                }
+            }
+            Membership::Left => self.leave_room(conversation, user),
+        }
     }
 
     fn leave_room(&mut self, conversation: ConversationId, user: UserId) {

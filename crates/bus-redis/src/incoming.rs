@@ -1,0 +1,219 @@
+//! What the other servers tell.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use redis::{Msg, RedisResult};
+use tertulia_proto::{ServerId, UserId};
+use tertulia_realtime::News;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::Heard;
+use crate::link::now;
+use crate::packet::{Letter, Packet};
+use crate::peers::{self, Peers};
+use crate::shared::Shared;
+
+/// One's own sign of life comes back every second. Without it for so long, nobody is heard.
+const DEAF_AFTER: Duration = Duration::from_secs(4);
+
+/// A server that is heard for the first time has told nothing before, if one has listened for so long; else something was lost.
+const SETTLED: Duration = Duration::from_secs(3);
+
+const RETRY_MIN: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(2);
+
+pub struct Incoming {
+    shared: Arc<Shared>,
+    heard: mpsc::Sender<Heard>,
+    peers: Peers,
+    begun: Instant,
+    listens_since: Option<Instant>,
+    /// Something could not be handed over: whoever takes it is too slow.
+    owes_loss: bool,
+    /// Servers of which it is not known who is there: Redis could not be asked.
+    unknown: HashSet<ServerId>,
+    /// Letters to be answered.
+    answers: JoinSet<()>,
+}
+
+impl Incoming {
+    pub fn new(shared: Arc<Shared>, heard: mpsc::Sender<Heard>) -> Self {
+        Self {
+            shared,
+            heard,
+            peers: Peers::default(),
+            begun: now(),
+            listens_since: None,
+            owes_loss: false,
+            unknown: HashSet::new(),
+            answers: JoinSet::new(),
+        }
+    }
+
+    /// Until the bus is closed.
+    pub async fn run(mut self) {
+        let mut closed = self.shared.closed.subscribe();
+        let mut wait = RETRY_MIN;
+        loop {
+            let ended = tokio::select! {
+                ended = self.listen() => ended,
+                _ = closed.wait_for(|closed| *closed) => return,
+            };
+            if self.listens_since.take().is_some() {
+                wait = RETRY_MIN;
+            }
+            self.shared.hears.send_replace(false);
+            self.hand_over(Heard::Alone(true));
+            if let Err(error) = ended {
+                tracing::warn!(%error, "the other servers can't be heard");
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(RETRY_MAX);
+        }
+    }
+
+    async fn listen(&mut self) -> RedisResult<()> {
+        let mut ear = self.shared.link.ear().await?;
+        ear.subscribe(&[&self.shared.news_channel, &self.shared.letters_channel(self.shared.me)]).await?;
+        let mut messages = ear.into_on_message();
+        let mut own_at = now();
+        loop {
+            let Ok(next) = tokio::time::timeout_at(own_at + DEAF_AFTER, messages.next()).await else {
+                tracing::warn!("one's own signs of life do not come back");
+                return Ok(());
+            };
+            let Some(message) = next else { return Ok(()) };
+            if message.get_channel_name() == self.shared.news_channel {
+                if self.read(&message).await {
+                    own_at = now();
+                    self.hears_well();
+                }
+            } else {
+                self.open(&message);
+            }
+            let now = self.now_ms();
+            for server in self.peers.gone(now) {
+                self.unknown.remove(&server);
+                tracing::warn!(%server, "a server is gone");
+                self.hand_over(Heard::People { server, people: Vec::new() });
+            }
+            self.shared.peers.store(self.peers.count(), Ordering::Relaxed);
+            if self.owes_loss {
+                self.hand_over(Heard::Lost);
+            }
+        }
+    }
+
+    fn hears_well(&mut self) {
+        if self.listens_since.is_none() {
+            self.listens_since = Some(now());
+            let now = self.now_ms();
+            self.peers.excuse(now);
+            self.shared.hears.send_replace(true);
+            self.hand_over(Heard::Alone(false));
+        }
+    }
+
+    /// `true`: it was this server's own.
+    async fn read(&mut self, message: &Msg) -> bool {
+        let packet: Packet<'_> = match serde_json::from_slice(message.get_payload_bytes()) {
+            Ok(packet) => packet,
+            Err(error) => {
+                tracing::warn!(%error, "a publication that can't be read");
+                return false;
+            }
+        };
+        let Packet { from, n, bye, anew, news } = packet;
+        if from == self.shared.me {
+            return true;
+        }
+        if bye {
+            self.peers.goodbye(from);
+            self.unknown.remove(&from);
+            self.hand_over(Heard::People { server: from, people: Vec::new() });
+            return false;
+        }
+        let now = self.now_ms();
+        let heard = self.peers.hear(from, n, !news.is_empty(), now);
+        if heard == peers::Heard::First {
+            tracing::info!(server = %from, "another server is heard");
+        }
+        let settled = self.listens_since.is_some_and(|since| since.elapsed() > SETTLED);
+        let before = n > u64::from(!news.is_empty());
+        if heard == peers::Heard::AfterLoss || (heard == peers::Heard::First && settled && before) {
+            self.shared.losses.fetch_add(1, Ordering::Relaxed);
+            self.hand_over(Heard::Lost);
+        }
+        if anew || heard != peers::Heard::Next || self.unknown.contains(&from) {
+            self.ask_who_is_there(from).await;
+        }
+        if !news.is_empty() {
+            let count = news.len();
+            let news: Vec<News> = news.into_iter().filter_map(|line| News::decode(line.get())).collect();
+            if news.len() < count {
+                tracing::debug!(server = %from, "news that this version does not know");
+            }
+            self.hand_over(Heard::News { from, news });
+        }
+        false
+    }
+
+    async fn ask_who_is_there(&mut self, server: ServerId) {
+        let key = self.shared.people_key(server);
+        let people: RedisResult<Vec<Vec<u8>>> =
+            self.shared.link.ask(async |commands| redis::cmd("SMEMBERS").arg(&key).query_async(commands).await).await;
+        match people {
+            Ok(people) => {
+                self.unknown.remove(&server);
+                let ids = people.into_iter().filter_map(|id| Some(UserId::from_bytes(id.try_into().ok()?)));
+                self.hand_over(Heard::People { server, people: ids.collect() });
+            }
+            Err(error) => {
+                tracing::warn!(%error, %server, "who is at another server is not known yet");
+                self.unknown.insert(server);
+            }
+        }
+    }
+
+    fn open(&mut self, message: &Msg) {
+        match serde_json::from_slice(message.get_payload_bytes()) {
+            Ok(Letter::Retired { id }) => {
+                if let Some(waiting) = self.shared.claims.lock().remove(&id) {
+                    let _ = waiting.send(());
+                }
+            }
+            Ok(Letter::Retire { from, id, user, device }) => {
+                let (done, retired) = oneshot::channel();
+                self.hand_over(Heard::Retire { user, device, done });
+                let shared = Arc::clone(&self.shared);
+                while self.answers.try_join_next().is_some() {}
+                self.answers.spawn(async move {
+                    if retired.await.is_ok() {
+                        shared.write_to(from, &Letter::Retired { id }).await.unwrap_or_default();
+                    }
+                });
+            }
+            Err(error) => tracing::warn!(%error, "a letter that can't be read"),
+        }
+    }
+
+    /// Never waits: whoever is too slow here would let Redis' memory fill.
+    fn hand_over(&mut self, heard: Heard) {
+        let is_loss = matches!(heard, Heard::Lost);
+        match self.heard.try_send(heard) {
+            Ok(()) if is_loss => self.owes_loss = false,
+            Ok(()) => {}
+            Err(_) => self.owes_loss = true,
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
