@@ -88,7 +88,7 @@ pub trait Store: Send + Sync + 'static {
     /// Conversations the user is a member of, for live delivery.
     fn memberships(&self, user: UserId) -> Reading<'_, Vec<ConversationId>>;
     /// Of these people's conversations those that changed above a position for them, in no order: what a server asks that may have missed what
-    /// another one told. Nothing of what came after one was taken out.
+    /// another one told. Others may be among them; nothing of what came after one was taken out.
     fn changed_for(&self, people: Vec<UserId>, above: i64) -> Reading<'_, Vec<ChangedFor>>;
     /// `None` where the user is no member.
     fn membership(&self, user: UserId, conversation: ConversationId) -> Reading<'_, Option<Membership>>;

@@ -1,10 +1,11 @@
 //! What tests of the whole server share: a throw-away server, named people, and clients as plain as can be.
 //!
-//! This crate must not know: the server's insides. It starts the real binary and speaks the wire contract.
+//! This crate must not know: the server's insides. It starts real programs and speaks the wire contract.
 //!
 //! The way through: [`server`] the process and its folder; [`people`] who signs in; [`rest`] and [`socket`] the clients; [`ledger`] what was
 //! acknowledged and whether it is there; [`sender`] a client that keeps many sends under way; [`deadline`] waiting without a sleep; [`random`]
-//! chance that can be repeated; [`gate`] a way to the server that can be cut; [`redis`] a throw-away Redis; [`chaos`] one on which everything goes wrong.
+//! chance that can be repeated; [`postgres`] a database of its own, [`redis`] a throw-away Redis; [`gate`] a way to the server that can be cut; [`chaos`] one
+//! on which everything goes wrong.
 
 pub mod chaos;
 pub mod deadline;
@@ -12,6 +13,7 @@ mod folder;
 pub mod gate;
 pub mod ledger;
 pub mod people;
+pub mod postgres;
 pub mod random;
 pub mod redis;
 pub mod rest;
@@ -25,6 +27,7 @@ pub use folder::Folder;
 pub use gate::Gate;
 pub use ledger::{Audit, Ledger};
 pub use people::Person;
+pub use postgres::{Postgres, PostgresOptions};
 pub use random::Random;
 pub use redis::Redis;
 pub use rest::{Answer, Api};

@@ -30,6 +30,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ),
     ("tertulia-store", &["tertulia-proto"]),
     ("tertulia-store-sqlite", &["tertulia-proto", "tertulia-store"]),
+    ("tertulia-store-postgres", &["tertulia-proto", "tertulia-store"]),
     ("tertulia-realtime", &["tertulia-proto"]),
     ("tertulia-bus-redis", &["tertulia-proto", "tertulia-realtime"]),
     ("tertulia-core", &["tertulia-proto", "tertulia-store", "tertulia-realtime"]),

@@ -162,10 +162,10 @@ pub async fn a_group_with_somebody_who_refuses_is_not_made_at_all(home: &impl Ho
     let world = World::open(home).await;
     let [alice, bob, carol] = world.people(["alice", "bob", "carol"]).await;
     world.done(world.blocking(carol, alice)).await;
-    let before = (world.sights(&[alice, bob, carol]).await, world.log_state().await);
+    let before = world.still(&[alice, bob, carol]).await;
     world.refused(world.creating_group(alice, &[bob, carol], HistoryVisibility::All)).await;
     world.refused(world.opening_dm(alice, carol)).await;
-    assert_eq!((world.sights(&[alice, bob, carol]).await, world.log_state().await), before);
+    world.assert_still(&before, "nothing was done").await;
 }
 
 pub async fn facts_are_those_of_the_moment_within_a_burst_too(home: &impl Home) {
@@ -199,7 +199,7 @@ pub async fn a_refusal_changes_nothing(home: &impl Home) {
     let hello = world.send(alice, group, "hello").await;
     let liked = world.send(alice, group, "do you like it?").await;
     world.done(world.reacting(alice, &liked, "👍")).await;
-    let before = (world.sights(&[alice, bob, carol]).await, world.log_state().await, world.jobs_ready().await);
+    let before = world.still(&[alice, bob, carol]).await;
     let writes = [
         sending(&world.message(bob, group, "may I?")),
         world.editing(bob, &hello, "may I?"),
@@ -219,15 +219,11 @@ pub async fn a_refusal_changes_nothing(home: &impl Home) {
     for write in writes.clone() {
         let what = format!("{write:?}");
         assert_eq!(world.refused(write).await, ErrorCode::Forbidden, "{what}");
-        assert_eq!(
-            (world.sights(&[alice, bob, carol]).await, world.log_state().await, world.jobs_ready().await),
-            before,
-            "{what}"
-        );
+        world.assert_still(&before, &what).await;
     }
     let results = world.burst(writes.into()).await;
     assert!(results.iter().all(|result| super::world::code_of(result) == Some(ErrorCode::Forbidden)));
-    assert_eq!((world.sights(&[alice, bob, carol]).await, world.log_state().await, world.jobs_ready().await), before);
+    world.assert_still(&before, "nothing was done").await;
 }
 
 pub async fn a_refusal_in_a_burst_leaves_its_neighbours_alone(home: &impl Home) {
@@ -248,7 +244,7 @@ pub async fn a_stranger_is_answered_by_the_rules_and_sees_nothing(home: &impl Ho
     let [alice, bob, eve] = world.people(["alice", "bob", "eve"]).await;
     let group = world.open_group(alice, &[bob]).await;
     let hello = world.send(alice, group, "hello").await;
-    let before = (world.sights(&[alice, bob, eve]).await, world.log_state().await);
+    let before = world.still(&[alice, bob, eve]).await;
     let asked: [(Write, Action); 13] = [
         (sending(&world.message(eve, group, "psst")), Action::SendMessage),
         (world.editing(eve, &hello, "x"), Action::EditMessage),
@@ -270,7 +266,7 @@ pub async fn a_stranger_is_answered_by_the_rules_and_sees_nothing(home: &impl Ho
         // Where the home needs no rule to know that there is nothing for a stranger, it may say so itself.
         assert!(world.rules.asked(action).iter().all(|facts| facts.actor.is_none()), "{action:?}");
     }
-    assert_eq!((world.sights(&[alice, bob, eve]).await, world.log_state().await), before);
+    world.assert_still(&before, "nothing was done").await;
     let store = &world.store;
     assert_eq!(store.conversation(eve, group).await.expect("the store reads"), None);
     assert!(store.membership(eve, group).await.expect("the store reads").is_none());

@@ -97,14 +97,14 @@ pub async fn a_resent_message_keeps_its_first_seq(home: &impl Home) {
     let sent = world.message(alice, dm, "once");
     let first = message_of(world.done(sending(&sent)).await);
     world.send(bob, dm, "in between").await;
-    let before = (world.sights(&[alice, bob]).await, world.log_state().await);
+    let before = world.still(&[alice, bob]).await;
     for _ in 0..3 {
         let effect =
             world.done(sending(&AppendMessage { body: "another body".to_owned(), ..world.again(&sent) })).await;
         assert!(!changed(&effect));
         assert_eq!(message_of(effect), first);
     }
-    assert_eq!((world.sights(&[alice, bob]).await, world.log_state().await), before);
+    world.assert_still(&before, "nothing was done").await;
 }
 
 pub async fn a_resent_message_is_answered_as_it_is_now(home: &impl Home) {
@@ -237,7 +237,7 @@ pub async fn what_is_not_there_is_not_found_and_the_rules_are_not_asked(home: &i
     let nowhere = ConversationId::from_bytes(world.id());
     let dm = world.dm(alice, bob).await;
     let lost = Message { conversation_id: nowhere, ..world.send(alice, dm, "hello").await };
-    let before = (world.sights(&[alice, bob]).await, world.log_state().await);
+    let before = world.still(&[alice, bob]).await;
     world.rules.forget();
     let writes = [
         sending(&world.message(alice, nowhere, "anybody?")),
@@ -258,7 +258,7 @@ pub async fn what_is_not_there_is_not_found_and_the_rules_are_not_asked(home: &i
         assert_eq!(world.refused(write).await, ErrorCode::NotFound);
     }
     assert_eq!(world.rules.asked_count(), 0);
-    assert_eq!((world.sights(&[alice, bob]).await, world.log_state().await), before);
+    world.assert_still(&before, "nothing was done").await;
 }
 
 pub async fn the_results_of_one_caller_leave_in_the_order_of_the_submits(home: &impl Home) {

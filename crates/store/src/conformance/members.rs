@@ -59,14 +59,14 @@ pub async fn opening_a_dm_that_is_there_answers_how_it_is_now(home: &impl Home) 
     let [alice, bob] = world.people(["alice", "bob"]).await;
     let dm = world.dm(alice, bob).await;
     world.send(alice, dm, "hello").await;
-    let before = (world.sights(&[alice, bob]).await, world.log_state().await);
+    let before = world.still(&[alice, bob]).await;
     let Effect::ConversationOpened { views, fresh } = world.done(world.opening_dm(bob, alice)).await else {
         panic!("a DM")
     };
     assert!(!fresh);
     assert_eq!(views[0].0, bob);
     assert_eq!(by_id(views[0].1.clone()), by_id(world.view(bob, dm).await));
-    assert_eq!((world.sights(&[alice, bob]).await, world.log_state().await), before);
+    world.assert_still(&before, "nothing was done").await;
 }
 
 pub async fn opening_a_dm_that_one_had_hidden_brings_it_back(home: &impl Home) {
@@ -93,7 +93,7 @@ pub async fn people_who_are_not_there_are_not_found(home: &impl Home) {
     let [alice, bob] = world.people(["alice", "bob"]).await;
     let nobody = UserId::from_bytes(world.id());
     let group = world.group(alice, &[bob]).await;
-    let before = (world.sights(&[alice, bob]).await, world.log_state().await);
+    let before = world.still(&[alice, bob]).await;
     for write in [
         world.opening_dm(alice, nobody),
         world.creating_group(alice, &[bob, nobody], HistoryVisibility::Joined),
@@ -103,7 +103,7 @@ pub async fn people_who_are_not_there_are_not_found(home: &impl Home) {
     ] {
         assert_eq!(world.refused(write).await, ErrorCode::NotFound);
     }
-    assert_eq!((world.sights(&[alice, bob]).await, world.log_state().await), before);
+    world.assert_still(&before, "nothing was done").await;
 }
 
 pub async fn a_group_begins_with_its_owner_and_everybody_once(home: &impl Home) {
@@ -263,11 +263,11 @@ pub async fn who_leaves_may_name_the_next_owner(home: &impl Home) {
     let world = World::open(home).await;
     let [alice, bob, carol, eve] = world.people(["alice", "bob", "carol", "eve"]).await;
     let group = world.group(alice, &[bob, carol]).await;
-    let before = (world.sights(&[alice, bob, carol]).await, world.log_state().await);
+    let before = world.still(&[alice, bob, carol]).await;
     for nobody in [eve, alice] {
         assert_eq!(world.refused(world.leaving(alice, group, Some(nobody))).await, ErrorCode::Invalid);
     }
-    assert_eq!((world.sights(&[alice, bob, carol]).await, world.log_state().await), before);
+    world.assert_still(&before, "nothing was done").await;
 
     let effect = world.done(world.leaving(alice, group, Some(bob))).await;
     let Effect::MemberRemoved { user, rev, member, successor, .. } = effect else { panic!("a removal") };

@@ -160,9 +160,9 @@ pub async fn a_reaction_over_the_limit_is_too_large(home: &impl Home) {
     for (actor, with) in [(alice, "👍"), (bob, "👍"), (bob, "😀")] {
         world.done(adding(actor, &hello, with)).await;
     }
-    let before = (world.sights(&[alice, bob]).await, world.log_state().await);
+    let before = world.still(&[alice, bob]).await;
     assert_eq!(world.refused(adding(alice, &hello, "😀")).await, ErrorCode::TooLarge);
-    assert_eq!((world.sights(&[alice, bob]).await, world.log_state().await), before);
+    world.assert_still(&before, "nothing was done").await;
     assert!(!changed(&world.done(adding(bob, &hello, "👍")).await), "what is there needs no room");
     assert!(changed(&world.done(adding(alice, &other, "😀")).await), "each message has its own");
     world.done(world.reaction(bob, &hello, "👍", false, 3)).await;
@@ -177,7 +177,7 @@ pub async fn a_change_names_a_message_of_its_own_conversation(home: &impl Home) 
     world.done(world.reacting(alice, &hello, "👍")).await;
     let elsewhere = Message { conversation_id: group, ..hello.clone() };
     let unknown = Message { message_id: MessageId::from_bytes(world.id()), ..hello };
-    let before = (world.sights(&[alice, bob]).await, world.log_state().await);
+    let before = world.still(&[alice, bob]).await;
     for message in [&elsewhere, &unknown] {
         for write in [
             world.editing(alice, message, "x"),
@@ -189,7 +189,7 @@ pub async fn a_change_names_a_message_of_its_own_conversation(home: &impl Home) 
         }
         assert_eq!(world.message_seen(alice, message).await, None);
     }
-    assert_eq!((world.sights(&[alice, bob]).await, world.log_state().await), before);
+    world.assert_still(&before, "nothing was done").await;
 }
 
 pub async fn what_was_said_before_one_came_can_not_be_changed(home: &impl Home) {
@@ -199,7 +199,7 @@ pub async fn what_was_said_before_one_came_can_not_be_changed(home: &impl Home) 
     let early = world.send(alice, group, "early").await;
     world.done(world.reacting(alice, &early, "👍")).await;
     world.done(world.adding(alice, group, carol)).await;
-    let before = (world.sights(&[alice, carol]).await, world.log_state().await);
+    let before = world.still(&[alice, carol]).await;
     for write in [
         world.editing(carol, &early, "x"),
         world.deleting(carol, &early),
@@ -208,7 +208,7 @@ pub async fn what_was_said_before_one_came_can_not_be_changed(home: &impl Home) 
     ] {
         assert_eq!(world.refused(write).await, ErrorCode::NotFound);
     }
-    assert_eq!((world.sights(&[alice, carol]).await, world.log_state().await), before);
+    world.assert_still(&before, "nothing was done").await;
 }
 
 pub async fn a_change_names_those_who_came_after_the_message(home: &impl Home) {
@@ -251,13 +251,13 @@ pub async fn a_reply_is_to_a_message_of_the_same_conversation_that_one_may_see(h
     let early = world.send(alice, group, "early").await;
     let private = world.send(alice, dm, "private").await;
     world.done(world.adding(alice, group, carol)).await;
-    let before = (world.sights(&[alice, bob, carol]).await, world.log_state().await);
+    let before = world.still(&[alice, bob, carol]).await;
     let unknown = Message { message_id: MessageId::from_bytes(world.id()), ..early.clone() };
     let elsewhere = Message { conversation_id: group, ..private };
     for reply in [world.reply(bob, &elsewhere, "x"), world.reply(bob, &unknown, "x"), world.reply(carol, &early, "x")] {
         assert_eq!(world.refused(sending(&reply)).await, ErrorCode::Invalid);
     }
-    assert_eq!((world.sights(&[alice, bob, carol]).await, world.log_state().await), before);
+    world.assert_still(&before, "nothing was done").await;
 
     let reply = message_of(world.done(sending(&world.reply(bob, &early, "yes"))).await);
     assert_eq!(reply.reply_to, Some(early.message_id));

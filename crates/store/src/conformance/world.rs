@@ -26,6 +26,14 @@ pub struct Sight {
     pub conversations: Vec<(Conversation, Vec<Message>)>,
 }
 
+/// What some people see, what waits to be told them, and where the log stands.
+#[derive(Debug, Clone)]
+pub struct Still {
+    sights: Vec<Sight>,
+    jobs: i64,
+    state: LogState,
+}
+
 pub struct World {
     pub store: Arc<dyn Store>,
     pub rules: Arc<Recorder>,
@@ -235,6 +243,30 @@ impl World {
             sights.push(Sight { person, list, conversations });
         }
         sights
+    }
+
+    /// How things are for these people, to be held against how they are later.
+    pub async fn still(&self, people: &[UserId]) -> Still {
+        let (sights, jobs) = (self.sights(people).await, self.jobs_ready().await);
+        Still { sights, jobs, state: self.log_state().await }
+    }
+
+    /// Whether nothing has changed since, and nothing that a difference would tell. How far a position moves by itself is the home's own affair.
+    pub async fn assert_still(&self, before: &Still, when: &str) {
+        let people: Vec<UserId> = before.sights.iter().map(|sight| sight.person).collect();
+        assert_eq!(self.sights(&people).await, before.sights, "{when}");
+        assert_eq!(self.jobs_ready().await, before.jobs, "{when}: jobs");
+        let state = self.log_state().await;
+        assert_eq!(state.epoch, before.state.epoch, "{when}: the epoch");
+        assert!(state.position >= before.state.position, "{when}: a position does not go back");
+        for person in people {
+            let from = SyncFrom { base: before.state.position, within: None };
+            // Not from the very beginning, from where there is always something to tell.
+            if from != SyncFrom::BEGINNING {
+                let page = self.store.difference(person, from, None, 10, 10).await.expect("the store reads");
+                assert!(page.conversations.is_empty() && page.removed.is_empty(), "{when}: {page:?}");
+            }
+        }
     }
 
     /// The bodies that a search finds once the index has caught up.

@@ -1,0 +1,279 @@
+//! The log on PostgreSQL: for several servers, replicas, and more than one machine holds.
+//!
+//! One writer thread with group commit ([`writer`]), a pool of connections that read ([`readers`]). Several processes write at the same time: the locks
+//! of conversations order them, and the cursor is built on what is certainly visible (docs/adr/0008).
+//!
+//! This crate must not know: who may do what (it asks `Rules`), HTTP, sockets, clocks.
+//!
+//! The way through: `migrations/` the tables; [`write`] one transaction; [`read`] one lookup; [`rows`] how rows look; [`session`] how statements are sent;
+//! [`connect`] how a database is reached; [`schema`] versions; [`lineage`] epochs.
+
+mod connect;
+mod error;
+mod lineage;
+mod read;
+mod readers;
+mod rows;
+mod schema;
+mod session;
+mod write;
+mod writer;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+pub use lineage::{Failover, Seed};
+pub use schema::OpenError;
+pub use session::Prepared;
+use tertulia_store::*;
+
+use crate::connect::Target;
+use crate::error::{Fault, Sql};
+use crate::lineage::Lineage;
+use crate::readers::{DEADLINE, Readers, told};
+use crate::session::Session;
+use crate::writer::{Counts, Desk, Writer};
+
+/// How a database is opened.
+#[derive(Clone)]
+pub struct Options {
+    /// `postgres://user:password@host[:port][,host2]/database?sslmode=disable|prefer|require|verify-full[&sslrootcert=FILE]`. Of several hosts the one
+    /// that takes writes is used. With `require` too the server's certificate and name are checked.
+    pub url: String,
+    /// Connections that read.
+    pub readers: usize,
+    pub prepared: Prepared,
+    /// Into how many parts a new log's messages are divided, 1 to 1024; of no effect on one that is there.
+    pub partitions: u16,
+    pub failover: Failover,
+    /// Unpredictable bytes, fresh at every start.
+    pub seed: Seed,
+}
+
+impl Options {
+    /// Four readers, named statements, sixteen partitions, and no trust in replicas.
+    pub fn new(url: impl Into<String>, seed: Seed) -> Self {
+        Self {
+            url: url.into(),
+            readers: 4,
+            prepared: Prepared::default(),
+            partitions: 16,
+            failover: Failover::default(),
+            seed,
+        }
+    }
+}
+
+/// What the writer has met since it was started, for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WriterCounts {
+    /// Transactions begun.
+    pub transactions: u64,
+    /// Transactions tried again because others were in the way.
+    pub retries: u64,
+    /// Connections that were lost.
+    pub reconnects: u64,
+    /// Commits whose answer was lost, and that turned out to have happened.
+    pub found: u64,
+}
+
+/// See the crate's own documentation. Dropping it commits what waits and closes its connections.
+pub struct PostgresStore {
+    writer: Writer,
+    readers: Arc<Readers>,
+    counts: Arc<Counts>,
+}
+
+impl PostgresStore {
+    /// Brings the schema up to date and opens the log, which is made where there is none. Reads run on the tokio runtime of whoever asks (with IO and
+    /// time), the writer on a thread of its own.
+    ///
+    /// Behind a pooler in transaction mode [`Prepared::Typed`] is needed, and a schema that is up to date already.
+    pub async fn open(
+        options: &Options,
+        rules: Arc<dyn Rules>,
+        sink: Arc<dyn CommitSink>,
+    ) -> Result<Arc<Self>, OpenError> {
+        let mut target = Target::parse(&options.url)?;
+        target.config.target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadWrite);
+        schema::migrate(&target, options.partitions.clamp(1, 1024)).await?;
+        let lineage = Arc::new(Lineage::new(options.seed, options.failover));
+        schema::begin(&target, options.prepared, &lineage).await?;
+        let readers = Readers::new(&target, options.readers, options.prepared, DEADLINE)?;
+        let counts = Arc::<Counts>::default();
+        let desk = Desk {
+            rules,
+            sink,
+            lineage,
+            target: target.clone(),
+            prepared: options.prepared,
+            counts: Arc::clone(&counts),
+        };
+        let writer = Writer::start(Arc::new(desk)).map_err(|e| OpenError::failed(&target, e))?;
+        Ok(Arc::new(Self { writer, readers, counts }))
+    }
+
+    /// Commits what waits and stops the writer, then closes what reads; later writes are refused. Blocks until that is done.
+    pub fn close(&self) {
+        self.writer.close();
+        self.readers.close();
+    }
+
+    /// Writes that wait for the writer.
+    pub fn writes_waiting(&self) -> usize {
+        self.writer.waiting()
+    }
+
+    pub fn writer_counts(&self) -> WriterCounts {
+        let read = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
+        WriterCounts {
+            transactions: read(&self.counts.transactions),
+            retries: read(&self.counts.retries),
+            reconnects: read(&self.counts.reconnects),
+            found: read(&self.counts.found),
+        }
+    }
+
+    /// Has the search index take in what waits beside it, so that sending need not. Called every few seconds by one server or by all of them; cheap when
+    /// nothing happened.
+    pub async fn tend_search(&self) -> Result<(), StoreError> {
+        told(Arc::clone(&self.readers).tend().await)
+    }
+
+    fn read<T, F, R>(&self, lookup: F) -> Reading<'_, T>
+    where
+        T: Send + 'static,
+        F: FnOnce(Arc<Session>) -> R + Send + 'static,
+        R: Future<Output = Sql<T>> + Send + 'static,
+    {
+        Box::pin(async move {
+            let found = Arc::clone(&self.readers).read(lookup).await;
+            if matches!(found, Err(Fault::OtherHistory)) {
+                self.writer.doubt();
+            }
+            told(found)
+        })
+    }
+}
+
+impl Drop for PostgresStore {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Store for PostgresStore {
+    fn submit(&self, write: Write, done: Completion) {
+        self.writer.submit(write, done);
+    }
+
+    fn log_state(&self) -> Reading<'_, LogState> {
+        self.read(|s| async move { read::accounts::log_state(&s).await })
+    }
+
+    fn user(&self, viewer: UserId, user: UserId) -> Reading<'_, Option<User>> {
+        self.read(move |s| async move { read::accounts::user(&s, viewer, user).await })
+    }
+
+    fn users_by_email(&self, viewer: UserId, prefix: String, limit: usize) -> Reading<'_, Vec<User>> {
+        self.read(move |s| async move { read::accounts::users_by_email(&s, viewer, prefix, limit).await })
+    }
+
+    fn account(&self, lookup: AccountLookup) -> Reading<'_, Option<Account>> {
+        self.read(move |s| async move { read::accounts::account(&s, &lookup).await })
+    }
+
+    fn blocked(&self, user: UserId, limit: usize) -> Reading<'_, Vec<User>> {
+        self.read(move |s| async move { read::accounts::blocked(&s, user, limit).await })
+    }
+
+    fn sessions(&self, user: UserId, now: Timestamp, limit: usize) -> Reading<'_, Vec<OpenSession>> {
+        self.read(move |s| async move { read::accounts::sessions(&s, user, now, limit).await })
+    }
+
+    fn session(&self, session: SessionId) -> Reading<'_, Option<SessionRecord>> {
+        self.read(move |s| async move { read::accounts::session(&s, session).await })
+    }
+
+    fn api_key(&self, hash: [u8; 32]) -> Reading<'_, Option<ApiKeyRecord>> {
+        self.read(move |s| async move { read::accounts::api_key(&s, &hash).await })
+    }
+
+    fn api_key_stands(&self, id: ApiKeyId) -> Reading<'_, bool> {
+        self.read(move |s| async move { read::accounts::api_key_stands(&s, id).await })
+    }
+
+    fn token_secret(&self) -> Reading<'_, [u8; 32]> {
+        self.read(|s| async move { read::accounts::token_secret(&s).await })
+    }
+
+    fn memberships(&self, user: UserId) -> Reading<'_, Vec<ConversationId>> {
+        self.read(move |s| async move { read::conversations::memberships(&s, user).await })
+    }
+
+    fn changed_for(&self, people: Vec<UserId>, above: i64) -> Reading<'_, Vec<ChangedFor>> {
+        self.read(move |s| async move { read::difference::changed_for(&s, &people, above).await })
+    }
+
+    fn membership(&self, user: UserId, conversation: ConversationId) -> Reading<'_, Option<Membership>> {
+        self.read(move |s| async move { read::conversations::membership(&s, user, conversation).await })
+    }
+
+    fn acquaintances(&self, viewer: UserId, others: Vec<UserId>) -> Reading<'_, Vec<Acquaintance>> {
+        self.read(move |s| async move { read::accounts::acquaintances(&s, viewer, &others).await })
+    }
+
+    fn conversation(&self, user: UserId, conversation: ConversationId) -> Reading<'_, Option<Conversation>> {
+        self.read(move |s| async move { read::conversations::conversation(&s, user, conversation).await })
+    }
+
+    fn conversations(&self, user: UserId, after: Option<ListCursor>, limit: usize) -> Reading<'_, ConversationPage> {
+        self.read(move |s| async move { read::conversations::page(&s, user, after, limit).await })
+    }
+
+    fn history(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        range: HistoryRange,
+        limit: usize,
+    ) -> Reading<'_, Option<HistoryPage>> {
+        self.read(move |s| async move { read::history::page(&s, user, conversation, range, limit).await })
+    }
+
+    fn message(&self, user: UserId, conversation: ConversationId, message: MessageId) -> Reading<'_, Option<Message>> {
+        self.read(move |s| async move { read::history::message(&s, user, conversation, message).await })
+    }
+
+    fn difference(
+        &self,
+        user: UserId,
+        from: SyncFrom,
+        have: Option<Holdings>,
+        conversations_max: usize,
+        messages_max: usize,
+    ) -> Reading<'_, DifferencePage> {
+        let max = read::difference::PageMax { conversations: conversations_max, messages: messages_max };
+        self.read(move |s| async move { read::difference::page(&s, user, from, have.as_ref(), max).await })
+    }
+
+    fn search(
+        &self,
+        user: UserId,
+        text: String,
+        within: Option<ConversationId>,
+        limit: usize,
+    ) -> Reading<'_, Vec<Message>> {
+        self.read(move |s| async move { read::search::messages(&s, user, &text, within, limit).await })
+    }
+
+    /// The index is part of the commit.
+    fn search_lag(&self) -> SearchLag {
+        SearchLag::default()
+    }
+
+    fn job_counts(&self) -> Reading<'_, JobCounts> {
+        self.read(|s| async move { read::accounts::job_counts(&s).await })
+    }
+}

@@ -1,0 +1,7 @@
+//! One lookup: what somebody may see, in one snapshot. The number of statements does not depend on what is found.
+
+pub(crate) mod accounts;
+pub(crate) mod conversations;
+pub(crate) mod difference;
+pub(crate) mod history;
+pub(crate) mod search;

@@ -1,0 +1,108 @@
+//! Searching the bodies: the newest hits of the conversations a person may see, merged by time. Each conversation is a part of the index; some are
+//! looked into at a time, and further ones only while their last activity is newer than the best hit known.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use tertulia_proto::{ConversationId, Message, UserId};
+use uuid::Uuid;
+
+use crate::error::Sql;
+use crate::read::accounts::limit_of;
+use crate::read::history;
+use crate::rows::{Key, at, conversation_at};
+use crate::session::Session;
+
+/// Conversations looked into by one statement.
+const PLACES: usize = 32;
+
+/// What is shorter has no trigram, and is found nowhere.
+const CHARS_MIN: usize = 3;
+
+struct Place {
+    id: ConversationId,
+    visible_after_seq: i64,
+    activity_at: i64,
+}
+
+/// The newest hit of a place that has not been taken yet; the greatest is the newest of all.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Hit {
+    created_at: i64,
+    /// Of two at the same time the one whose place was active more recently.
+    place: Reverse<usize>,
+    seq: i64,
+}
+
+pub(crate) async fn messages(
+    session: &Session,
+    user: UserId,
+    text: &str,
+    within: Option<ConversationId>,
+    limit: usize,
+) -> Sql<Vec<Message>> {
+    if text.chars().count() < CHARS_MIN {
+        return Ok(Vec::new());
+    }
+    let places = places(session, user, within).await?;
+    let (mut next_place, mut known) = (0, Vec::<VecDeque<(i64, i64)>>::new());
+    let mut heap = BinaryHeap::new();
+    let mut found: Vec<Key> = Vec::new();
+    while found.len() < limit {
+        // Places are looked into only as long as they could hold something newer than what is known.
+        while let Some(place) = places.get(next_place) {
+            if heap.peek().is_some_and(|hit: &Hit| hit.created_at > place.activity_at) {
+                break;
+            }
+            let some = &places[next_place..places.len().min(next_place + PLACES)];
+            for (at_place, mut hits) in (next_place..).zip(newest_hits(session, text, some, limit).await?) {
+                heap.extend(hits.pop_front().map(|hit| hit_of(at_place, hit)));
+                known.push(hits);
+            }
+            next_place += some.len();
+        }
+        let Some(hit) = heap.pop() else { break };
+        let Reverse(at_place) = hit.place;
+        found.extend(places.get(at_place).map(|place| (place.id, hit.seq)));
+        heap.extend(known.get_mut(at_place).and_then(VecDeque::pop_front).map(|hit| hit_of(at_place, hit)));
+    }
+    history::by_keys(session, &found).await
+}
+
+const fn hit_of(place: usize, (seq, created_at): (i64, i64)) -> Hit {
+    Hit { created_at, place: Reverse(place), seq }
+}
+
+const NEWEST_HITS: &str = r"SELECT w.place, x.seq, x.created_at
+     FROM unnest($1::uuid[], $2::bigint[]) WITH ORDINALITY AS w (conversation_id, visible_after_seq, place)
+     CROSS JOIN LATERAL (SELECT x.seq, x.created_at FROM messages x
+        WHERE x.conversation_id = w.conversation_id AND x.seq > w.visible_after_seq AND x.deleted_at IS NULL
+            AND searchable(x.body) LIKE '%' || replace(replace(replace(searchable($3), '\', '\\'), '%', '\%'), '_', '\_') || '%'
+        ORDER BY x.seq DESC LIMIT $4) x
+     ORDER BY w.place, x.seq DESC";
+
+/// For each place its newest hits, newest first: seq and time.
+async fn newest_hits(session: &Session, text: &str, places: &[Place], limit: usize) -> Sql<Vec<VecDeque<(i64, i64)>>> {
+    let ids: Vec<Uuid> = places.iter().map(|place| place.id.uuid()).collect();
+    let visible: Vec<i64> = places.iter().map(|place| place.visible_after_seq).collect();
+    let mut hits: Vec<VecDeque<(i64, i64)>> = places.iter().map(|_| VecDeque::new()).collect();
+    for row in session.rows(NEWEST_HITS, &[&ids, &visible, &text, &limit_of(limit)]).await? {
+        let place = usize::try_from(at::<i64>(&row, 0)? - 1).unwrap_or(usize::MAX);
+        if let Some(of_place) = hits.get_mut(place) {
+            of_place.push_back((at(&row, 1)?, at(&row, 2)?));
+        }
+    }
+    Ok(hits)
+}
+
+/// Where the person may look, the most recently active first.
+async fn places(session: &Session, user: UserId, within: Option<ConversationId>) -> Sql<Vec<Place>> {
+    let select = "SELECT c.id, m.visible_after_seq, c.activity_at FROM members m JOIN conversations c ON c.id = m.conversation_id
+         WHERE m.user_id = $1 AND m.removed_at IS NULL AND ($2::uuid IS NULL OR c.id = $2) ORDER BY c.activity_at DESC, c.id DESC";
+    let within: Option<Uuid> = within.map(|id| id.uuid());
+    let rows = session.rows(select, &[&user.uuid(), &within]).await?;
+    let place = |row: &tokio_postgres::Row| {
+        Ok(Place { id: conversation_at(row, 0)?, visible_after_seq: at(row, 1)?, activity_at: at(row, 2)? })
+    };
+    rows.iter().map(place).collect()
+}

@@ -1,0 +1,310 @@
+//! A throw-away PostgreSQL: a cluster of its own for each test that asks, so that nobody else's transactions are in it.
+//!
+//! The first test on a machine has `initdb` make a cluster; all others copy that. It listens on a socket in its folder, and on a free port where that is
+//! asked for. It ends with its owner, and with the process of the test, however that ends.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use parking_lot::Mutex;
+use rustix::process::{Pid, Signal};
+
+use crate::deadline::DEADLINE;
+use crate::folder::Folder;
+
+const READY: &str = "database system is ready to accept connections";
+
+/// Lines of the log kept for whoever reads a failure.
+const LINES_MAX: usize = 200;
+
+/// The superuser of every cluster, and its operating system's user where the tests run as root, whom `initdb` refuses.
+const USER: &str = "postgres";
+
+/// How a cluster is started.
+#[derive(Debug, Clone, Default)]
+pub struct PostgresOptions {
+    /// Also on 127.0.0.1, at a port that stays the same through restarts.
+    pub tcp: bool,
+    /// Waits for the disk, as in earnest.
+    pub fsync: bool,
+    settings: Vec<(String, String)>,
+}
+
+impl PostgresOptions {
+    /// As in `postgresql.conf`.
+    pub fn set(mut self, name: &str, value: &str) -> Self {
+        self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+/// How a cluster is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Connections are broken off, everything is written down.
+    Fast,
+    /// As if the power had gone.
+    Immediate,
+}
+
+/// A cluster of one test. Dropping it ends it and deletes its folder.
+pub struct Postgres {
+    options: PostgresOptions,
+    port: Option<u16>,
+    folder: Folder,
+    process: Option<Process>,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+struct Process {
+    pid: Pid,
+    /// Ends with the process.
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Postgres {
+    /// A fresh cluster that takes connections.
+    pub fn start(options: PostgresOptions) -> Result<Self> {
+        let postgres = Self::new(options)?;
+        let template = template()?;
+        run(Command::new("cp").args(["-a", "--reflink=auto"]).arg(&template).arg(postgres.data()))?;
+        postgres.launched()
+    }
+
+    /// Another cluster, made from what `make` puts into its data folder: a base backup, or a copy.
+    pub fn start_from(options: PostgresOptions, make: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
+        let postgres = Self::new(options)?;
+        make(&postgres.data())?;
+        fs::set_permissions(postgres.data(), fs::Permissions::from_mode(0o700))?;
+        if rustix::process::getuid().is_root() {
+            run(Command::new("chown").arg("-R").arg(USER).arg(postgres.data()))?;
+        }
+        postgres.launched()
+    }
+
+    fn launched(mut self) -> Result<Self> {
+        self.launch()?;
+        Ok(self)
+    }
+
+    fn new(options: PostgresOptions) -> Result<Self> {
+        let folder = Folder::new()?;
+        owned_by_user(folder.path())?;
+        let port = if options.tcp { Some(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port()) } else { None };
+        Ok(Self { options, port, folder, process: None, log: Arc::default() })
+    }
+
+    /// The cluster's files.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Where its socket is, and where a test may put what belongs to it.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Over the socket.
+    pub fn url(&self, database: &str) -> String {
+        let folder = self.folder.path().display().to_string().replace('/', "%2F");
+        format!("postgres://{USER}@{folder}:{}/{database}", self.port())
+    }
+
+    /// Over TCP, where that was asked for.
+    pub fn tcp_url(&self, database: &str) -> String {
+        format!("postgres://{USER}@127.0.0.1:{}/{database}", self.port())
+    }
+
+    /// Of the socket's name too.
+    pub fn port(&self) -> u16 {
+        self.port.unwrap_or(5432)
+    }
+
+    pub fn log(&self) -> String {
+        self.log.lock().join("\n")
+    }
+
+    /// Starts the process and waits until it takes connections.
+    pub fn launch(&mut self) -> Result<()> {
+        ensure!(self.process.is_none(), "the cluster runs already");
+        let mut command = as_user(program("postgres")?);
+        command.arg("-D").arg(self.data()).arg("-k").arg(self.folder.path()).arg("-p").arg(self.port().to_string());
+        let addresses = if self.options.tcp { "127.0.0.1" } else { "" };
+        let on = |is: bool| if is { "on" } else { "off" };
+        // No autovacuum: its transactions are somebody else's.
+        let settings = [
+            ("listen_addresses", addresses),
+            ("fsync", on(self.options.fsync)),
+            ("full_page_writes", on(self.options.fsync)),
+            ("autovacuum", "off"),
+            ("shared_buffers", "64MB"),
+            ("max_connections", "100"),
+            ("logging_collector", "off"),
+            ("wal_keep_size", "64MB"),
+        ];
+        let chosen = self.options.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        for (name, value) in settings.into_iter().chain(chosen) {
+            command.arg("-c").arg(format!("{name}={value}"));
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let (is_ready, ready) = channel();
+        let log = Arc::clone(&self.log);
+        let (started, start) = channel();
+        // The process is told when the thread that started it ends: so this one lives as long as the process.
+        let thread = std::thread::spawn(move || {
+            let spawned = command.spawn().map(|mut child| {
+                let stderr = child.stderr.take();
+                let _ = started.send(child.id());
+                (child, stderr)
+            });
+            if let Ok((child, Some(stderr))) = spawned {
+                drop(started);
+                follow(child, stderr, &log, &is_ready);
+            }
+        });
+        let pid = start.recv().context("can't start PostgreSQL")?;
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("a process without a number")?;
+        self.process = Some(Process { pid, thread });
+        self.wait(&ready)
+    }
+
+    fn wait(&mut self, ready: &Receiver<()>) -> Result<()> {
+        if ready.recv_timeout(DEADLINE).is_err() {
+            let log = self.log();
+            let _ = self.stop(Stop::Immediate);
+            bail!("PostgreSQL does not take connections:\n{log}");
+        }
+        Ok(())
+    }
+
+    /// Ends the process and waits for its end; nothing where none runs.
+    pub fn stop(&mut self, how: Stop) -> Result<()> {
+        let Some(process) = self.process.take() else { return Ok(()) };
+        let signal = if how == Stop::Fast { Signal::INT } else { Signal::QUIT };
+        let _ = rustix::process::kill_process(process.pid, signal);
+        process.thread.join().map_err(|_| anyhow::anyhow!("the thread that follows PostgreSQL panicked"))
+    }
+
+    /// Has a replica take over; it goes on with a timeline of its own.
+    pub fn promote(&self) -> Result<()> {
+        let mut command = as_user(program("pg_ctl")?);
+        run(command.args(["promote", "-w", "-D"]).arg(self.data()))
+    }
+
+    /// A copy of the running cluster into a folder; with `replica` one that follows it.
+    pub fn back_up(&self, to: &Path, replica: bool) -> Result<()> {
+        let mut command = Command::new(program("pg_basebackup")?);
+        command.args(["-h"]).arg(self.folder.path()).args(["-p", &self.port().to_string(), "-U", USER]);
+        command.args(["--checkpoint=fast", "--no-sync", "-X", "stream", "-D"]).arg(to);
+        if replica {
+            command.arg("-R");
+        }
+        run(&mut command)
+    }
+
+    /// What the statements print, a line a row, columns apart by `|`.
+    pub fn psql(&self, database: &str, statements: &str) -> Result<String> {
+        let mut command = Command::new(program("psql")?);
+        command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", USER, "-h"]).arg(self.folder.path());
+        command.args(["-p", &self.port().to_string(), "-d", database, "-c", statements]);
+        let output = output(&mut command)?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("PostgreSQL said:\n{}", self.log());
+        }
+        let _ = self.stop(Stop::Immediate);
+    }
+}
+
+fn follow(mut child: Child, stderr: ChildStderr, log: &Mutex<Vec<String>>, is_ready: &std::sync::mpsc::Sender<()>) {
+    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+        if line.contains(READY) {
+            let _ = is_ready.send(());
+        }
+        let mut log = log.lock();
+        if log.len() == LINES_MAX {
+            log.remove(0);
+        }
+        log.push(line);
+    }
+    let _ = child.wait();
+}
+
+/// One of PostgreSQL's programs, of the newest version that is here.
+fn program(name: &str) -> Result<PathBuf> {
+    let mut folders: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
+        .map(|entries| entries.flatten().map(|entry| entry.path().join("bin")).collect())
+        .unwrap_or_default();
+    folders.sort();
+    let on_path =
+        std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
+    let mut places = folders.into_iter().rev().chain(on_path).map(|folder| folder.join(name));
+    places.find(|path| path.is_file()).with_context(|| {
+        format!("{name} is missing: install PostgreSQL 15 or newer (on Debian: `apt-get install postgresql`)")
+    })
+}
+
+/// Runs it as somebody whom `initdb` accepts, and has it end when the thread ends that starts it.
+fn as_user(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new("setpriv");
+    if rustix::process::getuid().is_root() {
+        command.args([format!("--reuid={USER}"), format!("--regid={USER}"), "--clear-groups".into()]);
+    }
+    command.args(["--pdeathsig", "QUIT", "--"]).arg(program);
+    command
+}
+
+fn owned_by_user(folder: &Path) -> Result<()> {
+    if rustix::process::getuid().is_root() {
+        let id = output(Command::new("id").args(["-u", USER])).context("there is no user `postgres`")?;
+        let id: u32 = String::from_utf8_lossy(&id.stdout).trim().parse()?;
+        chown(folder, Some(id), None)?;
+    }
+    Ok(())
+}
+
+/// An empty cluster that nobody runs, to be copied.
+fn template() -> Result<PathBuf> {
+    let initdb = program("initdb")?;
+    let version = initdb.parent().and_then(Path::parent).and_then(Path::file_name).map(|name| name.to_string_lossy());
+    let name = format!("tertulia-postgres-{}-{}", version.unwrap_or_default(), rustix::process::getuid().as_raw());
+    let place = std::env::temp_dir().join(name);
+    fs::create_dir_all(&place)?;
+    owned_by_user(&place)?;
+    let lock = fs::File::create(place.join("lock"))?;
+    // Others may be at it; it is let go with the file.
+    lock.lock()?;
+    let done = place.join("data");
+    if !done.join("PG_VERSION").exists() {
+        let making = place.join("making");
+        let _ = fs::remove_dir_all(&making);
+        let mut command = as_user(initdb);
+        command.args(["-N", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--wal-segsize=1", "-U", USER, "-D"]);
+        run(command.arg(&making).stdout(Stdio::null()))?;
+        fs::rename(&making, &done)?;
+    }
+    Ok(done)
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    output(command).map(drop)
+}
+
+fn output(command: &mut Command) -> Result<Output> {
+    let output = command.output().with_context(|| format!("can't start {}", command.get_program().display()))?;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{command:?} ended with {}: {complaint}", output.status);
+    Ok(output)
+}
