@@ -43,6 +43,43 @@ pub struct Settings {
     pub trouble: Option<Arc<flaky::Trouble>>,
     /// What is shown to browsers at `/`; without it they are sent to the reference.
     pub web: web::WebApp,
+    /// How it is with the other servers, where there are any.
+    pub bus: Option<BusWatch>,
+}
+
+/// What is known of the way to the other servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BusState {
+    pub is_up: bool,
+    /// Other servers that are heard.
+    pub peers: usize,
+    /// How often something was lost on the way.
+    pub losses: u64,
+    /// How often nothing could be told.
+    pub failures: u64,
+    /// How often the log was asked what may have been missed, and how many people were told to ask for it.
+    pub asked: u64,
+    pub told: u64,
+}
+
+/// Looks at the bus when somebody asks.
+#[derive(Clone)]
+pub struct BusWatch(Arc<dyn Fn() -> BusState + Send + Sync>);
+
+impl BusWatch {
+    pub fn new(look: impl Fn() -> BusState + Send + Sync + 'static) -> Self {
+        Self(Arc::new(look))
+    }
+
+    pub fn look(&self) -> BusState {
+        (self.0)()
+    }
+}
+
+impl std::fmt::Debug for BusWatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("BusWatch").field(&self.look()).finish()
+    }
 }
 
 /// How long the doors wait for the other end.

@@ -10,6 +10,8 @@ use prometheus_client::registry::Registry;
 use tertulia_core::Services;
 use tertulia_store::StoreError;
 
+use crate::{BusState, BusWatch};
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Status {
     class: &'static str,
@@ -32,6 +34,41 @@ pub struct Metrics {
     jobs_ready: Gauge,
     jobs_dead: Gauge,
     log_position: Gauge,
+    bus: BusMetrics,
+}
+
+/// All 0 where there are no other servers.
+#[derive(Default)]
+struct BusMetrics {
+    up: Gauge,
+    peers: Gauge,
+    losses: Gauge,
+    failures: Gauge,
+    asked: Gauge,
+    told: Gauge,
+}
+
+impl BusMetrics {
+    fn register(&self, registry: &mut Registry) {
+        registry.register("bus_up", "Whether the other servers can be heard", self.up.clone());
+        registry.register("bus_peers", "Other servers that are heard", self.peers.clone());
+        registry.register("bus_losses", "How often news of other servers was lost", self.losses.clone());
+        registry.register("bus_failures", "How often nothing could be told", self.failures.clone());
+        registry.register("bus_asked", "How often the log was asked what may have been missed", self.asked.clone());
+        registry.register("bus_told", "People who were told to ask for the difference", self.told.clone());
+    }
+
+    fn show(&self, state: BusState) {
+        let set = |gauge: &Gauge, value: u64| {
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        };
+        set(&self.up, u64::from(state.is_up));
+        set(&self.peers, u64::try_from(state.peers).unwrap_or(u64::MAX));
+        set(&self.losses, state.losses);
+        set(&self.failures, state.failures);
+        set(&self.asked, state.asked);
+        set(&self.told, state.told);
+    }
 }
 
 impl Metrics {
@@ -48,6 +85,7 @@ impl Metrics {
             jobs_ready: Gauge::default(),
             jobs_dead: Gauge::default(),
             log_position: Gauge::default(),
+            bus: BusMetrics::default(),
         };
         let registry = &mut all.registry;
         registry.register("http_answers", "Answers over HTTP by class of status", all.answers.clone());
@@ -64,6 +102,7 @@ impl Metrics {
         registry.register("jobs_ready", "Jobs that wait", all.jobs_ready.clone());
         registry.register("jobs_dead", "Dead letters", all.jobs_dead.clone());
         registry.register("log_position", "Commit position of the log", all.log_position.clone());
+        all.bus.register(registry);
         all
     }
 
@@ -87,7 +126,7 @@ impl Metrics {
     }
 
     /// The text exposition.
-    pub(crate) async fn render(&self, services: &Services) -> Result<String, StoreError> {
+    pub(crate) async fn render(&self, services: &Services, bus: Option<&BusWatch>) -> Result<String, StoreError> {
         let counts = services.hub().counts();
         let set = |gauge: &Gauge, value: usize| {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
@@ -101,6 +140,7 @@ impl Metrics {
         self.jobs_ready.set(jobs.ready);
         self.jobs_dead.set(jobs.dead);
         self.log_position.set(services.store().log_state().await?.position);
+        self.bus.show(bus.map(BusWatch::look).unwrap_or_default());
         let mut text = String::new();
         text::encode(&mut text, &self.registry).map_err(|error| StoreError::Corrupt(error.to_string()))?;
         Ok(text)

@@ -2,52 +2,58 @@
 
 use anyhow::{Context as _, bail};
 use tertulia_core::auth::Scopes;
-use tertulia_store::Store as _;
 
 use crate::settings::Settings;
 use crate::wiring::{self, Parts};
 
 /// Makes the person where needed and prints a token as its last line.
 pub async fn token(settings: &Settings, email: &str, name: Option<&str>) -> anyhow::Result<String> {
-    let parts = wiring::open(settings, false)?;
+    let parts = wiring::open(settings, false).await?;
     Ok(parts.services.auth().issue_for_email(email, name).await?.token)
 }
 
 pub async fn add_user(settings: &Settings, email: &str, name: &str) -> anyhow::Result<String> {
     let mut password = String::new();
     std::io::stdin().read_line(&mut password).context("the password is read from standard input")?;
-    let parts = wiring::open(settings, false)?;
+    let parts = wiring::open(settings, false).await?;
     let answer = parts.services.auth().register(email, password.trim_end_matches(['\r', '\n']), name, None).await?;
     Ok(answer.user.id.to_string())
 }
 
 pub async fn create_api_key(settings: &Settings, name: &str, scopes: &str) -> anyhow::Result<(String, String)> {
     let scopes: Scopes = scopes.parse().map_err(|e| anyhow::anyhow!("--scopes: {e}"))?;
-    let parts = wiring::open(settings, false)?;
+    let parts = wiring::open(settings, false).await?;
     let key = parts.services.auth().create_api_key(name, scopes).await?;
     Ok((key.id.to_string(), key.token))
 }
 
 pub async fn revoke_api_key(settings: &Settings, id: &str) -> anyhow::Result<()> {
     let id = id.parse().map_err(|e| anyhow::anyhow!("--id: {e}"))?;
-    let parts = wiring::open(settings, false)?;
+    let parts = wiring::open(settings, false).await?;
     Ok(parts.services.auth().revoke_api_key(id).await?)
 }
 
 pub async fn jobs(settings: &Settings) -> anyhow::Result<String> {
-    let Parts { store, .. } = wiring::open(settings, false)?;
-    let counts = store.job_counts().await?;
+    let Parts { home, .. } = wiring::open(settings, false).await?;
+    let counts = home.store().job_counts().await?;
     Ok(format!("ready {}\ndead {}", counts.ready, counts.dead))
 }
 
 pub async fn migrate(settings: &Settings) -> anyhow::Result<String> {
-    let Parts { store, .. } = wiring::open(settings, false)?;
-    let state = store.log_state().await?;
-    Ok(format!("{} is up to date, at position {}", settings.data.join("tertulia.db").display(), state.position))
+    let Parts { home, .. } = wiring::open(settings, false).await?;
+    let state = home.store().log_state().await?;
+    let what = match &settings.database_url {
+        Some(_) => "the database".to_owned(),
+        None => settings.data.join("tertulia.db").display().to_string(),
+    };
+    Ok(format!("{what} is up to date, at position {}", state.position))
 }
 
 /// Looks at the file with SQLite's own checks and asks the rows about the promises.
 pub fn doctor(settings: &Settings, new_epoch: bool) -> anyhow::Result<String> {
+    if settings.database_url.is_some() {
+        bail!("doctor looks at the file of an embedded database; PostgreSQL has its own tools (pg_amcheck)");
+    }
     if !settings.data.join("tertulia.db").exists() {
         bail!("there is no database in {}", settings.data.display());
     }

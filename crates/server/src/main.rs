@@ -3,7 +3,9 @@
 //! The only crate that names concrete homes and reads the ambient clock and randomness. The way through: [`settings`] what can be set; [`wiring`] how
 //! the parts fit; [`serve`] the server; [`commands`] the rest.
 
+mod cluster;
 mod commands;
+mod home;
 mod jwks;
 mod line;
 mod listen;

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use tertulia_gateway::flaky::Trouble;
-use tertulia_gateway::{Gateway, Times};
+use tertulia_gateway::{BusWatch, Gateway, Times};
 use tertulia_realtime::Closing;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 
+use crate::cluster::Cluster;
 use crate::listen::{HEAD_TIMEOUT, Server};
 use crate::powers::powers;
 use crate::settings::{Settings, Switch};
@@ -19,15 +21,24 @@ use crate::wiring::{self, Parts};
 /// How often typing signs are looked at.
 const TICK: Duration = Duration::from_millis(100);
 const PRUNE_EVERY_TICKS: u32 = 600;
-const REMEMBER_EVERY_TICKS: u32 = 10;
+const TEND_EVERY_TICKS: u32 = 10;
 
 /// How long open connections have to take their goodbye.
 const GOODBYE: Duration = Duration::from_secs(5);
 
 pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
-    std::fs::create_dir_all(&settings.data).with_context(|| format!("can't make {}", settings.data.display()))?;
-    let _lock = lock(&settings.data)?;
-    let parts = wiring::open(settings, true)?;
+    // A folder is one server's; a database of its own may be several servers'.
+    let _lock = if settings.database_url.is_none() {
+        std::fs::create_dir_all(&settings.data).with_context(|| format!("can't make {}", settings.data.display()))?;
+        Some(lock(&settings.data)?)
+    } else {
+        None
+    };
+    let parts = wiring::open(settings, true).await?;
+    let cluster = match &parts.bus {
+        Some(bus) => Some(Cluster::begin(Arc::clone(&parts.services), Arc::clone(bus)).await),
+        None => None,
+    };
     let seed = powers().bytes();
     let trouble = settings.flaky.map(|flaky| Arc::new(Trouble::new(flaky, u64::from_le_bytes(seed))));
     let gateway = Gateway::new(
@@ -39,6 +50,7 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
             times: Times::default(),
             trouble: trouble.clone(),
             web: crate::web::app(),
+            bus: cluster.as_ref().map(|cluster| BusWatch::new(cluster.state())),
         },
     );
     let listener = tokio::net::TcpListener::bind(settings.listen)
@@ -56,9 +68,17 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
         }
         eprintln!("listening on http://{address}");
     }
+    let mut hearing = JoinSet::new();
+    hearing.spawn(async move {
+        match cluster {
+            Some(cluster) => cluster.run().await,
+            None => std::future::pending().await,
+        }
+    });
     tokio::select! {
         () = server.run(&listener) => {}
         () = housekeeping(&parts) => {}
+        _ = hearing.join_next() => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
@@ -73,11 +93,16 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     };
     // Requests under way are answered; whoever does not take the goodbye is cut off.
     let _ = tokio::time::timeout(GOODBYE, async { tokio::join!(emptied, server.finish()) }).await;
-    if let Err(error) = parts.store.remember_position().await {
-        tracing::warn!(%error, "the position could not be noted beside the log");
+    if let Err(error) = parts.home.tend().await {
+        tracing::warn!(%error, "the last housekeeping failed");
     }
-    let store = Arc::clone(&parts.store);
-    tokio::task::spawn_blocking(move || store.close()).await?;
+    let home = parts.home.clone();
+    tokio::task::spawn_blocking(move || home.close()).await?;
+    // After the last commit: the others hear of it.
+    if let Some(bus) = &parts.bus {
+        bus.close().await;
+    }
+    hearing.shutdown().await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -99,10 +124,11 @@ async fn housekeeping(parts: &Parts) {
     for count in 1_u32.. {
         ticks.tick().await;
         services.hub().expire_signs(services.now());
-        if count % REMEMBER_EVERY_TICKS == 0
-            && let Err(error) = parts.store.remember_position().await
+        services.hub().wait_no_longer();
+        if count % TEND_EVERY_TICKS == 0
+            && let Err(error) = parts.home.tend().await
         {
-            tracing::error!(%error, "the position could not be noted beside the log");
+            tracing::error!(%error, "the log could not be looked after");
         }
         if count % PRUNE_EVERY_TICKS == 0 {
             services.prune();

@@ -9,7 +9,7 @@ use config::{Config, Environment, File, FileFormat};
 use serde::{Deserialize, Serialize};
 use tertulia_core::auth::{AuthConfig, HostIssuer, HostKey};
 use tertulia_gateway::flaky::Flaky;
-use tertulia_proto::Limits;
+use tertulia_proto::{Limits, ServerId};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -32,6 +32,21 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// Database connections that read.
     pub readers: usize,
+    /// `postgres://user:password@host/database`: the log is there instead of in the folder, for several servers.
+    #[serde(skip_serializing)]
+    pub database_url: Option<String>,
+    /// `cached`, or `typed` behind PgBouncer in transaction mode.
+    pub database_prepared: Statements,
+    /// Into how many parts a new log's messages are divided.
+    pub database_partitions: u16,
+    /// `may_lose`: a promoted replica may lack what was acknowledged, so clients compare what they hold. `loses_nothing` where only synchronous
+    /// replicas are promoted.
+    pub database_failover: Promotion,
+    /// `redis://host`, `redis-sentinel://a,b,c/master` or `redis-cluster://a,b,c`: how several servers tell one another.
+    #[serde(skip_serializing)]
+    pub redis_url: Option<String>,
+    /// Begins all names in Redis; another for each log on one Redis.
+    pub redis_prefix: String,
     /// Development only: a bad network on the sockets, such as `latency=50..800,drop=2%,double=2%,cut=1%`; `on` for just these.
     pub flaky: Option<Flaky>,
     pub auth: AuthSettings,
@@ -53,6 +68,20 @@ pub enum Switch {
 pub enum LogFormat {
     Text,
     Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Statements {
+    Cached,
+    Typed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Promotion {
+    MayLose,
+    LosesNothing,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -108,6 +137,12 @@ impl Default for Settings {
             log: "info".into(),
             log_format: LogFormat::Text,
             readers: 4,
+            database_url: None,
+            database_prepared: Statements::Cached,
+            database_partitions: 16,
+            database_failover: Promotion::MayLose,
+            redis_url: None,
+            redis_prefix: "tertulia".into(),
             flaky: None,
             auth: AuthSettings::default(),
             limits: HashMap::new(),
@@ -116,7 +151,7 @@ impl Default for Settings {
 }
 
 /// First words of the variables that are settings; others that begin with `TERTULIA_` are somebody else's.
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 18] = [
     "LISTEN",
     "DATA",
     "PUBLIC_URL",
@@ -126,6 +161,12 @@ const KNOWN: [&str; 12] = [
     "LOG",
     "LOG_FORMAT",
     "READERS",
+    "DATABASE_URL",
+    "DATABASE_PREPARED",
+    "DATABASE_PARTITIONS",
+    "DATABASE_FAILOVER",
+    "REDIS_URL",
+    "REDIS_PREFIX",
     "FLAKY",
     "AUTH",
     "LIMITS",
@@ -153,7 +194,37 @@ impl Settings {
         let settings: Self =
             layers.add_source(from_environment).build()?.try_deserialize().context("in the configuration")?;
         settings.limits()?;
+        settings.bus(ServerId::from_bytes([0; 16]))?;
         Ok(settings)
+    }
+
+    /// `None`: the log is a file of the folder.
+    pub fn postgres(&self, seed: [u8; 64]) -> Option<tertulia_store_postgres::Options> {
+        let mut options = tertulia_store_postgres::Options::new(self.database_url.as_deref()?, seed);
+        options.readers = self.readers;
+        options.partitions = self.database_partitions;
+        options.prepared = match self.database_prepared {
+            Statements::Cached => tertulia_store_postgres::Prepared::Cached,
+            Statements::Typed => tertulia_store_postgres::Prepared::Typed,
+        };
+        options.failover = match self.database_failover {
+            Promotion::MayLose => tertulia_store_postgres::Failover::MayLose,
+            Promotion::LosesNothing => tertulia_store_postgres::Failover::LosesNothing,
+        };
+        Some(options)
+    }
+
+    /// `None`: there are no other servers.
+    pub fn bus(&self, me: ServerId) -> anyhow::Result<Option<tertulia_bus_redis::Options>> {
+        let Some(url) = self.redis_url.as_deref() else { return Ok(None) };
+        if self.database_url.is_none() {
+            bail!("redis_url: several servers need one database; set database_url as well");
+        }
+        if self.redis_prefix.is_empty() || self.redis_prefix.contains(['{', '}']) {
+            bail!("redis_prefix: one character at least, and no braces");
+        }
+        let address = url.parse()?;
+        Ok(Some(tertulia_bus_redis::Options { address, prefix: self.redis_prefix.clone(), me }))
     }
 
     /// An error where the network is to be bad and people seem to depend on it.
@@ -323,6 +394,19 @@ mod tests {
         }
         let error = with(&[("TERTULIA_FLAKY", "drop=2")]).unwrap_err();
         assert!(format!("{error:#}").contains("\"drop=2\""), "{error:#}");
+    }
+
+    #[test]
+    fn several_servers_need_a_database_of_their_own_and_secrets_are_not_printed() {
+        let redis = ("TERTULIA_REDIS_URL", "redis://:secret@r");
+        let database = ("TERTULIA_DATABASE_URL", "postgres://me:secret@d/tertulia");
+        let error = with(&[redis]).unwrap_err();
+        assert!(error.to_string().contains("database_url"), "{error}");
+        let settings = with(&[redis, database]).unwrap();
+        assert!(!settings.print().unwrap().contains("secret"));
+        assert!(settings.postgres([0; 64]).is_some() && settings.bus(ServerId::from_bytes([0; 16])).unwrap().is_some());
+        let error = with(&[database, ("TERTULIA_REDIS_URL", "http://secret")]).unwrap_err().to_string();
+        assert!(error.contains("redis url") && !error.contains("secret"), "{error}");
     }
 
     #[test]

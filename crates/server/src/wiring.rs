@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use anyhow::Context as _;
+use tertulia_bus_redis::RedisBus;
 use tertulia_core::auth::Auth;
 use tertulia_core::{Fanout, HouseRules, Powers, Services};
+use tertulia_proto::ServerId;
 use tertulia_realtime::Hub;
 use tertulia_store::{CommitSink, Committed};
-use tertulia_store_sqlite::{Options, SqliteStore};
 
+use crate::home::Home;
 use crate::jwks::HttpJwks;
 use crate::powers::powers;
 use crate::settings::{Settings, Switch};
@@ -29,34 +31,32 @@ impl CommitSink for Handoff {
 
 pub struct Parts {
     pub services: Arc<Services>,
-    pub store: Arc<SqliteStore>,
+    pub home: Home,
+    /// To the other servers, where there are any.
+    pub bus: Option<Arc<RedisBus>>,
 }
 
 /// Opens the store and makes the services. `serves`: as the server, which keeps the search index and watches for restores; else as a tool beside it.
-pub fn open(settings: &Settings, serves: bool) -> anyhow::Result<Parts> {
+pub async fn open(settings: &Settings, serves: bool) -> anyhow::Result<Parts> {
     let powers = powers();
     let limits = settings.limits()?;
-    let hub = Arc::new(Hub::new(limits.clone()));
+    let bus = settings.bus(ServerId::from_bytes(powers.bytes()))?.map(RedisBus::new);
+    let hub = Arc::new(match &bus {
+        Some(bus) => Hub::in_cluster(limits.clone(), Arc::clone(bus) as _),
+        None => Hub::new(limits.clone()),
+    });
     let (sender, batches) = sync_channel(BATCHES_MAX);
     start_fanout(Fanout::new(Arc::clone(&hub)), batches)?;
-    let options = Options { readers: settings.readers, serves, seed: powers.bytes() };
     let rules = Arc::new(HouseRules { group_members_max: limits.group_members_max });
-    let store = SqliteStore::open(&settings.data, &options, rules, Arc::new(Handoff(sender)))
-        .with_context(|| format!("the database in {}", settings.data.display()))?;
-    let services = services(settings, &store, hub, powers)?;
-    Ok(Parts { services, store })
+    let home = Home::open(settings, serves, &powers, rules, Arc::new(Handoff(sender))).await?;
+    let services = services(settings, &home, hub, powers)?;
+    Ok(Parts { services, home, bus })
 }
 
-fn services(
-    settings: &Settings,
-    store: &Arc<SqliteStore>,
-    hub: Arc<Hub>,
-    powers: Powers,
-) -> anyhow::Result<Arc<Services>> {
-    let auth = Auth::new(Arc::clone(store) as _, powers.clone(), settings.auth()?, Arc::new(HttpJwks::new()?))
-        .context("auth")?;
+fn services(settings: &Settings, home: &Home, hub: Arc<Hub>, powers: Powers) -> anyhow::Result<Arc<Services>> {
+    let auth = Auth::new(home.store(), powers.clone(), settings.auth()?, Arc::new(HttpJwks::new()?)).context("auth")?;
     let rate_limits = settings.rate_limits == Switch::On;
-    Ok(Arc::new(Services::new(Arc::clone(store) as _, hub, powers, settings.limits()?, auth, rate_limits)))
+    Ok(Arc::new(Services::new(home.store(), hub, powers, settings.limits()?, auth, rate_limits)))
 }
 
 fn start_fanout(fanout: Fanout, batches: Receiver<Vec<Committed>>) -> anyhow::Result<()> {

@@ -30,10 +30,13 @@ async fn live() -> Json<Live> {
 
 #[derive(Serialize, ToSchema)]
 struct Ready {
-    /// `ok`, or what is the matter.
+    /// `ok`, `degraded` (the other servers can't be heard: their news comes late), or what is the matter.
     status: &'static str,
     /// Each dependency: `ok` or `unavailable`.
     store: &'static str,
+    /// Left out where there are no other servers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bus: Option<&'static str>,
 }
 
 /// Requests can be served; says which dependency is not there.
@@ -47,19 +50,21 @@ async fn ready(State(app): State<App>) -> (StatusCode, Json<Ready>) {
             "unavailable"
         }
     };
-    let status = match (app.is_draining(), store) {
-        (true, _) => "draining",
-        (false, "ok") => "ok",
-        (false, _) => "unavailable",
+    let bus = app.settings.bus.as_ref().map(|bus| if bus.look().is_up { "ok" } else { "unavailable" });
+    let status = match (app.is_draining(), store, bus) {
+        (true, ..) => "draining",
+        (false, "ok", None | Some("ok")) => "ok",
+        (false, "ok", Some(_)) => "degraded",
+        (false, ..) => "unavailable",
     };
-    let code = if status == "ok" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (code, Json(Ready { status, store }))
+    let code = if matches!(status, "ok" | "degraded") { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, Json(Ready { status, store, bus }))
 }
 
 /// In Prometheus' text format.
 #[utoipa::path(get, path = "/metrics", tag = "operations", responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
 async fn metrics(State(app): State<App>) -> Answer<impl IntoResponse> {
-    let text = app.metrics.render(&app.services).await.map_err(|error| {
+    let text = app.metrics.render(&app.services, app.settings.bus.as_ref()).await.map_err(|error| {
         tracing::error!(%error, "metrics could not be read");
         Refusal::from(tertulia_proto::ApiError::retry(ErrorCode::Unavailable, "the store is not available", 1000))
     })?;

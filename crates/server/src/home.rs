@@ -1,0 +1,60 @@
+//! Where the log lives: one file, or PostgreSQL.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tertulia_core::Powers;
+use tertulia_store::{CommitSink, Rules, Store, StoreError};
+use tertulia_store_postgres::PostgresStore;
+use tertulia_store_sqlite::SqliteStore;
+
+use crate::settings::Settings;
+
+#[derive(Clone)]
+pub enum Home {
+    Sqlite(Arc<SqliteStore>),
+    Postgres(Arc<PostgresStore>),
+}
+
+impl Home {
+    /// `serves`: as the server, which keeps the search index and watches for restores; else as a tool beside it.
+    pub async fn open(
+        settings: &Settings,
+        serves: bool,
+        powers: &Powers,
+        rules: Arc<dyn Rules>,
+        sink: Arc<dyn CommitSink>,
+    ) -> anyhow::Result<Self> {
+        if let Some(options) = settings.postgres(powers.bytes()) {
+            let store = PostgresStore::open(&options, rules, sink).await.context("database_url")?;
+            return Ok(Self::Postgres(store));
+        }
+        let options = tertulia_store_sqlite::Options { readers: settings.readers, serves, seed: powers.bytes() };
+        let store = SqliteStore::open(&settings.data, &options, rules, sink)
+            .with_context(|| format!("the database in {}", settings.data.display()))?;
+        Ok(Self::Sqlite(store))
+    }
+
+    pub fn store(&self) -> Arc<dyn Store> {
+        match self {
+            Self::Sqlite(store) => Arc::clone(store) as _,
+            Self::Postgres(store) => Arc::clone(store) as _,
+        }
+    }
+
+    /// What has to be done about every second.
+    pub async fn tend(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(store) => store.remember_position().await,
+            Self::Postgres(store) => store.tend_search().await,
+        }
+    }
+
+    /// Commits what waits; later writes are refused. Blocks.
+    pub fn close(&self) {
+        match self {
+            Self::Sqlite(store) => store.close(),
+            Self::Postgres(store) => store.close(),
+        }
+    }
+}
