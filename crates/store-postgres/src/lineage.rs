@@ -92,19 +92,26 @@ impl Lineage {
     }
 
     /// Finds out whether the log is what it was and writes down what has changed; done whenever a writer has a new connection.
+    ///
+    /// First with the lock that everybody has: whoever waits for all transactions to end, keeps all from beginning.
     pub async fn settle(&self, session: &Session) -> Sql<()> {
-        session.batch(BEGIN).await?;
-        match self.settled(session).await {
-            Ok(()) => session.batch("COMMIT").await,
-            Err(fault) => {
-                let _ = session.batch("ROLLBACK").await;
-                Err(fault)
+        for may_change in [false, true] {
+            session.batch(BEGIN).await?;
+            match self.settled(session, may_change).await {
+                Ok(true) => return session.batch("COMMIT").await,
+                Ok(false) => session.batch("ROLLBACK").await?,
+                Err(fault) => {
+                    let _ = session.batch("ROLLBACK").await;
+                    return Err(fault);
+                }
             }
         }
+        Ok(())
     }
 
-    async fn settled(&self, session: &Session) -> Sql<()> {
-        session.rows(OWN_LINEAGE, &[]).await?;
+    /// `false` where something has changed and may not be written down.
+    async fn settled(&self, session: &Session, may_change: bool) -> Sql<bool> {
+        session.rows(if may_change { OWN_LINEAGE } else { SHARE_LINEAGE }, &[]).await?;
         let row = session.one(STATE, &[]).await?;
         let (offset, generation, system, timeline): (i64, i64, i64, i64) =
             (at(&row, 0)?, at(&row, 1)?, at(&row, 2)?, at(&row, 3)?);
@@ -114,6 +121,9 @@ impl Lineage {
         let marker: i64 = marker.map(|row| at(&row, 0)).transpose()?.unwrap_or(0);
         let (has_moved, was_promoted, went_back) = (system != system_now, timeline != timeline_now, marker < confirmed);
         if has_moved || was_promoted || went_back {
+            if !may_change {
+                return Ok(false);
+            }
             let keeps_epoch = !has_moved && !went_back && self.failover == Failover::LosesNothing;
             let epoch = (!keeps_epoch).then(|| self.renewed(generation));
             let highest: i64 = if has_moved { at(&session.one(HIGHEST, &[]).await?, 0)? } else { 0 };
@@ -124,7 +134,7 @@ impl Lineage {
         }
         session.execute(ENROL, &[&self.writer_id(), &marker.max(confirmed)]).await?;
         session.execute(FORGET, &[&self.writer_id()]).await?;
-        Ok(())
+        Ok(true)
     }
 
     /// An epoch nobody can guess and nobody has used.

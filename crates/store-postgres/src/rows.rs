@@ -102,11 +102,11 @@ pub(crate) fn member_from(row: &Row) -> Sql<(ConversationId, Member)> {
     Ok((conversation_at(row, 0)?, member))
 }
 
-/// Of `messages x JOIN users s`: fifteen columns.
+/// Of `messages x JOIN users s`: fourteen columns.
 macro_rules! message_columns {
     () => {
         "x.conversation_id, x.seq, x.id, s.id, s.name, s.avatar_url, x.client_msg_id, x.body, x.reply_to, x.created_at, \
-         x.edited_at, x.deleted_at, x.rev, x.amended, x.born_pos"
+         x.edited_at, x.deleted_at, x.rev, x.amended"
     };
 }
 pub(crate) use message_columns;
@@ -114,7 +114,6 @@ pub(crate) use message_columns;
 /// A message without its reactions, and what the wire does not show.
 pub(crate) struct MessageRow {
     pub amended: bool,
-    pub born_pos: i64,
     pub message: Message,
 }
 
@@ -122,7 +121,6 @@ pub(crate) fn message_from(row: &Row, index: usize) -> Sql<MessageRow> {
     let client_msg_id: &str = at(row, index + 6)?;
     Ok(MessageRow {
         amended: at(row, index + 13)?,
-        born_pos: at(row, index + 14)?,
         message: Message {
             message_id: MessageId::from_uuid(at(row, index + 2)?),
             conversation_id: conversation_at(row, index)?,

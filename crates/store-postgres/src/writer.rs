@@ -132,6 +132,10 @@ impl Writer {
 
 async fn run(shared: &Arc<Shared>, desk: Arc<Desk>) {
     let mut scribe = Scribe { desk, shared: Arc::clone(shared), line: None, batch: AtomicI64::new(0) };
+    // The first write need not wait for it; where it fails, that write tries again.
+    if let Err(fault) = scribe.connect().await {
+        tracing::debug!(%fault, "the writer has no connection yet");
+    }
     loop {
         if shared.is_doubted.swap(false, Ordering::AcqRel) {
             scribe.line = None;

@@ -6,10 +6,17 @@
     reason = "each test uses its part, and a cluster that does not start fails it"
 )]
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tertulia_store_postgres::{Options, Seed};
-use tertulia_testkit::{Postgres, PostgresOptions};
+use tertulia_store::conformance::Home;
+use tertulia_store::conformance::house::House;
+use tertulia_store::conformance::sink::Sink;
+use tertulia_store::{CommitSink, Rules, Store, Write, WriteResult};
+use tertulia_store_postgres::{Options, PostgresStore, Seed};
+use tertulia_testkit::{Postgres, PostgresOptions, within};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
 /// Of all logs that this process opens.
 static COUNT: AtomicU64 = AtomicU64::new(1);
@@ -40,7 +47,7 @@ impl Cluster {
     /// The name of a new, empty one.
     pub fn database(&self) -> String {
         let name = format!("log_{}", COUNT.fetch_add(1, Ordering::SeqCst));
-        self.psql("postgres", &format!("CREATE DATABASE {name}"));
+        self.postgres.create(&name).expect("a database is made");
         name
     }
 
@@ -51,5 +58,108 @@ impl Cluster {
 
     pub fn psql(&self, database: &str, statements: &str) -> String {
         self.postgres.psql(database, statements).expect("psql")
+    }
+}
+
+/// A log in a cluster, as the suite's world opens one.
+pub struct Log<'a> {
+    pub cluster: &'a Cluster,
+    pub options: Options,
+}
+
+impl Home for Log<'_> {
+    async fn open(&self, rules: Arc<dyn Rules>, sink: Arc<dyn CommitSink>) -> Arc<dyn Store> {
+        PostgresStore::open(&self.options, rules, sink).await.expect("the database opens") as Arc<dyn Store>
+    }
+}
+
+impl Cluster {
+    /// A new log, with nothing in it.
+    pub fn log(&self) -> Log<'_> {
+        Log { cluster: self, options: self.options(&self.database()) }
+    }
+}
+
+impl Log<'_> {
+    pub fn name(&self) -> &str {
+        self.options.url.rsplit('/').next().expect("a URL ends with the database")
+    }
+
+    /// Another server on the same log, with a sink of its own.
+    pub async fn server(&self) -> Server {
+        let options = Options { seed: seed(), ..self.options.clone() };
+        Server::open(&options).await
+    }
+
+    pub async fn raw(&self) -> Raw {
+        Raw::connect(&self.options.url).await
+    }
+}
+
+/// One more server.
+pub struct Server {
+    pub store: Arc<PostgresStore>,
+    pub sink: Arc<Sink>,
+}
+
+impl Server {
+    pub async fn open(options: &Options) -> Self {
+        let sink = Arc::new(Sink::default());
+        let rules = Arc::new(House::default());
+        let store = PostgresStore::open(options, rules, sink.clone()).await.expect("the database opens");
+        Self { store, sink }
+    }
+
+    /// What comes of a write.
+    pub async fn submit(&self, write: Write) -> WriteResult {
+        self.submitted(write).await.expect("a completion is called")
+    }
+
+    /// Queues a write at once.
+    pub fn submitted(&self, write: Write) -> oneshot::Receiver<WriteResult> {
+        let (tell, told) = oneshot::channel();
+        self.store.submit(write, Box::new(move |result: &WriteResult| drop(tell.send(result.clone()))));
+        told
+    }
+}
+
+/// A connection of a stranger.
+pub struct Raw {
+    pub client: tokio_postgres::Client,
+    _driver: JoinSet<()>,
+}
+
+impl Raw {
+    pub async fn connect(url: &str) -> Self {
+        let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("a connection");
+        let mut driver = JoinSet::new();
+        driver.spawn(async move { drop(connection.await) });
+        Self { client, _driver: driver }
+    }
+
+    pub async fn run(&self, statements: &str) {
+        self.client.batch_execute(statements).await.expect("statements that work");
+    }
+
+    /// The first column of the first row.
+    pub async fn one<T: for<'a> tokio_postgres::types::FromSql<'a>>(&self, statement: &str) -> T {
+        self.client.query_typed(statement, &[]).await.expect("a statement that works")[0].get(0)
+    }
+
+    /// Until so many transactions of this database wait for somebody's row.
+    pub async fn until_waiting(&self, count: i64) {
+        let waiting =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        self.until(&format!("SELECT ({waiting}) >= {count}")).await;
+    }
+
+    /// Until the statement says so.
+    pub async fn until(&self, statement: &str) {
+        let asked = async {
+            while !self.one::<bool>(statement).await {
+                tokio::task::yield_now().await;
+            }
+        };
+        within(statement, asked).await.expect("it comes to be");
     }
 }
