@@ -1,13 +1,22 @@
 //! How often somebody may do something: sliding windows that remember each instant, so that no burst at the seam of two windows slips through.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt::Display;
 use std::hash::Hash;
 
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
+use sha2::{Digest as _, Sha256};
 use tertulia_proto::{ApiError, ErrorCode, Timestamp};
 
 /// Keys remembered at most; beyond it the ones that are idle go, and then new keys are let through unlimited rather than memory grow.
 const KEYS_MAX: usize = 200_000;
+
+/// Windows that several servers count together.
+pub trait SharedWindows: Send + Sync + 'static {
+    /// Counts one of at most `count` in `window_ms` under a name. `Err(ms)`: refused, and how long to wait. `None`: nobody can be asked.
+    fn take(&self, name: String, count: u32, window_ms: i64) -> BoxFuture<'_, Option<Result<(), u64>>>;
+}
 
 /// At most `count` times in `window_ms`, per key.
 pub struct SlidingWindow<K> {
@@ -43,14 +52,36 @@ impl<K: Eq + Hash> SlidingWindow<K> {
         }
         match times.front() {
             Some(first) if times.len() >= self.count => {
-                let wait = u64::try_from(first + self.window_ms - now).unwrap_or(1).max(1);
-                let detail = format!("{}: over the limit of {} in {} s", self.what, self.count, self.window_ms / 1000);
-                Err(ApiError::retry(ErrorCode::RateLimited, detail, wait))
+                Err(self.refusal(u64::try_from(first + self.window_ms - now).unwrap_or(1).max(1)))
             }
             _ => {
                 times.push_back(now);
                 Ok(())
             }
+        }
+    }
+
+    fn refusal(&self, wait_ms: u64) -> ApiError {
+        let detail = format!("{}: over the limit of {} in {} s", self.what, self.count, self.window_ms / 1000);
+        ApiError::retry(ErrorCode::RateLimited, detail, wait_ms)
+    }
+
+    /// Counts one here and, where there are other servers, with them. Where they can't be asked, what is counted here has to do.
+    pub async fn take_with(&self, shared: Option<&dyn SharedWindows>, key: K, now: Timestamp) -> Result<(), ApiError>
+    where
+        K: Clone + Display,
+    {
+        self.take(key.clone(), now)?;
+        let (Some(shared), true) = (shared, self.count > 0) else { return Ok(()) };
+        // Who it is about is nobody's business there.
+        let digest = Sha256::digest(format!("{}:{key}", self.what));
+        let name: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        match shared.take(name, u32::try_from(self.count).unwrap_or(u32::MAX), self.window_ms).await {
+            Some(Err(wait)) => {
+                self.give_back(&key, now);
+                Err(self.refusal(wait))
+            }
+            Some(Ok(())) | None => Ok(()),
         }
     }
 

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use anyhow::Context as _;
+use futures_util::future::BoxFuture;
 use tertulia_bus_redis::RedisBus;
 use tertulia_core::auth::Auth;
+use tertulia_core::limit::SharedWindows;
 use tertulia_core::{Fanout, HouseRules, Powers, Services};
 use tertulia_proto::ServerId;
 use tertulia_realtime::Hub;
@@ -49,14 +51,33 @@ pub async fn open(settings: &Settings, serves: bool) -> anyhow::Result<Parts> {
     start_fanout(Fanout::new(Arc::clone(&hub)), batches)?;
     let rules = Arc::new(HouseRules { group_members_max: limits.group_members_max });
     let home = Home::open(settings, serves, &powers, rules, Arc::new(Handoff(sender))).await?;
-    let services = services(settings, &home, hub, powers)?;
+    let services = services(settings, &home, hub, powers, bus.as_ref())?;
     Ok(Parts { services, home, bus })
 }
 
-fn services(settings: &Settings, home: &Home, hub: Arc<Hub>, powers: Powers) -> anyhow::Result<Arc<Services>> {
+fn services(
+    settings: &Settings,
+    home: &Home,
+    hub: Arc<Hub>,
+    powers: Powers,
+    bus: Option<&Arc<RedisBus>>,
+) -> anyhow::Result<Arc<Services>> {
     let auth = Auth::new(home.store(), powers.clone(), settings.auth()?, Arc::new(HttpJwks::new()?)).context("auth")?;
     let rate_limits = settings.rate_limits == Switch::On;
-    Ok(Arc::new(Services::new(home.store(), hub, powers, settings.limits()?, auth, rate_limits)))
+    let services = Services::new(home.store(), hub, powers, settings.limits()?, auth, rate_limits);
+    Ok(Arc::new(match bus {
+        Some(bus) => services.with_shared_windows(Arc::new(Together(Arc::clone(bus)))),
+        None => services,
+    }))
+}
+
+/// Rate limits that all servers count together.
+struct Together(Arc<RedisBus>);
+
+impl SharedWindows for Together {
+    fn take(&self, name: String, count: u32, window_ms: i64) -> BoxFuture<'_, Option<Result<(), u64>>> {
+        Box::pin(async move { self.0.take(&name, count, window_ms).await })
+    }
 }
 
 fn start_fanout(fanout: Fanout, batches: Receiver<Vec<Committed>>) -> anyhow::Result<()> {

@@ -77,7 +77,7 @@ impl Services {
     /// The DM with a person, and whether it is new.
     pub async fn open_dm(&self, actor: &Identity, person: &PersonBody) -> Result<(Conversation, bool), ApiError> {
         actor.require(Scope::ChatWrite)?;
-        self.rates.opened.take(actor.user, self.now())?;
+        self.rates.opened.take_with(self.shared(), actor.user, self.now()).await?;
         let peer = self.person(person).await?;
         let id = ConversationId::from_uuid(self.powers.new_uuid());
         self.perform(Write::OpenDm { id, actor: actor.user, peer, now: self.now() }, opened).await
@@ -90,7 +90,7 @@ impl Services {
         if group.member_emails.len() + group.member_ids.len() + 1 > self.limits.group_members_max {
             return Err(ApiError::too_large("members", self.limits.group_members_max, "people"));
         }
-        self.rates.opened.take(actor.user, self.now())?;
+        self.rates.opened.take_with(self.shared(), actor.user, self.now()).await?;
         let mut members = Vec::new();
         for email in group.member_emails {
             members.push(self.person(&PersonBody { email: Some(email), user_id: None }).await?);

@@ -277,7 +277,7 @@ impl Services {
             return Err(ApiError::new(ErrorCode::Invalid, format!("q: at least {SEARCH_MIN_CHARS} characters")));
         }
         let limit = page_size(limit, 20, self.limits.search_page_max)?;
-        self.rates.searches.take(actor.user, self.now())?;
+        self.rates.searches.take_with(self.shared(), actor.user, self.now()).await?;
         if let Some(conversation) = within {
             self.member_of(actor, conversation).await?;
         }

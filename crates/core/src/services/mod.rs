@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 pub use messages::{MessageAckDone, history_range};
 
 use crate::auth::{Auth, Identity, Scope, is_api_key};
-use crate::limit::SlidingWindow;
+use crate::limit::{SharedWindows, SlidingWindow};
 use crate::power::Powers;
 use crate::write::{store_failed, write_failed};
 
@@ -77,6 +77,7 @@ pub struct Services {
     auth: Auth,
     rates: Arc<RateLimits>,
     rate_limits: bool,
+    shared_windows: Option<Arc<dyn SharedWindows>>,
 }
 
 impl Services {
@@ -108,7 +109,18 @@ impl Services {
                 60_000,
             ),
         };
-        Self { store, hub, powers, limits, auth, rates: Arc::new(rates), rate_limits }
+        Self { store, hub, powers, limits, auth, rates: Arc::new(rates), rate_limits, shared_windows: None }
+    }
+
+    /// Sign-ins, new conversations and searches are counted with the other servers from now on. What is sent is counted by each server from the news of
+    /// the others; what takes no time to check can't wait for an answer.
+    #[must_use]
+    pub fn with_shared_windows(self, shared: Arc<dyn SharedWindows>) -> Self {
+        Self { shared_windows: Some(shared), ..self }
+    }
+
+    fn shared(&self) -> Option<&dyn SharedWindows> {
+        self.shared_windows.as_deref()
     }
 
     pub fn limits(&self) -> &Limits {
@@ -168,12 +180,13 @@ impl Services {
 
     /// An attempt to sign in or register, counted by e-mail and by where it comes from: neither one source against many accounts nor many sources
     /// against one.
-    pub fn count_sign_in(&self, email: &str, from: Option<std::net::IpAddr>) -> Result<(), ApiError> {
+    pub async fn count_sign_in(&self, email: &str, from: Option<std::net::IpAddr>) -> Result<(), ApiError> {
         let now = self.now();
         if let Some(from) = from {
-            self.rates.sign_ins_from.take(from, now)?;
+            self.rates.sign_ins_from.take_with(self.shared(), from, now).await?;
         }
-        self.rates.sign_ins.take(email.trim().to_lowercase().chars().take(254).collect(), now)
+        let email: String = email.trim().to_lowercase().chars().take(254).collect();
+        self.rates.sign_ins.take_with(self.shared(), email, now).await
     }
 
     /// Forgets idle counters. Called now and then.

@@ -77,7 +77,7 @@ impl Services {
                 "email: {PREFIX_MIN_CHARS} characters to 254 bytes of the beginning are needed"
             )));
         }
-        self.rates.searches.take(actor.user, self.now())?;
+        self.rates.searches.take_with(self.shared(), actor.user, self.now()).await?;
         self.store.users_by_email(actor.user, prefix, FOUND_MAX).await.map_err(|e| store_failed(&e))
     }
 

@@ -36,12 +36,12 @@ pub fn key_routes() -> OpenApiRouter<App> {
 
 type Peer = Option<Extension<ConnectInfo<SocketAddr>>>;
 
-fn count_attempt(app: &App, peer: &Peer, headers: &HeaderMap, email: &str) -> Result<(), ApiError> {
+async fn count_attempt(app: &App, peer: &Peer, headers: &HeaderMap, email: &str) -> Result<(), ApiError> {
     let forwarded = headers.get_all("x-forwarded-for").into_iter().next_back().and_then(|value| value.to_str().ok());
     let told =
         forwarded.filter(|_| app.settings.behind_proxy).and_then(|list| list.rsplit(',').next()?.trim().parse().ok());
     let from = told.or_else(|| peer.as_ref().map(|Extension(ConnectInfo(address))| address.ip()));
-    app.services.count_sign_in(email, from)
+    app.services.count_sign_in(email, from).await
 }
 
 fn signed_in(app: &App, status: StatusCode, answer: TokenAnswer) -> impl IntoResponse + use<> {
@@ -72,7 +72,7 @@ async fn register(
     Body(body): Body<RegisterBody>,
 ) -> Answer<impl IntoResponse> {
     own_page(&app, &headers)?;
-    count_attempt(&app, &peer, &headers, &body.email)?;
+    count_attempt(&app, &peer, &headers, &body.email).await?;
     let answer = app.services.auth().register(&body.email, &body.password, &body.name, user_agent(&headers)).await?;
     Ok(signed_in(&app, StatusCode::CREATED, answer))
 }
@@ -87,7 +87,7 @@ async fn login(
     Body(body): Body<LoginBody>,
 ) -> Answer<impl IntoResponse> {
     own_page(&app, &headers)?;
-    count_attempt(&app, &peer, &headers, &body.email)?;
+    count_attempt(&app, &peer, &headers, &body.email).await?;
     let answer = app.services.auth().login(&body.email, &body.password, user_agent(&headers)).await?;
     Ok(signed_in(&app, StatusCode::OK, answer))
 }

@@ -1,0 +1,186 @@
+//! Several servers as their people see them: one chat, whoever is connected where, and whatever happens to Redis.
+
+mod town;
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+use tertulia_proto::event::Presence;
+use tertulia_testkit::{Incoming, within};
+use town::{Town, message, next_message, readiness};
+
+#[tokio::test]
+async fn people_at_different_servers_are_in_one_chat() -> Result<()> {
+    let town = Town::new(2).await?;
+    let people = town.servers[0].people(["ana", "bo"]).await?;
+    let dm = town.api(0, &people[0]).dm(&people[1]).await?.id;
+    let mut ana = town.connect(0, &people[0]).await?;
+    let watch = json!({ "userIds": [people[1].id] });
+    let answer = ana.request("presence.watch", watch).await?;
+    assert_eq!(answer["presence"][0]["online"], false, "{answer}");
+    let mut bo = town.connect(1, &people[1]).await?;
+    let presence: Presence = ana.next_event("presence.update").await?;
+    assert!(presence.online && presence.user_id == people[1].id);
+    let (mut at_ana, mut at_bo) = (Vec::new(), Vec::new());
+    for n in 0..20 {
+        let (from, to) = if n % 2 == 0 { (&mut ana, &mut bo) } else { (&mut bo, &mut ana) };
+        let body = format!("m{n}");
+        from.send("message.send", message(dm, &format!("id-{n}"), &body)).await?;
+        let revs = if n % 2 == 0 { &mut at_bo } else { &mut at_ana };
+        loop {
+            let heard = next_message(to, revs).await?;
+            if heard.body == body {
+                assert_eq!(heard.seq, n + 1);
+                break;
+            }
+        }
+    }
+    ana.send("typing.start", json!({ "conversationId": dm })).await?;
+    bo.next_event::<serde_json::Value>("typing.start").await?;
+    bo.close().await?;
+    let gone: Presence = ana.next_event("presence.update").await?;
+    assert!(!gone.online && gone.last_seen_at.is_some());
+    Ok(())
+}
+
+/// Three servers, a person at each, one conversation: everybody hears every change, in the one order, without a jump.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everybody_hears_every_change_in_order_and_without_a_jump() -> Result<()> {
+    const EACH: usize = 200;
+    let town = Town::new(3).await?;
+    let people = town.servers[0].people(["ana", "bo", "cy"]).await?;
+    let group = town.api(0, &people[0]).group("one room", &people[1..]).await?.id;
+    let mut listeners = Vec::new();
+    for (server, person) in people.iter().enumerate() {
+        listeners.push(town.connect(server, person).await?);
+    }
+    let mut writers = tokio::task::JoinSet::new();
+    for (server, person) in people.iter().enumerate() {
+        let mut socket = town.connect(server, person).await?;
+        writers.spawn(async move {
+            for n in 0..EACH {
+                socket
+                    .request("message.send", message(group, &format!("{server}-{n}"), &format!("{server}-{n}")))
+                    .await?;
+            }
+            anyhow::Ok(())
+        });
+    }
+    let total = EACH * people.len();
+    let mut orders = Vec::new();
+    for mut listener in listeners {
+        let (mut revs, mut order) = (Vec::new(), Vec::new());
+        while order.len() < total {
+            order.push(next_message(&mut listener, &mut revs).await?);
+        }
+        let seqs: Vec<i64> = order.iter().map(|message| message.seq).collect();
+        assert_eq!(seqs, (1..=i64::try_from(total)?).collect::<Vec<_>>());
+        let jumps = revs.windows(2).filter(|pair| pair[1] != pair[0] + 1).count();
+        assert_eq!(jumps, 0, "{revs:?}");
+        orders.push(order.into_iter().map(|message| message.body).collect::<Vec<_>>());
+    }
+    assert!(orders.windows(2).all(|pair| pair[0] == pair[1]), "one order for everyone");
+    while let Some(done) = writers.join_next().await {
+        done??;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_redis_everybody_is_served_and_those_at_other_servers_catch_up() -> Result<()> {
+    let mut town = Town::new(2).await?;
+    for server in &mut town.servers {
+        server.allow("the other servers can't be told");
+    }
+    let people = town.servers[0].people(["ana", "bo", "cy"]).await?;
+    let group = town.api(0, &people[0]).group("one room", &people[1..]).await?.id;
+    let (mut ana, mut cy) = (town.connect(0, &people[0]).await?, town.connect(0, &people[2]).await?);
+    let mut bo = town.connect(1, &people[1]).await?;
+    ana.request("message.send", message(group, "1", "before")).await?;
+    assert_eq!(next_message(&mut bo, &mut Vec::new()).await?.body, "before");
+    assert_eq!(readiness(&town.servers[1]).await?["status"], "ok");
+    town.redis.kill()?;
+    ana.request("message.send", message(group, "2", "without")).await?;
+    assert_eq!(next_message(&mut cy, &mut Vec::new()).await?.body, "before");
+    assert_eq!(
+        next_message(&mut cy, &mut Vec::new()).await?.body,
+        "without",
+        "who is at the same server hears it at once"
+    );
+    bo.next_event::<serde_json::Value>("sync.needed").await?;
+    let caught_up = town.api(1, &people[1]).history_after(group, 1).await?;
+    assert_eq!(caught_up[0].body, "without");
+    let ready = readiness(&town.servers[1]).await?;
+    assert_eq!((&ready["status"], &ready["bus"]), (&json!("degraded"), &json!("unavailable")));
+    town.redis.launch().await?;
+    within("the servers hear one another", async {
+        while readiness(&town.servers[0]).await?["status"] != "ok"
+            || readiness(&town.servers[1]).await?["status"] != "ok"
+        {}
+        anyhow::Ok(())
+    })
+    .await??;
+    ana.request("message.send", message(group, "3", "after")).await?;
+    while next_message(&mut bo, &mut Vec::new()).await?.body != "after" {}
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_session_that_ends_at_one_server_ends_at_all() -> Result<()> {
+    let town = Town::new(2).await?;
+    let ana = town.servers[0].register("ana", "correct horse battery").await?;
+    let mut there = town.connect(1, &ana).await?;
+    let answer = town.api(0, &ana).post("/auth/logout", &json!({})).await?;
+    ensure!(answer.status < 300, "{answer:?}");
+    let code = loop {
+        if let Incoming::Closed(code) = there.next().await? {
+            break code;
+        }
+    };
+    assert_eq!(code, Some(4401));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_that_stops_hands_its_people_over_and_nobody_misses_anything() -> Result<()> {
+    let mut town = Town::new(2).await?;
+    let people = town.servers[0].people(["ana", "bo"]).await?;
+    let dm = town.api(0, &people[0]).dm(&people[1]).await?.id;
+    let mut bo = town.connect(1, &people[1]).await?;
+    let mut ana = town.connect(0, &people[0]).await?;
+    for n in 0..50 {
+        ana.send("message.send", message(dm, &format!("a{n}"), "to be told")).await?;
+    }
+    for n in 1..=50 {
+        assert_eq!(next_message(&mut bo, &mut Vec::new()).await?.seq, n);
+    }
+    let mut first = town.servers.remove(0);
+    first.terminate().await?;
+    let code = loop {
+        if let Incoming::Closed(code) = ana.next().await? {
+            break code;
+        }
+    };
+    assert_eq!(code, Some(1012));
+    let mut ana = town.connect(0, &people[0]).await?;
+    ana.request("message.send", message(dm, "again", "over the other server")).await?;
+    assert_eq!(next_message(&mut bo, &mut Vec::new()).await?.body, "over the other server");
+    Ok(())
+}
+
+#[tokio::test]
+async fn sign_ins_are_counted_over_all_servers() -> Result<()> {
+    let mut town = Town::new(0).await?;
+    for _ in 0..2 {
+        let server =
+            town.server_with(|options| options.env("TERTULIA_RATE_LIMITS", "on").limit("sign_ins_per_minute", 4));
+        town.servers.push(server.await?);
+    }
+    let body = json!({ "email": "nobody@example.org", "password": "not this one" });
+    let mut statuses = Vec::new();
+    for n in 0..6 {
+        let url = format!("{}/auth/login", town.servers[n % 2].url());
+        statuses.push(reqwest::Client::new().post(url).json(&body).send().await?.status().as_u16());
+    }
+    assert_eq!(statuses, [401, 401, 401, 401, 429, 429]);
+    Ok(())
+}
