@@ -22,8 +22,11 @@ use crate::folder::Folder;
 /// Of a replica it is "read-only connections" that it accepts.
 const READY: &str = "database system is ready to accept";
 
-/// Lines of the log kept for whoever reads a failure.
-const LINES_MAX: usize = 200;
+/// Lines of the log kept for tests that read it.
+const LINES_MAX: usize = 100_000;
+
+/// The last of them are shown to whoever reads a failure.
+const LINES_SHOWN: usize = 60;
 
 /// The superuser of every cluster, and its operating system's user where the tests run as root, whom `initdb` refuses.
 const USER: &str = "postgres";
@@ -206,7 +209,9 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("PostgreSQL said:\n{}", self.log());
+            let log = self.log.lock();
+            let shown = log.get(log.len().saturating_sub(LINES_SHOWN)..).unwrap_or_default();
+            eprintln!("PostgreSQL said:\n{}", shown.join("\n"));
         }
         let _ = self.stop(Stop::Immediate);
     }
