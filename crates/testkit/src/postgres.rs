@@ -49,6 +49,10 @@ impl PostgresOptions {
         Self { tcp: true, ..Self::default() }
     }
 
+    pub fn durable() -> Self {
+        Self { fsync: true, ..Self::default() }
+    }
+
     /// As in `postgresql.conf`.
     pub fn set(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.to_owned(), value.to_owned()));
