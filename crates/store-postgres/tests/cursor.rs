@@ -19,7 +19,7 @@ fn bodies(page: &DifferencePage) -> Vec<&str> {
 }
 
 /// Keeps others from writing to a conversation until it is let go.
-async fn hold(log: &Log<'_>, conversation: ConversationId) -> database::Raw {
+async fn hold(log: &Log, conversation: ConversationId) -> database::Raw {
     let raw = log.raw().await;
     raw.run(&format!("BEGIN; SELECT 1 FROM conversations WHERE id = '{conversation}' FOR UPDATE")).await;
     raw

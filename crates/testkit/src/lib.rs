@@ -27,7 +27,7 @@ pub use folder::Folder;
 pub use gate::Gate;
 pub use ledger::{Audit, Ledger};
 pub use people::Person;
-pub use postgres::{Postgres, PostgresOptions};
+pub use postgres::{Pooler, Postgres, PostgresOptions};
 pub use random::Random;
 pub use redis::Redis;
 pub use rest::{Answer, Api};

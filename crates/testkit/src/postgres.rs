@@ -10,7 +10,7 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::channel;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use parking_lot::Mutex;
@@ -19,10 +19,14 @@ use rustix::process::{Pid, Signal};
 use crate::deadline::DEADLINE;
 use crate::folder::Folder;
 
-const READY: &str = "database system is ready to accept connections";
+/// Of a replica it is "read-only connections" that it accepts.
+const READY: &str = "database system is ready to accept";
 
-/// Lines of the log kept for whoever reads a failure.
-const LINES_MAX: usize = 200;
+/// Lines of the log kept for tests that read it.
+const LINES_MAX: usize = 100_000;
+
+/// The last of them are shown to whoever reads a failure.
+const LINES_SHOWN: usize = 60;
 
 /// The superuser of every cluster, and its operating system's user where the tests run as root, whom `initdb` refuses.
 const USER: &str = "postgres";
@@ -41,6 +45,14 @@ pub struct PostgresOptions {
 }
 
 impl PostgresOptions {
+    pub fn over_tcp() -> Self {
+        Self { tcp: true, ..Self::default() }
+    }
+
+    pub fn durable() -> Self {
+        Self { fsync: true, ..Self::default() }
+    }
+
     /// As in `postgresql.conf`.
     pub fn set(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.to_owned(), value.to_owned()));
@@ -156,43 +168,14 @@ impl Postgres {
         for (name, value) in settings.into_iter().chain(chosen) {
             command.arg("-c").arg(format!("{name}={value}"));
         }
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let (is_ready, ready) = channel();
-        let log = Arc::clone(&self.log);
-        let (started, start) = channel();
-        // The process is told when the thread that started it ends: so this one lives as long as the process.
-        let thread = std::thread::spawn(move || {
-            let spawned = command.spawn().map(|mut child| {
-                let stderr = child.stderr.take();
-                let _ = started.send(child.id());
-                (child, stderr)
-            });
-            if let Ok((child, Some(stderr))) = spawned {
-                drop(started);
-                follow(child, stderr, &log, &is_ready);
-            }
-        });
-        let pid = start.recv().context("can't start PostgreSQL")?;
-        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("a process without a number")?;
-        self.process = Some(Process { pid, thread });
-        self.wait(&ready)
-    }
-
-    fn wait(&mut self, ready: &Receiver<()>) -> Result<()> {
-        if ready.recv_timeout(DEADLINE).is_err() {
-            let log = self.log();
-            let _ = self.stop(Stop::Immediate);
-            bail!("PostgreSQL does not take connections:\n{log}");
-        }
+        self.process = Some(Process::start(command, READY, &self.log)?);
         Ok(())
     }
 
     /// Ends the process and waits for its end; nothing where none runs.
     pub fn stop(&mut self, how: Stop) -> Result<()> {
-        let Some(process) = self.process.take() else { return Ok(()) };
         let signal = if how == Stop::Fast { Signal::INT } else { Signal::QUIT };
-        let _ = rustix::process::kill_process(process.pid, signal);
-        process.thread.join().map_err(|_| anyhow::anyhow!("the thread that follows PostgreSQL panicked"))
+        self.process.take().map_or(Ok(()), |process| process.stop(signal))
     }
 
     /// Has a replica take over; it goes on with a timeline of its own.
@@ -230,15 +213,58 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("PostgreSQL said:\n{}", self.log());
+            let log = self.log.lock();
+            let shown = log.get(log.len().saturating_sub(LINES_SHOWN)..).unwrap_or_default();
+            eprintln!("PostgreSQL said:\n{}", shown.join("\n"));
         }
         let _ = self.stop(Stop::Immediate);
     }
 }
 
-fn follow(mut child: Child, stderr: ChildStderr, log: &Mutex<Vec<String>>, is_ready: &std::sync::mpsc::Sender<()>) {
+impl Process {
+    /// Starts it and waits until a line of its log holds the text.
+    fn start(mut command: Command, ready_text: &'static str, log: &Arc<Mutex<Vec<String>>>) -> Result<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let (is_ready, ready) = channel();
+        let (started, start) = channel();
+        let their_log = Arc::clone(log);
+        // The process is told when the thread that started it ends: so this one lives as long as the process.
+        let thread = std::thread::spawn(move || {
+            let spawned = command.spawn().map(|mut child| {
+                let stderr = child.stderr.take();
+                let _ = started.send(child.id());
+                (child, stderr)
+            });
+            if let Ok((child, Some(stderr))) = spawned {
+                drop(started);
+                follow(child, stderr, ready_text, &their_log, &is_ready);
+            }
+        });
+        let pid = start.recv().context("it can't be started")?;
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("a process without a number")?;
+        let process = Self { pid, thread };
+        if ready.recv_timeout(DEADLINE).is_err() {
+            let _ = process.stop(Signal::QUIT);
+            bail!("it does not take connections:\n{}", log.lock().join("\n"));
+        }
+        Ok(process)
+    }
+
+    fn stop(self, signal: Signal) -> Result<()> {
+        let _ = rustix::process::kill_process(self.pid, signal);
+        self.thread.join().map_err(|_| anyhow::anyhow!("the thread that follows a process panicked"))
+    }
+}
+
+fn follow(
+    mut child: Child,
+    stderr: ChildStderr,
+    ready_text: &str,
+    log: &Mutex<Vec<String>>,
+    is_ready: &std::sync::mpsc::Sender<()>,
+) {
     for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-        if line.contains(READY) {
+        if line.contains(ready_text) {
             let _ = is_ready.send(());
         }
         let mut log = log.lock();
@@ -248,6 +274,44 @@ fn follow(mut child: Child, stderr: ChildStderr, log: &Mutex<Vec<String>>, is_re
         log.push(line);
     }
     let _ = child.wait();
+}
+
+/// PgBouncer before a cluster, in transaction mode: each transaction may have another connection.
+pub struct Pooler {
+    port: u16,
+    process: Option<Process>,
+}
+
+impl Pooler {
+    pub fn start(postgres: &Postgres) -> Result<Self> {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let folder = postgres.folder();
+        let settings = format!(
+            "[databases]\n* = host={} port={} user={USER}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
+             auth_type = any\npool_mode = transaction\ndefault_pool_size = 4\n",
+            folder.display(),
+            postgres.port()
+        );
+        let file = folder.join("pgbouncer.ini");
+        fs::write(&file, settings)?;
+        let mut command = as_user("pgbouncer");
+        command.env("PATH", "/usr/sbin:/usr/bin:/bin").arg(file);
+        let process = Process::start(command, "process up", &Arc::default())
+            .context("PgBouncer (on Debian: `apt-get install pgbouncer`)")?;
+        Ok(Self { port, process: Some(process) })
+    }
+
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://{USER}@127.0.0.1:{}/{database}?sslmode=disable", self.port)
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        if let Some(process) = self.process.take() {
+            let _ = process.stop(Signal::QUIT);
+        }
+    }
 }
 
 /// One of PostgreSQL's programs, of the newest version that is here.

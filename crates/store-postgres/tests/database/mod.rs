@@ -62,12 +62,11 @@ impl Cluster {
 }
 
 /// A log in a cluster, as the suite's world opens one.
-pub struct Log<'a> {
-    pub cluster: &'a Cluster,
+pub struct Log {
     pub options: Options,
 }
 
-impl Home for Log<'_> {
+impl Home for Log {
     async fn open(&self, rules: Arc<dyn Rules>, sink: Arc<dyn CommitSink>) -> Arc<dyn Store> {
         PostgresStore::open(&self.options, rules, sink).await.expect("the database opens") as Arc<dyn Store>
     }
@@ -75,12 +74,12 @@ impl Home for Log<'_> {
 
 impl Cluster {
     /// A new log, with nothing in it.
-    pub fn log(&self) -> Log<'_> {
-        Log { cluster: self, options: self.options(&self.database()) }
+    pub fn log(&self) -> Log {
+        Log { options: self.options(&self.database()) }
     }
 }
 
-impl Log<'_> {
+impl Log {
     pub fn name(&self) -> &str {
         self.options.url.rsplit('/').next().expect("a URL ends with the database")
     }

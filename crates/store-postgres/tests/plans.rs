@@ -1,0 +1,167 @@
+//! How the database goes about it: no large table is read whole, and a conversation's messages are looked for in one partition.
+
+#![expect(clippy::expect_used, reason = "a broken expectation is to stop its test")]
+
+mod database;
+
+use std::collections::BTreeSet;
+
+use tertulia_proto::sync::Held;
+use tertulia_store::conformance::world::World;
+use tertulia_store::conformance::writes::sending;
+use tertulia_store::*;
+use tertulia_store_postgres::Options;
+use tertulia_testkit::PostgresOptions;
+
+use crate::database::Cluster;
+
+/// What must never be read whole.
+const LARGE: [&str; 6] = ["messages", "message_keys", "members", "conversations", "reactions", "users"];
+
+/// A cluster that writes down how it went about each statement.
+fn explaining() -> Cluster {
+    let options = PostgresOptions::default()
+        .set("session_preload_libraries", "auto_explain")
+        .set("auto_explain.log_min_duration", "0")
+        .set("auto_explain.log_analyze", "on")
+        .set("auto_explain.log_timing", "off")
+        .set("log_line_prefix", "");
+    Cluster::start_with(options)
+}
+
+struct Plan {
+    statement: String,
+    /// Parts that were executed.
+    nodes: Vec<String>,
+}
+
+impl Plan {
+    /// The tables that were looked into, partitions by their own names.
+    fn tables(&self) -> BTreeSet<&str> {
+        self.nodes
+            .iter()
+            .filter(|node| node.contains(" Scan"))
+            .filter_map(|node| node.split(" on ").nth(1))
+            .filter_map(|rest| rest.split([' ', '(']).next())
+            .collect()
+    }
+
+    fn partitions_of(&self, table: &str) -> usize {
+        let is_partition = |name: &&&str| {
+            name.strip_prefix(table).is_some_and(|rest| rest.trim_start_matches('_').parse::<u32>().is_ok())
+        };
+        self.tables().iter().filter(is_partition).count()
+    }
+}
+
+/// The plans in the log from some place on, without those of other people's statements.
+fn plans(log: &str) -> Vec<Plan> {
+    log.split("LOG:  duration: ")
+        .skip(1)
+        .filter_map(|entry| {
+            let (_, text) = entry.split_once("Query Text: ")?;
+            let begins = text.find("(cost=")?;
+            let begins = text[..begins].rfind('\n')?;
+            let nodes =
+                text[begins..].lines().filter(|line| line.contains("(actual ")).map(|line| line.trim().to_owned());
+            let statement = text[..begins].split_whitespace().collect::<Vec<_>>().join(" ");
+            Some(Plan { statement, nodes: nodes.collect() })
+        })
+        .collect()
+}
+
+/// Does something and gives the plans that it had.
+async fn plans_of<T>(cluster: &Cluster, what: impl Future<Output = T>) -> Vec<Plan> {
+    let before = cluster.postgres.log().len();
+    what.await;
+    plans(&cluster.postgres.log()[before..])
+}
+
+#[tokio::test]
+async fn no_large_table_is_read_whole_and_a_conversation_lies_in_one_partition() {
+    let cluster = explaining();
+    let log = database::Log { options: Options { partitions: 16, ..cluster.options(&cluster.database()) } };
+    let world = World::open(&log).await;
+    let [alice, bob, carol] = world.people(["alice", "bob", "carol"]).await;
+    let mut groups = Vec::new();
+    for _ in 0..8 {
+        groups.push(world.open_group(alice, &[bob, carol]).await);
+    }
+    for name in 0..60 {
+        world.person(&format!("p{name}")).await;
+    }
+    for group in &groups {
+        world.send_many(alice, *group, 500).await;
+    }
+    let first = world.send(alice, groups[0], "the needle").await;
+    world.done(world.editing(alice, &first, "the needle, edited")).await;
+    // Once without statistics, and once with them.
+    for statistics in ["", "ANALYZE"] {
+        cluster.psql(log.name(), statistics);
+        let mut all = writes(&cluster, &world, alice, &groups).await;
+        let one = reads_of_one(&cluster, &world, bob, &first).await;
+        for plan in one.iter().chain(&all) {
+            let found = (plan.partitions_of("messages"), plan.partitions_of("message_keys"));
+            assert!(found.0 <= 1 && found.1 <= 1, "{found:?} partitions: {}\n{:#?}", plan.statement, plan.nodes);
+        }
+        all.extend(one);
+        all.extend(reads_of_many(&cluster, &world, bob, &groups).await);
+        assert!(all.len() > 50, "{} plans are too few: are they in the log?", all.len());
+        for plan in &all {
+            let whole = plan.nodes.iter().find(|node| {
+                LARGE.iter().any(|table| {
+                    let at = format!("Seq Scan on {table}");
+                    node.contains(&format!("{at} ")) || node.contains(&format!("{at}_"))
+                })
+            });
+            assert_eq!(whole, None, "{}\n{:#?}", plan.statement, plan.nodes);
+        }
+    }
+}
+
+/// Each in a transaction about one conversation.
+async fn writes(cluster: &Cluster, world: &World, alice: UserId, groups: &[ConversationId]) -> Vec<Plan> {
+    plans_of(cluster, async {
+        for group in &groups[..3] {
+            let message = world.send(alice, *group, "hello").await;
+            world.done(sending(&world.reply(alice, &message, "an answer"))).await;
+            world.done(world.reading(alice, *group, 10)).await;
+            world.done(world.reacting(alice, &message, "👍")).await;
+            world.done(world.editing(alice, &message, "hello!")).await;
+            world.done(world.deleting(alice, &message)).await;
+        }
+    })
+    .await
+}
+
+async fn reads_of_one(cluster: &Cluster, world: &World, bob: UserId, first: &Message) -> Vec<Plan> {
+    let group = first.conversation_id;
+    plans_of(cluster, async {
+        world.history(bob, group).await;
+        world.page(bob, group, HistoryRange::Before(100), 50).await;
+        world.page(bob, group, HistoryRange::AfterMessage(first.message_id), 50).await;
+        world.message_seen(bob, first).await.expect("bob sees it");
+        world.view(bob, group).await;
+        world.store.search(bob, "needle".to_owned(), Some(group), 10).await.expect("the store reads");
+    })
+    .await
+}
+
+async fn reads_of_many(cluster: &Cluster, world: &World, bob: UserId, groups: &[ConversationId]) -> Vec<Plan> {
+    let position = world.log_state().await.position;
+    for group in groups {
+        let message = world.send(bob, *group, "more").await;
+        world.done(world.reacting(bob, &message, "👍")).await;
+    }
+    plans_of(cluster, async {
+        world.list(bob, 3).await;
+        let from = SyncFrom { base: position, within: None };
+        world.store.difference(bob, from, None, 50, 50).await.expect("the store reads");
+        world.store.difference(bob, SyncFrom { base: 1, within: None }, None, 50, 20).await.expect("the store reads");
+        let have = groups.iter().map(|id| (*id, Held { id: *id, rev: 100, last_seq: 99 })).collect();
+        world.store.difference(bob, from, Some(have), 50, 50).await.expect("the store reads");
+        world.store.memberships(bob).await.expect("the store reads");
+        world.store.acquaintances(bob, vec![bob]).await.expect("the store reads");
+    })
+    .await
+}
