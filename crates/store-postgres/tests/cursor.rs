@@ -143,21 +143,3 @@ async fn holes_are_told_right_while_the_horizon_stands_still() {
         assert_eq!((seqs, changed.hole_before), (vec![4, 26, 27, 28, 29], Some(26)));
     }
 }
-
-#[tokio::test]
-async fn whom_something_concerns_that_was_not_heard_is_told_by_position() {
-    let cluster = Cluster::start();
-    let log = cluster.log();
-    let world = World::open(&log).await;
-    let Server { store, .. } = log.server().await;
-    let [alice, bob] = world.people(["alice", "bob"]).await;
-    let (dm, group) = (world.dm(alice, bob).await, world.group(alice, &[bob]).await);
-    let position = world.log_state().await.position;
-    assert_eq!(store.changed_since(position, 10).await.expect("the store reads"), []);
-    world.send(alice, group, "hello").await;
-    assert_eq!(store.changed_since(position, 10).await.expect("the store reads"), [group]);
-    world.done(world.reading(bob, dm, 0)).await;
-    world.send(alice, dm, "hello").await;
-    assert_eq!(store.changed_since(position, 10).await.expect("the store reads"), [group, dm]);
-    assert_eq!(store.changed_since(position, 1).await.expect("the store reads"), [group]);
-}
