@@ -17,15 +17,17 @@ pub enum Home {
 }
 
 impl Home {
-    /// `serves`: as the server, which keeps the search index and watches for restores; else as a tool beside it.
+    /// `on_new_epoch`: called when the log turns out to be another one while it is open. `serves`: as the server, which keeps the search index and watches for restores; else as a tool beside it.
     pub async fn open(
         settings: &Settings,
         serves: bool,
         powers: &Powers,
         rules: Arc<dyn Rules>,
         sink: Arc<dyn CommitSink>,
+        on_new_epoch: Arc<dyn Fn() + Send + Sync>,
     ) -> anyhow::Result<Self> {
-        if let Some(options) = settings.postgres(powers.bytes()) {
+        if let Some(mut options) = settings.postgres(powers.bytes()) {
+            options.on_new_epoch = Some(on_new_epoch);
             let store = PostgresStore::open(&options, rules, sink).await.context("database_url")?;
             return Ok(Self::Postgres(store));
         }
@@ -46,7 +48,11 @@ impl Home {
     pub async fn tend(&self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(store) => store.remember_position().await,
-            Self::Postgres(store) => store.tend_search().await,
+            // The look at the state finds out whether it is still the same log.
+            Self::Postgres(store) => {
+                store.log_state().await?;
+                store.tend_search().await
+            }
         }
     }
 

@@ -50,7 +50,9 @@ pub async fn open(settings: &Settings, serves: bool) -> anyhow::Result<Parts> {
     let (sender, batches) = sync_channel(BATCHES_MAX);
     start_fanout(Fanout::new(Arc::clone(&hub)), batches)?;
     let rules = Arc::new(HouseRules { group_members_max: limits.group_members_max });
-    let home = Home::open(settings, serves, &powers, rules, Arc::new(Handoff(sender))).await?;
+    let everybody = Arc::clone(&hub);
+    let begin_anew = Arc::new(move || everybody.start_over());
+    let home = Home::open(settings, serves, &powers, rules, Arc::new(Handoff(sender)), begin_anew).await?;
     let services = services(settings, &home, hub, powers, bus.as_ref())?;
     Ok(Parts { services, home, bus })
 }

@@ -94,9 +94,6 @@ CREATE TABLE conversations (
     CONSTRAINT a_dm_has_its_pair CHECK ((kind = 0) = (dm_low IS NOT NULL AND dm_high IS NOT NULL))
 ) WITH (fillfactor = 70);
 
--- Whom a lost publication concerns.
-CREATE INDEX conversations_by_pos ON conversations (pos);
-
 CREATE TABLE dms (
     low uuid NOT NULL,
     high uuid NOT NULL,

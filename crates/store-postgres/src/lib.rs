@@ -23,7 +23,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-pub use lineage::{Failover, Seed};
+pub use lineage::{Failover, OnNewEpoch, Seed};
 pub use schema::OpenError;
 pub use session::Prepared;
 use tertulia_store::*;
@@ -47,6 +47,8 @@ pub struct Options {
     /// Into how many parts a new log's messages are divided, 1 to 1024; of no effect on one that is there.
     pub partitions: u16,
     pub failover: Failover,
+    /// Whoever holds what the log said before has to begin anew.
+    pub on_new_epoch: Option<OnNewEpoch>,
     /// Unpredictable bytes, fresh at every start.
     pub seed: Seed,
 }
@@ -60,6 +62,7 @@ impl Options {
             prepared: Prepared::default(),
             partitions: 16,
             failover: Failover::default(),
+            on_new_epoch: None,
             seed,
         }
     }
@@ -83,6 +86,7 @@ pub struct PostgresStore {
     writer: Writer,
     readers: Arc<Readers>,
     counts: Arc<Counts>,
+    lineage: Arc<Lineage>,
 }
 
 impl PostgresStore {
@@ -98,20 +102,20 @@ impl PostgresStore {
         let mut target = Target::parse(&options.url)?;
         target.config.target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadWrite);
         schema::migrate(&target, options.partitions.clamp(1, 1024)).await?;
-        let lineage = Arc::new(Lineage::new(options.seed, options.failover));
+        let lineage = Arc::new(Lineage::new(options.seed, options.failover, options.on_new_epoch.clone()));
         schema::begin(&target, options.prepared, &lineage).await?;
         let readers = Readers::new(&target, options.readers, options.prepared, DEADLINE)?;
         let counts = Arc::<Counts>::default();
         let desk = Desk {
             rules,
             sink,
-            lineage,
+            lineage: Arc::clone(&lineage),
             target: target.clone(),
             prepared: options.prepared,
             counts: Arc::clone(&counts),
         };
         let writer = Writer::start(Arc::new(desk)).map_err(|e| OpenError::failed(&target, e))?;
-        Ok(Arc::new(Self { writer, readers, counts }))
+        Ok(Arc::new(Self { writer, readers, counts, lineage }))
     }
 
     /// Commits what waits and stops the writer, then closes what reads; later writes are refused. Blocks until that is done.
@@ -169,7 +173,12 @@ impl Store for PostgresStore {
     }
 
     fn log_state(&self) -> Reading<'_, LogState> {
-        self.read(|s| async move { read::accounts::log_state(&s).await })
+        Box::pin(async move {
+            let read = self.read(|s| async move { read::accounts::generation_and_state(&s).await });
+            let (generation, state) = read.await?;
+            self.lineage.notice(generation, uuid::Uuid::from_bytes(state.epoch));
+            Ok(state)
+        })
     }
 
     fn user(&self, viewer: UserId, user: UserId) -> Reading<'_, Option<User>> {

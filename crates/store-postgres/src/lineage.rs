@@ -4,8 +4,10 @@
 //! out: a promoted replica (it need not know those that were aborted), a copy put back, another cluster. Then the offset is raised above all of it.
 //! And what had been acknowledged may be missing there: then the log is another one, and gets another epoch.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -40,7 +42,13 @@ pub(crate) struct Lineage {
     failover: Failover,
     /// The latest batch whose commit was confirmed.
     confirmed: AtomicI64,
+    /// The generation and its epoch at the latest look.
+    seen: Mutex<Option<(i64, Uuid)>>,
+    on_new_epoch: Option<OnNewEpoch>,
 }
+
+/// Called when the log is found to be another one, before anything of it is told. Must not block.
+pub type OnNewEpoch = Arc<dyn Fn() + Send + Sync>;
 
 const STATE: &str = "SELECT position_offset, generation, system_identifier, timeline,
         (SELECT c.system_identifier FROM pg_control_system() c),
@@ -61,8 +69,8 @@ const FORGET: &str = "DELETE FROM writers WHERE seen_at < now() - interval '90 d
 const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = 10000; SET LOCAL lock_timeout = 5000";
 
 impl Lineage {
-    pub fn new(seed: Seed, failover: Failover) -> Self {
-        Self { seed, failover, confirmed: AtomicI64::new(0) }
+    pub fn new(seed: Seed, failover: Failover, on_new_epoch: Option<OnNewEpoch>) -> Self {
+        Self { seed, failover, confirmed: AtomicI64::new(0), seen: Mutex::new(None), on_new_epoch }
     }
 
     fn part(&self, at: usize) -> Uuid {
@@ -132,9 +140,28 @@ impl Lineage {
             session.execute(RENEW, renew).await?;
             tracing::warn!(has_moved, was_promoted, went_back, keeps_epoch, "the log goes on with another history");
         }
+        let now = session.one("SELECT generation, epoch FROM log_state", &[]).await?;
+        self.notice(at(&now, 0)?, at(&now, 1)?);
         session.execute(ENROL, &[&self.writer_id(), &marker.max(confirmed)]).await?;
         session.execute(FORGET, &[&self.writer_id()]).await?;
         Ok(true)
+    }
+
+    /// Also where another server has found it out and begun the epoch.
+    pub fn notice(&self, generation: i64, epoch: Uuid) {
+        let mut seen = self.seen.lock();
+        let before = *seen;
+        // What was read before the latest look says nothing.
+        if before.is_some_and(|(known, _)| generation <= known) {
+            return;
+        }
+        *seen = Some((generation, epoch));
+        drop(seen);
+        if before.is_some_and(|(_, known)| known != epoch)
+            && let Some(on_new_epoch) = &self.on_new_epoch
+        {
+            on_new_epoch();
+        }
     }
 
     /// An epoch nobody can guess and nobody has used.

@@ -2,9 +2,10 @@
 
 mod town;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use tertulia_proto::event::Presence;
+use tertulia_testkit::postgres::Stop;
 use tertulia_testkit::{Incoming, within};
 use town::{Town, message, next_message, readiness};
 
@@ -182,5 +183,37 @@ async fn sign_ins_are_counted_over_all_servers() -> Result<()> {
         statuses.push(reqwest::Client::new().post(url).json(&body).send().await?.status().as_u16());
     }
     assert_eq!(statuses, [401, 401, 401, 401, 429, 429]);
+    Ok(())
+}
+
+/// What was acknowledged last may be gone with the old primary; nobody may go on as if it were there.
+#[tokio::test]
+async fn after_a_promotion_everybody_connects_anew_and_is_told_that_the_log_is_another_one() -> Result<()> {
+    let mut town = Town::with_replica(2).await?;
+    for server in &mut town.servers {
+        for complaint in ["the store failed", "the log could not be looked after"] {
+            server.allow(complaint);
+        }
+    }
+    let people = town.servers[0].people(["ana", "bo"]).await?;
+    let dm = town.api(0, &people[0]).dm(&people[1]).await?.id;
+    let (mut ana, mut bo) = (town.connect(0, &people[0]).await?, town.connect(1, &people[1]).await?);
+    ana.request("message.send", message(dm, "1", "before")).await?;
+    next_message(&mut bo, &mut Vec::new()).await?;
+    let before = town.api(0, &people[0]).difference(None).await?.epoch;
+    town.postgres.stop(Stop::Immediate)?;
+    town.replica.as_ref().context("a replica")?.promote()?;
+    for (server, socket) in [&mut ana, &mut bo].into_iter().enumerate() {
+        let code = loop {
+            if let Incoming::Closed(code) = socket.next().await? {
+                break code;
+            }
+        };
+        assert_eq!(code, Some(1012), "server {server}");
+    }
+    let after = town.api(1, &people[1]).difference(None).await?.epoch;
+    assert_ne!(after, before);
+    let mut ana = town.connect(0, &people[0]).await?;
+    ana.request("message.send", message(dm, "2", "after")).await?;
     Ok(())
 }

@@ -9,19 +9,41 @@ pub struct Town {
     pub servers: Vec<Server>,
     pub redis: Redis,
     pub postgres: Postgres,
+    /// Follows the other; made by [`Town::with_replica`].
+    pub replica: Option<Postgres>,
 }
 
 impl Town {
     pub async fn new(servers: usize) -> Result<Self> {
-        let postgres = tokio::task::spawn_blocking(|| Postgres::start(PostgresOptions::default())).await??;
+        Self::on(Postgres::start(PostgresOptions::default())?, None, servers).await
+    }
+
+    /// Whose database another one can stand in for.
+    pub async fn with_replica(servers: usize) -> Result<Self> {
+        let postgres = Postgres::start(PostgresOptions::default())?;
+        let replica = Postgres::start_from(PostgresOptions::default(), |to| postgres.back_up(to, true))?;
+        Self::on(postgres, Some(replica), servers).await
+    }
+
+    async fn on(postgres: Postgres, replica: Option<Postgres>, servers: usize) -> Result<Self> {
         postgres.create("chat")?;
         let redis = Redis::start().await?;
-        let mut town = Self { servers: Vec::new(), redis, postgres };
+        let mut town = Self { servers: Vec::new(), redis, postgres, replica };
         for _ in 0..servers {
             let server = town.server().await?;
             town.servers.push(server);
         }
         Ok(town)
+    }
+
+    /// Of the database that takes writes, whichever that is.
+    fn database(&self) -> String {
+        let place = |postgres: &Postgres| {
+            let url = postgres.url("");
+            url.trim_start_matches("postgres://postgres@").trim_end_matches('/').to_owned()
+        };
+        let places: Vec<String> = std::iter::once(&self.postgres).chain(&self.replica).map(place).collect();
+        format!("postgres://postgres@{}/chat", places.join(","))
     }
 
     pub async fn server(&self) -> Result<Server> {
@@ -30,7 +52,7 @@ impl Town {
 
     pub async fn server_with(&self, more: impl FnOnce(Options) -> Options) -> Result<Server> {
         let options = Options::new(env!("CARGO_BIN_EXE_tertulia"))
-            .env("TERTULIA_DATABASE_URL", self.postgres.url("chat"))
+            .env("TERTULIA_DATABASE_URL", self.database())
             .env("TERTULIA_DATABASE_PARTITIONS", 4)
             .env("TERTULIA_REDIS_URL", self.redis.url());
         Server::start(more(options)).await

@@ -14,15 +14,20 @@ use crate::session::Session;
 /// the state is of the history that the server is on now; a replica has only what its primary wrote.
 const LOG_STATE: &str = "SELECT epoch, position_offset + pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1,
         CASE WHEN pg_is_in_recovery() THEN true
-            ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint = timeline END
+            ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint = timeline END, generation
      FROM log_state";
 
 pub(crate) async fn log_state(session: &Session) -> Sql<LogState> {
+    Ok(generation_and_state(session).await?.1)
+}
+
+/// The generation grows with each other history that the log goes on with.
+pub(crate) async fn generation_and_state(session: &Session) -> Sql<(i64, LogState)> {
     let row = session.one(LOG_STATE, &[]).await?;
     if !at::<bool>(&row, 2)? {
         return Err(Fault::OtherHistory);
     }
-    Ok(LogState { epoch: *at::<Uuid>(&row, 0)?.as_bytes(), position: at(&row, 1)? })
+    Ok((at(&row, 3)?, LogState { epoch: *at::<Uuid>(&row, 0)?.as_bytes(), position: at(&row, 1)? }))
 }
 
 pub(crate) async fn token_secret(session: &Session) -> Sql<[u8; 32]> {
