@@ -1,4 +1,4 @@
-//! What the end-to-end tests need beside Rust. A second run that finds nothing changed takes no time.
+//! What the tests need beside Rust. A second run that finds nothing changed takes no time.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,13 @@ use crate::step::{probe, run};
 use crate::workspace::Workspace;
 
 const NODE_MAJOR_MIN: u32 = 20;
+const POSTGRES_MAJOR_MIN: u32 = 15;
 
 pub fn setup(workspace: &Workspace) -> Result<()> {
     node()?;
     python()?;
     chromium()?;
+    postgres()?;
     let root = &workspace.root;
     let stamps = workspace.target.join("stamps");
     packages(workspace, "e2e")?;
@@ -45,6 +47,19 @@ fn packages(workspace: &Workspace, folder: &str) -> Result<()> {
 fn chromium() -> Result<()> {
     let is_there = std::env::var_os("CHROMIUM").is_some() || Path::new("/usr/bin/chromium").exists();
     if is_there { Ok(()) } else { install("Chromium (or name one in CHROMIUM)", &["chromium"]) }
+}
+
+/// What the tests of the log on PostgreSQL start.
+fn postgres() -> Result<()> {
+    let version = |folder: std::fs::DirEntry| folder.file_name().to_string_lossy().parse::<u32>().ok();
+    let newest = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().filter_map(version).max();
+    if newest.is_none_or(|version| version < POSTGRES_MAJOR_MIN) {
+        install("PostgreSQL 15 or newer", &["postgresql"])?;
+    }
+    if !Path::new("/usr/sbin/pgbouncer").exists() {
+        install("PgBouncer", &["pgbouncer"])?;
+    }
+    Ok(())
 }
 
 pub fn venv_python(root: &Path) -> PathBuf {

@@ -49,13 +49,6 @@ impl Readers {
         Ok(Arc::new(Self { pool, prepared, deadline, tasks: Mutex::default() }))
     }
 
-    /// Connections that look something up just now.
-    #[cfg(test)]
-    pub fn busy(&self) -> usize {
-        let status = self.pool.status();
-        status.size - status.available
-    }
-
     pub async fn read<T, F, R>(self: Arc<Self>, lookup: F) -> Sql<T>
     where
         T: Send + 'static,
@@ -121,4 +114,95 @@ impl Drop for Readers {
 /// A fault in the words of the seam.
 pub(crate) fn told<T>(found: Sql<T>) -> Result<T, StoreError> {
     found.map_err(unavailable)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
+    use std::task::Poll;
+
+    use tertulia_testkit::{Postgres, PostgresOptions, within};
+    use tokio::sync::{Notify, oneshot};
+
+    use super::*;
+    use crate::rows::at;
+
+    fn readers(size: usize, deadline: Duration) -> (Postgres, Arc<Readers>) {
+        let postgres = Postgres::start(PostgresOptions::default()).unwrap();
+        postgres.create("log").unwrap();
+        let target = Target::parse(&postgres.url("log")).unwrap();
+        (postgres, Readers::new(&target, size, Prepared::Cached, deadline).unwrap())
+    }
+
+    async fn one(readers: &Arc<Readers>) -> Sql<i64> {
+        let lookup = |session: Arc<Session>| async move { at(&session.one("SELECT 1::bigint", &[]).await?, 0) };
+        Arc::clone(readers).read(lookup).await
+    }
+
+    fn busy(readers: &Readers) -> usize {
+        let status = readers.pool.status();
+        status.size - status.available
+    }
+
+    /// A lookup that has begun, and whoever asked for it has gone away; it ends when the sender is dropped.
+    async fn abandoned(readers: &Arc<Readers>) -> oneshot::Sender<()> {
+        let (end, ended) = oneshot::channel::<()>();
+        let has_begun = Arc::new(Notify::new());
+        let begun = Arc::clone(&has_begun);
+        let asking = Arc::clone(readers).read(move |session: Arc<Session>| async move {
+            session.one("SELECT 1::bigint", &[]).await?;
+            begun.notify_one();
+            let _ = ended.await;
+            Ok(())
+        });
+        tokio::select! {
+            _ = asking => panic!("nobody has ended it"),
+            () = has_begun.notified() => {}
+        }
+        end
+    }
+
+    #[tokio::test]
+    async fn an_abandoned_lookup_keeps_its_place_until_it_has_ended() {
+        let (_postgres, readers) = readers(2, Duration::from_secs(20));
+        let first = abandoned(&readers).await;
+        let second = abandoned(&readers).await;
+        assert_eq!(busy(&readers), 2, "more lookups than connections");
+        let mut later = pin!(one(&readers));
+        let asked = poll_fn(|context| Poll::Ready(later.as_mut().poll(context))).await;
+        assert!(asked.is_pending(), "it waits for a connection");
+        drop(first);
+        assert_eq!(later.await.unwrap(), 1);
+        drop(second);
+        for _ in 0..10 {
+            assert_eq!(one(&readers).await.unwrap(), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lookup_over_the_deadline_ends_with_an_error_and_its_connection_goes() {
+        let (_postgres, readers) = readers(1, Duration::from_millis(200));
+        for _ in 0..3 {
+            let long = |session: Arc<Session>| async move { session.rows("SELECT pg_sleep(30)", &[]).await.map(drop) };
+            let ended = within("the deadline", Arc::clone(&readers).read(long)).await.unwrap();
+            assert!(matches!(ended, Err(Fault::Unavailable(_))), "{ended:?}");
+            assert_eq!(one(&readers).await.unwrap(), 1, "a short one is not hindered");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lookup_that_fails_or_panics_leaves_nothing_to_the_next() {
+        let (_postgres, readers) = readers(1, DEADLINE);
+        let wrong = |session: Arc<Session>| async move { session.rows("SELECT 1 / 0", &[]).await.map(drop) };
+        assert!(Arc::clone(&readers).read(wrong).await.is_err());
+        assert_eq!(one(&readers).await.unwrap(), 1);
+        let panics = |session: Arc<Session>| async move {
+            session.one("SELECT 1::bigint", &[]).await?;
+            panic!("on purpose")
+        };
+        let ended: Sql<()> = Arc::clone(&readers).read(panics).await;
+        assert!(matches!(ended, Err(Fault::Corrupt(_))), "{ended:?}");
+        assert_eq!(one(&readers).await.unwrap(), 1);
+    }
 }

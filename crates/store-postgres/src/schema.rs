@@ -122,8 +122,8 @@ async fn up_to(target: &Target, partitions: u16, migrations: &[(i32, &str, &str)
         })?;
         tracing::info!(number = migration.0, name = migration.1, "migrated");
     }
-    // The lock ends with its connection.
-    Ok(())
+    // After an error it ends with its connection.
+    lock.release(&client).await.map_err(failed)
 }
 
 fn is_about_extension(error: &tokio_postgres::Error) -> bool {
@@ -256,6 +256,11 @@ impl Lock {
         }
     }
 
+    async fn release(self, client: &Client) -> Sql<()> {
+        client.query_typed(&format!("SELECT pg_advisory_unlock({}, {})", LOCK.0, LOCK.1), &[]).await?;
+        Ok(())
+    }
+
     /// Whether the server behind this connection is still the one that holds the lock.
     async fn verify(&self, target: &Target, client: &Client) -> Result<(), OpenError> {
         let held = format!(
@@ -281,3 +286,6 @@ impl Lock {
         if backend == Some(self.backend) { Err(OpenError::Pooler(target.place())) } else { Ok(()) }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -340,3 +340,35 @@ async fn a_copy_put_back_under_running_servers_is_another_log() {
     assert_ne!(after.epoch, before.epoch);
     assert!(after.position > before.position);
 }
+
+#[tokio::test]
+async fn a_log_that_came_from_elsewhere_goes_on_above_all_its_positions() {
+    const FAR: i64 = 7_000_000_000_000;
+    let cluster = Cluster::start();
+    let log = cluster.log();
+    let world = World::open(&log).await;
+    let [alice, bob] = world.people(["alice", "bob"]).await;
+    let dm = world.dm(alice, bob).await;
+    world.send(alice, dm, "from elsewhere").await;
+    let before = world.log_state().await;
+    cluster.psql(
+        log.name(),
+        &format!("UPDATE log_state SET system_identifier = 1; UPDATE conversations SET pos = {FAR}; UPDATE members SET pos = {FAR}"),
+    );
+    let server = log.server().await;
+    let state = server.store.log_state().await.expect("the store reads");
+    assert_ne!(state.epoch, before.epoch);
+    assert!(state.position > FAR);
+    let first = server.store.difference(bob, SyncFrom::BEGINNING, None, 10, 10).await.expect("the store reads");
+    let empty = server.store.difference(bob, first.next, None, 10, 10).await.expect("the store reads");
+    assert!(empty.conversations.is_empty(), "what came along is not told again and again");
+    server.submit(sending(&world.message(alice, dm, "here"))).await.expect("the message goes through");
+    let next = server.store.difference(bob, empty.next, None, 10, 10).await.expect("the store reads");
+    let bodies: Vec<&str> = next.conversations[0].messages.iter().map(|message| message.body.as_str()).collect();
+    assert_eq!(bodies, ["here"]);
+    let ahead = SyncFrom { base: state.position + FAR, within: None };
+    assert!(
+        server.store.difference(bob, ahead, None, 10, 10).await.expect("the store reads").reset,
+        "nobody was given that"
+    );
+}

@@ -1,11 +1,12 @@
 //! The ratchets: what would loosen a little with every change if nobody counted.
 //!
 //! The way through: [`files`] lists what belongs to the project, [`mask`] blanks comments and strings so that the rest can be searched,
-//! [`rust`] and [`text`] judge files, [`edges`] judges crates.
+//! [`rust`], [`text`] and [`migrations`] judge files, [`edges`] judges crates.
 
 mod edges;
 mod files;
 mod mask;
+mod migrations;
 mod rust;
 mod text;
 
@@ -31,6 +32,7 @@ fn findings(workspace: &Workspace) -> Result<Vec<String>> {
         // What is not text (pictures, archives) has no lines to judge.
         let Ok(source) = std::fs::read_to_string(workspace.root.join(&file)) else { continue };
         let mut found = text::findings(&file, &source);
+        found.extend(migrations::findings(&file, &source));
         if file.ends_with(".rs") {
             found.extend(rust::findings(&file, &source));
         }
