@@ -30,6 +30,9 @@ pub fn test(workspace: &Workspace, fast: bool, with_fuzz: bool) -> Result<()> {
         step("encrypted files", || encrypted(workspace))?;
     }
     step("simulation", || simulation(workspace, if fast { 100 } else { 1000 }))?;
+    if !fast {
+        step("chaos", || chaos(workspace))?;
+    }
     step("documentation tests", || run(workspace.cargo().args(["test", "--workspace", "--doc", "--quiet"])))?;
     step("wasm32", || wasm(workspace))?;
     if !fast {
@@ -75,6 +78,14 @@ fn encrypted(workspace: &Workspace) -> Result<()> {
 fn simulation(workspace: &Workspace, seeds: u32) -> Result<()> {
     let mut command = Command::new(workspace.binary("debug", "tertulia-sim"));
     run(command.current_dir(&workspace.root).args(["--seeds", &seeds.to_string()]))
+}
+
+/// A cluster that is broken again and again, and what two hundred clients saw of it.
+fn chaos(workspace: &Workspace) -> Result<()> {
+    let mut command = Command::new(workspace.binary("debug", "tertulia-cluster"));
+    let (server, history) = (workspace.binary("debug", "tertulia"), workspace.binary("debug", "tertulia-history"));
+    command.env("TERTULIA_BIN", server).env("TERTULIA_HISTORY_BIN", history);
+    run(command.current_dir(&workspace.root).args(["chaos", "--minutes", "3"]))
 }
 
 /// What a browser runs.

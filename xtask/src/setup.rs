@@ -16,7 +16,7 @@ pub fn setup(workspace: &Workspace) -> Result<()> {
     node()?;
     python()?;
     chromium()?;
-    postgres()?;
+    services()?;
     let root = &workspace.root;
     let stamps = workspace.target.join("stamps");
     packages(workspace, "e2e")?;
@@ -47,6 +47,19 @@ fn packages(workspace: &Workspace, folder: &str) -> Result<()> {
 fn chromium() -> Result<()> {
     let is_there = std::env::var_os("CHROMIUM").is_some() || Path::new("/usr/bin/chromium").exists();
     if is_there { Ok(()) } else { install("Chromium (or name one in CHROMIUM)", &["chromium"]) }
+}
+
+/// What a cluster is made of beside the server.
+pub fn services() -> Result<()> {
+    postgres()?;
+    let is_there = |program: &str| {
+        let places = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"];
+        places.iter().any(|folder| Path::new(folder).join(program).exists())
+    };
+    if !(is_there("redis-server") && is_there("redis-cli")) {
+        install("Redis", &["redis-server"])?;
+    }
+    if is_there("nginx") { Ok(()) } else { install("nginx", &["nginx-light"]) }
 }
 
 /// What the tests of the log on PostgreSQL start.
