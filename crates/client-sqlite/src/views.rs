@@ -186,18 +186,37 @@ impl Store {
         if text.chars().count() < 3 {
             return Ok(Vec::new());
         }
+        let mut found = self.waiting_with(text, within).map_err(failure)?;
+        found.extend(self.log_with(text, within, limit).map_err(failure)?);
+        found.sort_by_key(|message| std::cmp::Reverse((message.created_at, message.key)));
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    fn log_with(&self, text: &str, within: Option<ConversationId>, limit: usize) -> Sql<Vec<LocalMessage>> {
         let phrase = format!("\"{}\"", text.replace('"', "\"\""));
         let within = within.map(|id| id.as_bytes().to_vec());
-        let read = || -> Sql<Vec<LocalMessage>> {
-            self.connection
-                .prepare_cached(&format!(
-                    "SELECT {MESSAGE_COLUMNS} FROM found f JOIN messages m ON m.key = f.rowid JOIN conversations c ON c.no = m.conversation_no
-                     WHERE f.body MATCH ?1 AND (?2 IS NULL OR c.id = ?2) ORDER BY m.created_at DESC, m.key DESC LIMIT ?3"
-                ))?
-                .query_map((phrase, within, limit_of(limit)), message_from)?
-                .collect()
-        };
-        read().map_err(failure)
+        self.connection
+            .prepare_cached(&format!(
+                "SELECT {MESSAGE_COLUMNS} FROM found f JOIN messages m ON m.key = f.rowid JOIN conversations c ON c.no = m.conversation_no
+                 WHERE f.body MATCH ?1 AND (?2 IS NULL OR c.id = ?2) ORDER BY m.created_at DESC, m.key DESC LIMIT ?3"
+            ))?
+            .query_map((phrase, within, limit_of(limit)), message_from)?
+            .collect()
+    }
+
+    /// Of those that are not in the index, since they wait to be sent: no more than the outbox holds.
+    fn waiting_with(&self, text: &str, within: Option<ConversationId>) -> Sql<Vec<LocalMessage>> {
+        let wanted = text.to_lowercase();
+        let all: Vec<LocalMessage> = self
+            .connection
+            .prepare_cached(&format!(
+                "SELECT {MESSAGE_COLUMNS} FROM messages m JOIN conversations c ON c.no = m.conversation_no
+                 WHERE m.seq IS NULL AND (?1 IS NULL OR c.id = ?1)"
+            ))?
+            .query_map([within.map(|id| id.as_bytes().to_vec())], message_from)?
+            .collect::<Sql<_>>()?;
+        Ok(all.into_iter().filter(|message| message.body.to_lowercase().contains(&wanted)).collect())
     }
 
     /// What waits, in order: for the banner, and for the person to decide about what is parked.
