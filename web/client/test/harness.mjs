@@ -194,11 +194,15 @@ class Site {
 
 let browser = null;
 
-/** One browser for all tests of a file. */
-export async function startBrowser() {
+function launching() {
   const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
   if (!existsSync(executablePath)) throw new Error(`no browser at ${executablePath}: run \`cargo xtask setup\`, or name one in CHROMIUM`);
-  browser ??= await chromium.launch({ executablePath, headless: true, args: ['--no-sandbox', '--disable-gpu'] });
+  return { executablePath, headless: true, args: ['--no-sandbox', '--disable-gpu'] };
+}
+
+/** One browser for all tests of a file. */
+export async function startBrowser() {
+  browser ??= await chromium.launch(launching());
   after(async () => {
     await browser?.close();
     browser = null;
@@ -210,12 +214,14 @@ export async function startBrowser() {
 export class Person {
   static #number = 0;
 
-  static async begin(site, name) {
+  /** `isPrivate`: as in a private window, where the browser's files are kept by another process. Otherwise with a folder of its own, as people have it. */
+  static async begin(site, name, { isPrivate = true } = {}) {
     const person = new Person();
     person.site = site;
     person.name = name;
     person.email = `${name.toLowerCase()}${++Person.#number}@example.org`;
-    person.context = await browser.newContext();
+    person.folder = isPrivate ? null : await mkdtemp(join(tmpdir(), 'tertulia-profile-'));
+    person.context = isPrivate ? await browser.newContext() : await chromium.launchPersistentContext(person.folder, launching());
     person.log = [];
     return person;
   }
@@ -247,6 +253,7 @@ export class Person {
 
   async end() {
     await this.context.close();
+    if (this.folder !== null) await rm(this.folder, { recursive: true, force: true });
   }
 }
 
