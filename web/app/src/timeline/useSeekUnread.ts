@@ -16,13 +16,16 @@ export function useSeekUnread(rows: readonly Row[], unreadAfter: number | null, 
   const first = rows[0]?.message;
   const isAbove = unreadAfter !== null && unreadAfter > 0 && view.hasOlder && first?.seq != null && first.seq > unreadAfter + 1;
   useEffect(() => {
-    if (!isSeeking || isAbove) return;
+    if (!isSeeking || isAbove || unreadAfter === null) return;
+    const marker = rows.findIndex((row) => row.unread);
+    // Those that came there since may all be one's own.
+    const at = marker >= 0 ? marker : rows.findIndex((row) => (row.message.seq ?? 0) > unreadAfter);
+    // What is not on this device has to come first.
+    if (at < 0 || rows[at]?.message.gapAbove) return;
     setIsSeeking(false);
-    const at = rows.findIndex((row) => row.unread);
-    if (at < 0) return;
     atEnd.current = false;
     handle.current?.scrollToIndex(at, { align: "start", offset: -24 });
-  }, [isSeeking, isAbove, rows, handle, atEnd]);
+  }, [isSeeking, isAbove, unreadAfter, rows, handle, atEnd]);
   function seek() {
     if (unreadAfter === null) return;
     setIsSeeking(true);
