@@ -89,20 +89,20 @@ export class Device {
     readonly link: Link,
   ) {}
 
-  static async new(options: BrowserContextOptions = {}): Promise<Device> {
-    return Device.with((all) => browser.newContext(all), options);
+  static async new(options: BrowserContextOptions = {}, target: string = inject("url")): Promise<Device> {
+    return Device.with((all) => browser.newContext(all), options, target);
   }
 
   /** With a folder of its own on the disk, as people's browsers have one; the others are like private windows, whose files another process keeps. */
   static async onDisk(): Promise<Device> {
     const folder = await mkdtemp(join(tmpdir(), "tertulia-device-"));
-    const device = await Device.with((all) => chromium.launchPersistentContext(folder, { ...LAUNCHING, ...all }), {});
+    const device = await Device.with((all) => chromium.launchPersistentContext(folder, { ...LAUNCHING, ...all }), {}, inject("url"));
     device.context.on("close", () => void rm(folder, { recursive: true, force: true, maxRetries: 5 }));
     return device;
   }
 
-  private static async with(begin: (options: BrowserContextOptions) => Promise<BrowserContext>, options: BrowserContextOptions): Promise<Device> {
-    const link = await Link.to(inject("url"));
+  private static async with(begin: (options: BrowserContextOptions) => Promise<BrowserContext>, options: BrowserContextOptions, target: string): Promise<Device> {
+    const link = await Link.to(target);
     const context = await begin({ locale: "en-US", viewport: { width: 1280, height: 800 }, baseURL: link.url, permissions: ["clipboard-read", "clipboard-write"], ...options });
     context.setDefaultTimeout(DEADLINE_MS);
     await context.addInitScript(() => {
