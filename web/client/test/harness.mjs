@@ -52,6 +52,7 @@ class Site {
   #log = '';
   #http = null;
   #sockets = new Set();
+  #silence = new Set();
 
   constructor(dir, env) {
     this.dir = dir;
@@ -157,11 +158,18 @@ class Site {
       onward.write(`${lines.join('\r\n')}\r\n\r\n`);
       onward.write(head);
       onward.pipe(socket).pipe(onward);
+      this.#silence.add(() => onward.unpipe(socket));
     });
     onward.on('error', () => socket.destroy());
     onward.on('close', () => socket.destroy());
     socket.on('error', () => onward.destroy());
     socket.on('close', () => onward.destroy());
+  }
+
+  /** What the server says over the connections there are does not arrive any more; what is said to it does. */
+  silence() {
+    for (const silence of this.#silence) silence();
+    this.#silence.clear();
   }
 
   /** The network between browser and server is gone; pages still come, as from a service worker. */
