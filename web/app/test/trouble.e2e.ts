@@ -156,3 +156,32 @@ test("who_is_blocked_can_write_again_once_that_is_taken_back", async () => {
   await there.status("are you there?", "sent").waitFor();
   expect((await ana.history(dm)).map((one) => one.body)).toEqual(["hello", "are you there?"]);
 });
+
+test("a_page_makes_nothing_of_text_and_runs_no_script_but_the_apps_own", async () => {
+  const ana = await Person.named("Ana");
+  const device = await (await Device.new()).signIn(ana, "/settings");
+  const refused = await device.page.evaluate(() => {
+    const tries: Record<string, () => unknown> = {
+      markup: () => (document.createElement("div").innerHTML = "<img src=x onerror=alert(1)>"),
+      document: () => document.write("<p>"),
+      elsewhere: () => new Worker("https://example.org/assets/worker.js"),
+      "another path": () => new Worker("/api/v1/me"),
+      "another policy": () => (globalThis as unknown as { trustedTypes: { createPolicy(name: string, rules: object): void } }).trustedTypes.createPolicy("other", {}),
+    };
+    return Object.entries(tries).filter(([, run]) => {
+      try {
+        run();
+        return false;
+      } catch {
+        return true;
+      }
+    }).map(([name]) => name);
+  });
+  expect(refused).toEqual(["markup", "document", "elsewhere", "another path", "another policy"]);
+  // They were meant, and each is said twice; what the app itself does is none.
+  const isMeant = (fault: string) => /TrustedHTML|TrustedTypePolicy|violation: (require-trusted-types-for|trusted-types)/.test(fault);
+  await eventually("the refusals in the log", async () => device.faults.filter(isMeant).length === 6);
+  device.faults.splice(0, device.faults.length, ...device.faults.filter((fault) => !isMeant(fault)));
+  await device.page.reload();
+  await device.page.getByRole("heading", { name: "Settings" }).waitFor();
+});
