@@ -113,7 +113,7 @@ fn packages(workspace: &Workspace) -> Result<()> {
         .try_for_each(|package| run(in_web(workspace).args(["test", "--silent", "--workspace", package])))
 }
 
-/// The client and the app in Chromium, with the real server.
+/// The client and the app in real browsers, with the real server.
 fn browser(workspace: &Workspace) -> Result<()> {
     run(in_web(workspace).args(["test", "--workspace", "client"]))?;
     run(in_web(workspace).args(["run", "--silent", "test:browser", "--workspace", "app"]))
