@@ -193,6 +193,10 @@ const BEHIND: &str = "SELECT c.id FROM conversations c LEFT JOIN search_progress
 const BEGIN: &str = "BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL lock_timeout = 5000; SET LOCAL idle_in_transaction_session_timeout = 10000;
      SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off";
 
+/// Says to whom it may concern that this transaction writes nothing to the log: a cursor need not wait for its end. Of the lock "asid".
+const ASIDE: &str =
+    "SELECT pg_try_advisory_xact_lock(1634953572, (pg_current_xact_id()::text::bigint & 2147483647)::int)";
+
 const BEGUN: &str = "INSERT INTO search_progress (conversation_id, seq, rev) SELECT w.id, 0, 0 FROM unnest($1::uuid[]) AS w (id) ORDER BY w.id
      ON CONFLICT DO NOTHING";
 
@@ -234,6 +238,7 @@ async fn in_transaction(session: &Session, ids: &Vec<Uuid>) -> Sql<Vec<Conversat
 ///
 /// What is read after the heads may be newer than they are: then it is read again the next time, and comes to the same.
 async fn step(session: &Session, ids: &Vec<Uuid>) -> Sql<Vec<ConversationId>> {
+    session.rows(ASIDE, &[]).await?;
     session.execute(BEGUN, &[ids]).await?;
     let (mut at_work, mut seqs, mut revs) = (Vec::<Uuid>::new(), Vec::<i64>::new(), Vec::<i64>::new());
     let (mut upto, mut heads, mut arrived) = (Vec::<i64>::new(), Vec::<i64>::new(), Vec::new());
