@@ -101,7 +101,7 @@ impl Incoming {
             for server in self.peers.gone(now) {
                 self.unknown.remove(&server);
                 tracing::warn!(%server, "a server is gone");
-                self.hand_over(Heard::People { server, people: Vec::new() });
+                self.left(server);
             }
             self.shared.peers.store(self.peers.count(), Ordering::Relaxed);
             if self.owes_loss {
@@ -136,7 +136,7 @@ impl Incoming {
         if bye {
             self.peers.goodbye(from);
             self.unknown.remove(&from);
-            self.hand_over(Heard::People { server: from, people: Vec::new() });
+            self.left(from);
             return false;
         }
         let now = self.now_ms();
@@ -162,6 +162,12 @@ impl Incoming {
             self.hand_over(Heard::News { from, news });
         }
         false
+    }
+
+    /// A server that goes, or is gone, may have committed what it never told; no number shows that.
+    fn left(&mut self, server: ServerId) {
+        self.hand_over(Heard::People { server, people: Vec::new() });
+        self.hand_over(Heard::Lost);
     }
 
     async fn ask_who_is_there(&mut self, server: ServerId) {

@@ -13,9 +13,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
-/// How often the log's position is noted, and how many notes are kept: what was lost was committed after the oldest of them.
+/// How often the log's position is noted, and how many notes are kept: what was lost was committed after the oldest of them, also where it is known only
+/// after 10 s of silence that a server is gone.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
-const NOTES_MAX: usize = 6;
+const NOTES_MAX: usize = 16;
 
 /// After a loss the log is not asked before what is still under way has come, and then not more often than this; while nobody can be heard, every so
 /// often, or more seldom where asking takes long.

@@ -41,18 +41,8 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     };
     let seed = powers().bytes();
     let trouble = settings.flaky.map(|flaky| Arc::new(Trouble::new(flaky, u64::from_le_bytes(seed))));
-    let gateway = Gateway::new(
-        Arc::clone(&parts.services),
-        tertulia_gateway::Settings {
-            public_url: settings.public_url.clone(),
-            behind_proxy: settings.behind_proxy == Switch::On,
-            cors_origins: settings.cors_origins.clone(),
-            times: Times::default(),
-            trouble: trouble.clone(),
-            web: crate::web::app(),
-            bus: cluster.as_ref().map(|cluster| BusWatch::new(cluster.state())),
-        },
-    );
+    let bus = cluster.as_ref().map(|cluster| BusWatch::new(cluster.state()));
+    let gateway = Gateway::new(Arc::clone(&parts.services), doors(settings, trouble.clone(), bus));
     let listener = tokio::net::TcpListener::bind(settings.listen)
         .await
         .with_context(|| format!("can't listen on {}", settings.listen))?;
@@ -85,6 +75,26 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     tracing::info!("stopping");
     gateway.drain();
     drop(listener);
+    stop(&parts, server).await?;
+    hearing.shutdown().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn doors(settings: &Settings, trouble: Option<Arc<Trouble>>, bus: Option<BusWatch>) -> tertulia_gateway::Settings {
+    tertulia_gateway::Settings {
+        public_url: settings.public_url.clone(),
+        behind_proxy: settings.behind_proxy == Switch::On,
+        cors_origins: settings.cors_origins.clone(),
+        times: Times::default(),
+        trouble,
+        web: crate::web::app(),
+        bus,
+    }
+}
+
+/// Says goodbye to everybody, commits what was submitted, and tells the other servers.
+async fn stop(parts: &Parts, server: Server) -> anyhow::Result<()> {
     parts.services.hub().close_all(Closing::Restarting);
     let emptied = async {
         while parts.services.hub().counts().connections > 0 {
@@ -98,12 +108,9 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     }
     let home = parts.home.clone();
     tokio::task::spawn_blocking(move || home.close()).await?;
-    // After the last commit: the others hear of it.
     if let Some(bus) = &parts.bus {
         bus.close().await;
     }
-    hearing.shutdown().await;
-    tracing::info!("stopped");
     Ok(())
 }
 

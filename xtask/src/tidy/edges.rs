@@ -40,6 +40,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         &[
             "tertulia-proto",
             "tertulia-store",
+            "tertulia-store-postgres",
             "tertulia-store-sqlite",
             "tertulia-realtime",
             "tertulia-bus-redis",

@@ -38,6 +38,8 @@ async fn who_comes_later_learns_who_is_there_and_who_goes_takes_theirs_along() {
     b.until_people(a.id, &[user(10), user(11)]).await.unwrap();
     a.bus.close().await;
     b.until_people(a.id, &[]).await.unwrap();
+    // It may have committed what it did not tell any more.
+    b.until_lost().await.unwrap();
 }
 
 #[tokio::test]
