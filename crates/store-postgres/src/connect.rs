@@ -12,7 +12,7 @@ use tokio_postgres::tls::TlsStream;
 use tokio_postgres::{Client, Config, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::error::Sql;
+use crate::error::{Fault, Sql};
 use crate::schema::OpenError;
 
 /// How long a connection may take to come about.
@@ -66,7 +66,9 @@ impl Target {
     }
 
     pub async fn connect(&self) -> Sql<(Client, Connection<Socket, impl TlsStream + Unpin + Send + use<>>)> {
-        Ok(self.config.connect(self.tls.clone()).await?)
+        // The driver's own limit is for the socket; whoever accepts and says nothing has to be given up as well.
+        let connecting = self.config.connect(self.tls.clone());
+        Ok(tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.map_err(|_| Fault::Silent)??)
     }
 
     pub fn manager(&self) -> deadpool_postgres::Manager {
