@@ -30,6 +30,9 @@ pub fn test(workspace: &Workspace, fast: bool, with_fuzz: bool) -> Result<()> {
         step("encrypted files", || encrypted(workspace))?;
     }
     step("simulation", || simulation(workspace, if fast { 100 } else { 1000 }))?;
+    if !fast {
+        step("chaos", || chaos(workspace))?;
+    }
     step("documentation tests", || run(workspace.cargo().args(["test", "--workspace", "--doc", "--quiet"])))?;
     step("wasm32", || wasm(workspace))?;
     if !fast {
@@ -77,6 +80,14 @@ fn simulation(workspace: &Workspace, seeds: u32) -> Result<()> {
     run(command.current_dir(&workspace.root).args(["--seeds", &seeds.to_string()]))
 }
 
+/// A cluster that is broken again and again, and what two hundred clients saw of it.
+fn chaos(workspace: &Workspace) -> Result<()> {
+    let mut command = Command::new(workspace.binary("debug", "tertulia-cluster"));
+    let (server, history) = (workspace.binary("debug", "tertulia"), workspace.binary("debug", "tertulia-history"));
+    command.env("TERTULIA_BIN", server).env("TERTULIA_HISTORY_BIN", history);
+    run(command.current_dir(&workspace.root).args(["chaos", "--minutes", "3"]))
+}
+
 /// What a browser runs.
 const FOR_BROWSERS: [&str; 5] =
     ["tertulia-proto", "tertulia-engine", "tertulia-client-sqlite", "tertulia-client", "tertulia-wasm"];
@@ -102,7 +113,7 @@ fn packages(workspace: &Workspace) -> Result<()> {
         .try_for_each(|package| run(in_web(workspace).args(["test", "--silent", "--workspace", package])))
 }
 
-/// The client and the app in Chromium, with the real server.
+/// The client and the app in real browsers, with the real server.
 fn browser(workspace: &Workspace) -> Result<()> {
     run(in_web(workspace).args(["test", "--workspace", "client"]))?;
     run(in_web(workspace).args(["run", "--silent", "test:browser", "--workspace", "app"]))

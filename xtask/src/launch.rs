@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::setup;
 use crate::step::{probe, run};
 use crate::web;
 use crate::workspace::Workspace;
@@ -45,6 +46,21 @@ pub fn dev(workspace: &Workspace) -> Result<()> {
     let _ = server.kill();
     server.wait().context("the server did not end")?;
     shown
+}
+
+/// PostgreSQL with a replica, Redis, nginx and servers, or what breaks them.
+pub fn cluster(workspace: &Workspace, command: &str, args: &[OsString]) -> Result<()> {
+    setup::services()?;
+    if command == "run"
+        && let Err(error) = web::build(workspace, web::For::Release)
+    {
+        println!("The servers start without the web app: {error:#}");
+    }
+    let packages = ["tertulia-server", "tertulia-cluster", "tertulia-history"];
+    let packages = packages.iter().flat_map(|package| ["--package", package]);
+    run(workspace.cargo().args(["build", "--release"]).args(packages))?;
+    let mut program = Command::new(workspace.binary("release", "tertulia-cluster"));
+    become_it(program.current_dir(&workspace.root).arg(command).args(args))
 }
 
 pub fn bench(workspace: &Workspace, args: &[OsString]) -> Result<()> {

@@ -70,6 +70,18 @@ enum Command {
     Types,
     /// Runs the server on 127.0.0.1:4000 and the web app beside it, which follows each change
     Dev,
+    /// A cluster on this machine, behind 127.0.0.1:4000: PostgreSQL with a replica, Redis, nginx, three servers
+    Cluster {
+        /// Passed on to `tertulia-cluster run`
+        #[arg(last = true)]
+        args: Vec<OsString>,
+    },
+    /// Breaks one part of a cluster after the other while two hundred clients write, and judges what they saw: `--minutes N`
+    Chaos {
+        /// Passed on to `tertulia-cluster chaos`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Builds the server and the load generator and measures
     Bench {
         /// Passed on to `tertulia-load`; without a subcommand of it: `all`
@@ -114,6 +126,8 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Web { dev } => web::build(&workspace, if dev { web::For::Development } else { web::For::Release }),
         Command::Types => web::types(&workspace),
         Command::Dev => launch::dev(&workspace),
+        Command::Cluster { args } => launch::cluster(&workspace, "run", &args),
+        Command::Chaos { args } => launch::cluster(&workspace, "chaos", &args),
         Command::Bench { args } => launch::bench(&workspace, &args),
         Command::Sim { args } => launch::sim(&workspace, &args),
         Command::Fuzz { target, seconds } => launch::fuzz(&workspace, target.as_deref(), seconds),

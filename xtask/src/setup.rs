@@ -15,8 +15,9 @@ const POSTGRES_MAJOR_MIN: u32 = 15;
 pub fn setup(workspace: &Workspace) -> Result<()> {
     node()?;
     python()?;
-    chromium()?;
-    postgres()?;
+    browser("Chromium", "CHROMIUM", "chromium")?;
+    browser("Firefox", "FIREFOX", "firefox-esr")?;
+    services()?;
     let root = &workspace.root;
     let stamps = workspace.target.join("stamps");
     packages(workspace, "e2e")?;
@@ -43,10 +44,23 @@ fn packages(workspace: &Workspace, folder: &str) -> Result<()> {
     })
 }
 
-/// A browser that tests can drive: Debian's, or the one that `CHROMIUM` names.
-fn chromium() -> Result<()> {
-    let is_there = std::env::var_os("CHROMIUM").is_some() || Path::new("/usr/bin/chromium").exists();
-    if is_there { Ok(()) } else { install("Chromium (or name one in CHROMIUM)", &["chromium"]) }
+/// A browser that tests can drive: Debian's, or the one that the environment names.
+fn browser(name: &str, variable: &str, package: &str) -> Result<()> {
+    let is_there = std::env::var_os(variable).is_some() || Path::new("/usr/bin").join(package).exists();
+    if is_there { Ok(()) } else { install(&format!("{name} (or name one in {variable})"), &[package]) }
+}
+
+/// What a cluster is made of beside the server.
+pub fn services() -> Result<()> {
+    postgres()?;
+    let is_there = |program: &str| {
+        let places = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"];
+        places.iter().any(|folder| Path::new(folder).join(program).exists())
+    };
+    if !(is_there("redis-server") && is_there("redis-cli")) {
+        install("Redis", &["redis-server"])?;
+    }
+    if is_there("nginx") { Ok(()) } else { install("nginx", &["nginx-light"]) }
 }
 
 /// What the tests of the log on PostgreSQL start.

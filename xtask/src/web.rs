@@ -19,7 +19,10 @@ const BUDGET_BYTES: u64 = 580 * 1024;
 /// What of SQLite nothing here uses.
 const SQLITE_FLAGS: &str = "-USQLITE_ENABLE_API_ARMOR -USQLITE_ENABLE_BYTECODE_VTAB -USQLITE_ENABLE_DBPAGE_VTAB -USQLITE_ENABLE_DBSTAT_VTAB \
     -USQLITE_ENABLE_MATH_FUNCTIONS -USQLITE_ENABLE_OFFSET_SQL_FUNC -USQLITE_ENABLE_PREUPDATE_HOOK -USQLITE_ENABLE_RTREE \
-    -USQLITE_ENABLE_SESSION -USQLITE_ENABLE_STMTVTAB -USQLITE_ENABLE_UNLOCK_NOTIFY -DSQLITE_OMIT_JSON";
+    -USQLITE_ENABLE_SESSION -USQLITE_ENABLE_STMTVTAB -USQLITE_ENABLE_UNLOCK_NOTIFY -USQLITE_ENABLE_COLUMN_METADATA -DSQLITE_UNTESTABLE \
+    -DSQLITE_OMIT_AUTHORIZATION -DSQLITE_OMIT_COMPILEOPTION_DIAGS -DSQLITE_OMIT_COMPLETE -DSQLITE_OMIT_DECLTYPE \
+    -DSQLITE_OMIT_DESERIALIZE -DSQLITE_OMIT_GET_TABLE -DSQLITE_OMIT_JSON -DSQLITE_OMIT_PROGRESS_CALLBACK \
+    -DSQLITE_OMIT_TCL_VARIABLE -DSQLITE_OMIT_TRACE -DSQLITE_OMIT_UTF16";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum For {
@@ -57,7 +60,7 @@ impl Cargo<'_> {
             command.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO").env("RUSTC", "/usr/bin/rustc");
             command.env("RUSTC_BOOTSTRAP", "1").env("CC_wasm32_unknown_unknown", "clang-22");
             command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld-22");
-            command.args([verb, "--locked", "-Zbuild-std=std,panic_abort"]);
+            command.args([verb, "--locked", "-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"]);
         } else {
             command = self.workspace.cargo();
             command.env("CC_wasm32_unknown_unknown", "clang").args([verb, "--locked"]);

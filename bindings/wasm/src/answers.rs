@@ -56,6 +56,10 @@ fn here(open: &Open, call: Call, again: bool) -> Result<Answer, Box<Call>> {
             .subscriptions
             .with_timeline(&subscription, Timeline::load_newer)
             .and_then(|done| done.map_err(Failure::from)),
+        Call::JumpToPlace { subscription, seq } => open
+            .subscriptions
+            .with_timeline(&subscription, |line| line.jump_to(seq))
+            .and_then(|jumped| jumped.map_err(Failure::from)),
         Call::JumpToNewest { subscription } => {
             open.subscriptions.with_timeline(&subscription, Timeline::jump_to_newest)
         }

@@ -102,6 +102,10 @@ pub enum Call {
         subscription: String,
         message: MessageId,
     },
+    JumpToPlace {
+        subscription: String,
+        seq: client::Seq,
+    },
     JumpToNewest {
         subscription: String,
     },
@@ -218,12 +222,13 @@ pub enum Topic {
     Presence {
         user: UserId,
     },
-    /// `older`: how many pages more than the newest one.
+    /// `older` and `newer`: how many pages more above and below.
     Timeline {
         id: ConversationId,
         /// The place it is around; without, it is at the end.
         at: Option<client::Seq>,
         older: u32,
+        newer: u32,
     },
 }
 
@@ -242,8 +247,8 @@ mod tests {
         assert!(matches!(call(&sent), Call::Send { reply_to: Some(MessageRef::Mine { .. }), .. }));
         assert!(matches!(call(r#""logOut""#), Call::LogOut));
         assert!(serde_json::from_str::<Call>(r#"{"setNetwork":{"up":1}}"#).is_err());
-        let topic = format!(r#"{{"timeline":{{"id":"{id}","older":2}}}}"#);
-        assert!(matches!(serde_json::from_str(&topic), Ok(Topic::Timeline { older: 2, .. })));
+        let topic = format!(r#"{{"timeline":{{"id":"{id}","older":2,"newer":1}}}}"#);
+        assert!(matches!(serde_json::from_str(&topic), Ok(Topic::Timeline { older: 2, newer: 1, .. })));
     }
 
     #[test]

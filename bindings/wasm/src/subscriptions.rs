@@ -26,6 +26,9 @@ const KEPT_EVERY_MS: u32 = 2000;
 
 const CONVERSATION_PAGES: usize = 10;
 
+/// Of a conversation, in a page: each one costs it memory, and time with each change.
+const MESSAGES: usize = 400;
+
 type SharedTimeline = Rc<RefCell<Timeline>>;
 
 struct Subscription {
@@ -89,12 +92,13 @@ impl Subscriptions {
                 watched = Some(user.0);
                 watch(client.presence(user.0), to, |state| state.map(model::Presence::from))
             }
-            Topic::Timeline { id, at, older } => {
-                let line = Rc::new(RefCell::new(client.timeline(id.0)));
+            Topic::Timeline { id, at, older, newer } => {
+                let line = Rc::new(RefCell::new(client.timeline(id.0).bounded(MESSAGES)));
                 if let Some(seq) = at {
                     // Where it can't be read, the timeline says so itself.
                     let _ = line.borrow_mut().jump_to(seq);
                 }
+                (0..newer).for_each(|_| drop(line.borrow_mut().load_newer()));
                 (0..older).for_each(|_| line.borrow_mut().load_more());
                 timeline = Some(Rc::clone(&line));
                 start(messages(line, to))

@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0002_taken_back.sql"),
     include_str!("../migrations/0003_device.sql"),
     include_str!("../migrations/0004_profile.sql"),
+    include_str!("../migrations/0005_fewer_pages.sql"),
 ];
 
 /// What a file says that this code has made or brought up to date.

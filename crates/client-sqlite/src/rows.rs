@@ -1,7 +1,7 @@
 //! The engine's rows.
 
 use rusqlite::types::{FromSql, Type};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tertulia_engine::{
@@ -252,19 +252,28 @@ impl<'a> Rows<'a> {
             .map_err(failure)
     }
 
+    /// Not as one `INSERT ... ON CONFLICT`: each of those uses up a number of `AUTOINCREMENT`, and writes another page to remember that.
+    fn update_or_insert(&self, update: &str, insert: &str, values: &[&dyn ToSql]) -> Sql<Option<i64>> {
+        if self.connection.prepare_cached(update)?.execute(values)? > 0 {
+            return Ok(None);
+        }
+        self.connection.prepare_cached(insert)?.insert(values).map(Some)
+    }
+
     fn write_conversation(&self, c: &LocalConversation) -> Sql<()> {
         let peer = c.peer.as_ref().map(json).transpose()?;
         let ms = |time: Option<Timestamp>| time.map(Timestamp::ms);
-        self.connection
-            .prepare_cached(&format!(
+        self.update_or_insert(
+            "UPDATE conversations SET kind = ?2, title = ?3, created_at = ?4, last_message_at = ?5, my_role = ?6, muted_until = ?7, hidden = ?8,
+                history_visibility = ?9, peer = ?10, member_count = ?11, joined_at = ?12, rev = ?13, last_seq = ?14, delivered_seq = ?15,
+                read_seq = ?16, want_read = ?17, wants_mute = ?18, want_muted = ?19, deleted_in_holes = ?20, touched = ?21, doubted = ?22,
+                gone = ?23, draft = ?24
+             WHERE id = ?1",
+            &format!(
                 "INSERT INTO conversations ({CONVERSATION_COLUMNS})
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)
-                 ON CONFLICT (id) DO UPDATE SET kind = ?2, title = ?3, created_at = ?4, last_message_at = ?5, my_role = ?6, muted_until = ?7,
-                    hidden = ?8, history_visibility = ?9, peer = ?10, member_count = ?11, joined_at = ?12, rev = ?13, last_seq = ?14,
-                    delivered_seq = ?15, read_seq = ?16, want_read = ?17, wants_mute = ?18, want_muted = ?19, deleted_in_holes = ?20,
-                    touched = ?21, doubted = ?22, gone = ?23, draft = ?24"
-            ))?
-            .execute(params![
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)"
+            ),
+            params![
                 c.id.as_bytes().as_slice(),
                 c.kind == ConversationKind::Group,
                 c.title,
@@ -289,7 +298,8 @@ impl<'a> Rows<'a> {
                 c.doubted,
                 c.left,
                 c.draft,
-            ])?;
+            ],
+        )?;
         Ok(())
     }
 
@@ -297,36 +307,33 @@ impl<'a> Rows<'a> {
         let no = self.known_no(m.conversation_id)?;
         let reactions = if m.reactions.is_empty() { String::new() } else { json(&m.reactions)? };
         let key = (m.key != 0).then_some(m.key);
-        self.connection
-            .prepare_cached(
-                "INSERT INTO messages (key, conversation_no, seq, message_id, rev, sender_id, sender_name, sender_avatar, client_msg_id, body,
-                    created_at, reply_to, reply_to_mine, edited_at, deleted_at, reactions)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
-                 ON CONFLICT (key) DO UPDATE SET seq = ?3, message_id = ?4, rev = ?5, sender_name = ?7, sender_avatar = ?8, body = ?10,
-                    created_at = ?11, reply_to = ?12, reply_to_mine = ?13, edited_at = ?14, deleted_at = ?15, reactions = ?16
-                 RETURNING key",
-            )?
-            .query_row(
-                params![
-                    key,
-                    no,
-                    m.seq,
-                    m.message_id.as_ref().map(|id| id.as_bytes().as_slice()),
-                    m.rev,
-                    m.sender_id.as_bytes().as_slice(),
-                    m.sender_name,
-                    m.sender_avatar,
-                    m.client_msg_id.as_str(),
-                    m.body,
-                    m.created_at.ms(),
-                    m.reply_to.as_ref().map(|id| id.as_bytes().as_slice()),
-                    m.reply_to_mine.as_ref().map(ClientMsgId::as_str),
-                    m.edited_at.map(Timestamp::ms),
-                    m.deleted_at.map(Timestamp::ms),
-                    reactions,
-                ],
-                |row| row.get(0),
-            )
+        let new = self.update_or_insert(
+            "UPDATE messages SET seq = ?3, message_id = ?4, rev = ?5, sender_name = ?7, sender_avatar = ?8, body = ?10, created_at = ?11,
+                reply_to = ?12, reply_to_mine = ?13, edited_at = ?14, deleted_at = ?15, reactions = ?16
+             WHERE key = ?1",
+            "INSERT INTO messages (key, conversation_no, seq, message_id, rev, sender_id, sender_name, sender_avatar, client_msg_id, body,
+                created_at, reply_to, reply_to_mine, edited_at, deleted_at, reactions)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+            params![
+                key,
+                no,
+                m.seq,
+                m.message_id.as_ref().map(|id| id.as_bytes().as_slice()),
+                m.rev,
+                m.sender_id.as_bytes().as_slice(),
+                m.sender_name,
+                m.sender_avatar,
+                m.client_msg_id.as_str(),
+                m.body,
+                m.created_at.ms(),
+                m.reply_to.as_ref().map(|id| id.as_bytes().as_slice()),
+                m.reply_to_mine.as_ref().map(ClientMsgId::as_str),
+                m.edited_at.map(Timestamp::ms),
+                m.deleted_at.map(Timestamp::ms),
+                reactions,
+            ],
+        )?;
+        Ok(new.unwrap_or(m.key))
     }
 
     fn write_outbox(&self, entry: &OutboxEntry) -> Sql<i64> {
@@ -335,27 +342,23 @@ impl<'a> Rows<'a> {
         let parked = entry.parked.as_ref().map(json).transpose()?;
         let departure = entry.departure.as_ref().map(json).transpose()?;
         let id = (entry.id != 0).then_some(entry.id);
-        self.connection
-            .prepare_cached(
-                "INSERT INTO outbox (id, conversation_no, target_message, target_mine, op, parked, transmitted, created_at, departure)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-                 ON CONFLICT (id) DO UPDATE SET op = ?5, parked = ?6, transmitted = ?7, departure = ?9
-                 RETURNING id",
-            )?
-            .query_row(
-                params![
-                    id,
-                    no,
-                    message,
-                    mine,
-                    json(&entry.op)?,
-                    parked,
-                    entry.transmitted,
-                    entry.created_at.ms(),
-                    departure
-                ],
-                |row| row.get(0),
-            )
+        let new = self.update_or_insert(
+            "UPDATE outbox SET op = ?5, parked = ?6, transmitted = ?7, departure = ?9 WHERE id = ?1",
+            "INSERT INTO outbox (id, conversation_no, target_message, target_mine, op, parked, transmitted, created_at, departure)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            params![
+                id,
+                no,
+                message,
+                mine,
+                json(&entry.op)?,
+                parked,
+                entry.transmitted,
+                entry.created_at.ms(),
+                departure
+            ],
+        )?;
+        Ok(new.unwrap_or(entry.id))
     }
 }
 
@@ -403,7 +406,7 @@ impl LocalStore for Rows<'_> {
     fn delete_conversation(&mut self, id: ConversationId) -> Stored<()> {
         let Some(no) = self.no(id).map_err(failure)? else { return Ok(()) };
         self.clear_log(id)?;
-        self.run("DELETE FROM messages WHERE conversation_no = ?1", [no])?;
+        self.run("DELETE FROM messages WHERE conversation_no = ?1 AND seq IS NULL", [no])?;
         self.run("DELETE FROM outbox WHERE conversation_no = ?1", [no])?;
         self.run("DELETE FROM taken_back WHERE conversation_no = ?1", [no])?;
         self.run("DELETE FROM conversations WHERE no = ?1", [no])

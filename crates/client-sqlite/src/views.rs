@@ -5,7 +5,7 @@ use std::ops::Range;
 use rusqlite::OptionalExtension;
 use tertulia_engine::view::{self, Reached, Status};
 use tertulia_engine::{Holes, LocalConversation, LocalMessage, LocalStore as _, MessageRef, OutboxEntry, Stored};
-use tertulia_proto::{ConversationId, Member, Seq, UserId};
+use tertulia_proto::{ConversationId, Member, Seq, Timestamp, UserId};
 
 use crate::Store;
 use crate::error::failure;
@@ -34,6 +34,8 @@ pub struct ShownConversation {
     pub last: Option<ShownMessage>,
     /// Something of it waits for the person.
     pub has_parked: bool,
+    /// What the list goes by, and then by the id: the newest message's time, also of one that waits to be sent.
+    pub active_at: Timestamp,
 }
 
 /// A piece of a conversation, oldest first.
@@ -56,24 +58,26 @@ impl Store {
     }
 
     pub fn conversation(&self, id: ConversationId) -> Stored<Option<ShownConversation>> {
-        let Some(held) = self.rows().conversation(id)? else { return Ok(None) };
-        self.shown_conversation(held).map(Some)
+        let found = self.active("id = ?1", [id.as_bytes().as_slice()]).map_err(failure)?.pop();
+        found.map(|(held, active_at)| self.shown_conversation(held, active_at)).transpose()
     }
 
     /// Newest activity first; hidden ones are left out.
     pub fn conversations(&self, limit: usize) -> Stored<Vec<ShownConversation>> {
-        let read = || -> Sql<Vec<LocalConversation>> {
-            self.connection
-                .prepare_cached(&format!(
-                    "SELECT {CONVERSATION_COLUMNS} FROM conversations c WHERE NOT hidden
-                     ORDER BY max(coalesce(last_message_at, created_at),
-                        coalesce((SELECT max(p.created_at) FROM messages p WHERE p.conversation_no = c.no AND p.seq IS NULL), 0)) DESC, id DESC
-                     LIMIT ?1"
-                ))?
-                .query_map([limit_of(limit)], conversation_from)?
-                .collect()
-        };
-        read().map_err(failure)?.into_iter().map(|held| self.shown_conversation(held)).collect()
+        let listed = "NOT hidden ORDER BY active_at DESC, id DESC LIMIT ?1";
+        let found = self.active(listed, [limit_of(limit)]).map_err(failure)?;
+        found.into_iter().map(|(held, active_at)| self.shown_conversation(held, active_at)).collect()
+    }
+
+    fn active<P: rusqlite::Params>(&self, which: &str, params: P) -> Sql<Vec<(LocalConversation, Timestamp)>> {
+        self.connection
+            .prepare_cached(&format!(
+                "SELECT {CONVERSATION_COLUMNS}, max(coalesce(last_message_at, created_at),
+                    coalesce((SELECT max(p.created_at) FROM messages p WHERE p.conversation_no = c.no AND p.seq IS NULL), 0)) AS active_at
+                 FROM conversations c WHERE {which}"
+            ))?
+            .query_map(params, |row| Ok((conversation_from(row)?, Timestamp::from_ms(row.get("active_at")?))))?
+            .collect()
     }
 
     /// All that is held, the hidden ones too, in order of their ids.
@@ -87,7 +91,7 @@ impl Store {
         read().map_err(failure)
     }
 
-    fn shown_conversation(&self, held: LocalConversation) -> Stored<ShownConversation> {
+    fn shown_conversation(&self, held: LocalConversation, active_at: Timestamp) -> Stored<ShownConversation> {
         let unread = view::unread(&held, self.rows().tombstones_above(held.id, view::read_seq(&held))?);
         let last = self.timeline(held.id, None, 1)?.messages.pop();
         let parked = || -> Sql<bool> {
@@ -98,7 +102,7 @@ impl Store {
                 .query_row([held.id.as_bytes().as_slice()], |row| row.get(0))
         };
         let has_parked = parked().map_err(failure)?;
-        Ok(ShownConversation { conversation: held, unread, last, has_parked })
+        Ok(ShownConversation { conversation: held, unread, last, has_parked, active_at })
     }
 
     /// What all badges add up to; muted conversations count for nothing.
@@ -186,18 +190,37 @@ impl Store {
         if text.chars().count() < 3 {
             return Ok(Vec::new());
         }
+        let mut found = self.waiting_with(text, within).map_err(failure)?;
+        found.extend(self.log_with(text, within, limit).map_err(failure)?);
+        found.sort_by_key(|message| std::cmp::Reverse((message.created_at, message.key)));
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    fn log_with(&self, text: &str, within: Option<ConversationId>, limit: usize) -> Sql<Vec<LocalMessage>> {
         let phrase = format!("\"{}\"", text.replace('"', "\"\""));
         let within = within.map(|id| id.as_bytes().to_vec());
-        let read = || -> Sql<Vec<LocalMessage>> {
-            self.connection
-                .prepare_cached(&format!(
-                    "SELECT {MESSAGE_COLUMNS} FROM found f JOIN messages m ON m.key = f.rowid JOIN conversations c ON c.no = m.conversation_no
-                     WHERE f.body MATCH ?1 AND (?2 IS NULL OR c.id = ?2) ORDER BY m.created_at DESC, m.key DESC LIMIT ?3"
-                ))?
-                .query_map((phrase, within, limit_of(limit)), message_from)?
-                .collect()
-        };
-        read().map_err(failure)
+        self.connection
+            .prepare_cached(&format!(
+                "SELECT {MESSAGE_COLUMNS} FROM found f JOIN messages m ON m.key = f.rowid JOIN conversations c ON c.no = m.conversation_no
+                 WHERE f.body MATCH ?1 AND (?2 IS NULL OR c.id = ?2) ORDER BY m.created_at DESC, m.key DESC LIMIT ?3"
+            ))?
+            .query_map((phrase, within, limit_of(limit)), message_from)?
+            .collect()
+    }
+
+    /// Of those that are not in the index, since they wait to be sent: no more than the outbox holds.
+    fn waiting_with(&self, text: &str, within: Option<ConversationId>) -> Sql<Vec<LocalMessage>> {
+        let wanted = text.to_lowercase();
+        let all: Vec<LocalMessage> = self
+            .connection
+            .prepare_cached(&format!(
+                "SELECT {MESSAGE_COLUMNS} FROM messages m JOIN conversations c ON c.no = m.conversation_no
+                 WHERE m.seq IS NULL AND (?1 IS NULL OR c.id = ?1)"
+            ))?
+            .query_map([within.map(|id| id.as_bytes().to_vec())], message_from)?
+            .collect::<Sql<_>>()?;
+        Ok(all.into_iter().filter(|message| message.body.to_lowercase().contains(&wanted)).collect())
     }
 
     /// What waits, in order: for the banner, and for the person to decide about what is parked.

@@ -1,6 +1,6 @@
 //! Who waits for what kind of change. A change raises a flag and nothing else: whoever waits looks at the store again, so nothing queues up.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
@@ -14,10 +14,31 @@ use tertulia_proto::ConversationId;
 /// Refusals kept for a reader that does not read; of more the oldest go.
 const REFUSALS_MAX: usize = 64;
 
+/// Conversations told one by one to a reader that does not read; of more it looks at all.
+const CHANGED_MAX: usize = 64;
+
+/// Which conversations are other than they were.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changed {
+    All,
+    These(BTreeSet<ConversationId>),
+}
+
+impl Changed {
+    fn add(&mut self, id: ConversationId) {
+        if let Self::These(ids) = self {
+            ids.insert(id);
+            if ids.len() > CHANGED_MAX {
+                *self = Self::All;
+            }
+        }
+    }
+}
+
 /// What there is to wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Topic {
-    /// Any conversation, in any way.
+    /// Any conversation, in any way. [`Flag::take_changed`] says which.
     Conversations,
     /// One conversation's title, counts, members, draft or existence.
     Conversation(ConversationId),
@@ -43,6 +64,7 @@ pub struct Flag {
     raised: AtomicBool,
     over: AtomicBool,
     waker: AtomicWaker,
+    changed: Mutex<Changed>,
     refused: Mutex<VecDeque<Refused>>,
 }
 
@@ -74,7 +96,18 @@ impl Flag {
 
     /// What one waits for may have come already.
     pub fn look_again(&self) {
+        self.look_at_all();
         self.raise();
+    }
+
+    /// When it is raised next.
+    pub fn look_at_all(&self) {
+        *self.changed.lock() = Changed::All;
+    }
+
+    /// What changed since the last call. A flag that was told nothing in particular says all.
+    pub fn take_changed(&self) -> Changed {
+        std::mem::replace(&mut *self.changed.lock(), Changed::These(BTreeSet::new()))
     }
 
     pub fn next_refusal(&self) -> Option<Refused> {
@@ -99,6 +132,7 @@ impl Board {
             raised: AtomicBool::new(true),
             over: AtomicBool::new(waiters.is_over),
             waker: AtomicWaker::new(),
+            changed: Mutex::new(Changed::All),
             refused: Mutex::default(),
         });
         waiters.flags.retain(|(_, flag)| flag.strong_count() > 0);
@@ -108,8 +142,20 @@ impl Board {
 
     pub fn tell(&self, notice: Notice) {
         match notice {
-            Notice::Conversation(id) => self.raise_all(&[Topic::Conversations, Topic::Conversation(id)]),
-            Notice::Timeline(id) => self.raise_all(&[Topic::Timeline(id)]),
+            Notice::Conversation(id) => self.each(|topic, flag| match topic {
+                Topic::Conversations => {
+                    flag.changed.lock().add(id);
+                    flag.raise();
+                }
+                topic if topic == Topic::Conversation(id) => flag.raise(),
+                _ => {}
+            }),
+            Notice::Timeline(id) => self.each(|topic, flag| match topic {
+                // Looked at with the conversation's next news.
+                Topic::Conversations => flag.changed.lock().add(id),
+                topic if topic == Topic::Timeline(id) => flag.raise(),
+                _ => {}
+            }),
             Notice::Connection => self.raise_all(&[Topic::Connection, Topic::Profile]),
             Notice::Typing(id) => self.raise_all(&[Topic::Typing(id)]),
             Notice::Presence => self.raise_all(&[Topic::Presence]),
@@ -137,7 +183,7 @@ impl Board {
 
     /// Everything is other than it was.
     pub fn raise_everything(&self) {
-        self.each(|_, flag| flag.raise());
+        self.each(|_, flag| flag.look_again());
     }
 
     /// Whoever waits, now or later, waits for nothing.
@@ -185,6 +231,21 @@ mod tests {
         board.end();
         assert_eq!(before.raised().now_or_never(), Some(Err(Over)));
         assert_eq!(board.flag(Topic::Driver).raised().now_or_never(), Some(Err(Over)));
+    }
+
+    #[test]
+    fn a_reader_of_the_list_hears_which_conversations_and_of_very_many_that_it_is_all() {
+        let id = |number: usize| ConversationId::from_bytes([u8::try_from(number).unwrap(); 16]);
+        let board = Board::default();
+        let flag = board.flag(Topic::Conversations);
+        assert_eq!(flag.take_changed(), Changed::All, "nothing has been looked at");
+        board.tell(Notice::Conversation(id(1)));
+        board.tell(Notice::Timeline(id(2)));
+        assert_eq!(flag.take_changed(), Changed::These([id(1), id(2)].into()));
+        (0..=CHANGED_MAX).for_each(|number| board.tell(Notice::Conversation(id(number))));
+        assert_eq!(flag.take_changed(), Changed::All);
+        board.raise_everything();
+        assert_eq!(flag.take_changed(), Changed::All);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
-use tertulia_engine::{CommandError as Refusal, Now, StoreFailure};
+use tertulia_engine::{CommandError as Refusal, Notice, Now, StoreFailure};
 use tertulia_proto::{ClientMsgId, DeviceId, User};
 use uuid::Builder;
 
@@ -81,7 +81,10 @@ impl Shared {
             let done = core.step(now, input);
             (done, core.take_notices())
         };
-        for notice in notices {
+        // What somebody looks at, who has just written it, before what stands beside it.
+        let (timelines, others): (Vec<_>, Vec<_>) =
+            notices.into_iter().partition(|notice| matches!(notice, Notice::Timeline(_)));
+        for notice in timelines.into_iter().chain(others) {
             self.board.tell(notice);
         }
         self.board.raise_all(&[Topic::Driver, Topic::Wire]);

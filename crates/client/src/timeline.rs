@@ -28,6 +28,9 @@ pub struct Timeline {
     flag: Arc<Flag>,
     conversation: ConversationId,
     place: Place,
+    /// Of more messages the far end is let go.
+    room: usize,
+    grows: Towards,
     told: Option<Window>,
     /// The hole that was given to the engine to be filled, and what was shown then: the same is not asked for twice.
     asked: Option<Seq>,
@@ -40,6 +43,13 @@ enum Place {
         limit: usize,
     },
     Between(Range<Seq>),
+}
+
+/// Which way the reader went last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Towards {
+    Older,
+    Newer,
 }
 
 /// What a timeline shows.
@@ -61,9 +71,19 @@ impl Timeline {
             flag: shared.flag(Topic::Timeline(conversation)),
             conversation,
             place: Place::Newest { limit: TIMELINE_PAGE },
+            room: usize::MAX,
+            grows: Towards::Older,
             told: None,
             asked: None,
         }
+    }
+
+    /// Keeps about so many messages: when there are more, those go that are farthest from where it grew last, as steps of their own after those that
+    /// brought the new ones. [`Timeline::load_more`] and [`Timeline::load_newer`] bring them again. At least four pages.
+    #[must_use]
+    pub fn bounded(mut self, messages: usize) -> Self {
+        self.room = messages.max(4 * TIMELINE_PAGE);
+        self
     }
 
     pub const fn conversation(&self) -> ConversationId {
@@ -103,6 +123,7 @@ impl Timeline {
             let changed = self.told.as_ref() != Some(&window);
             let wanted = window.wanted;
             self.told = Some(window);
+            self.let_go();
             self.fetch(wanted, changed)?;
             if is_news {
                 return Ok(steps);
@@ -113,6 +134,7 @@ impl Timeline {
     /// Widens the window upward by a page: what is here comes with [`Timeline::next`] at once, what is missing as soon as the server has told it. Without a
     /// network it is fetched with the next connection.
     pub fn load_more(&mut self) {
+        self.grows = Towards::Older;
         let shown = self.told.as_ref().map_or(0, |told| told.messages.len());
         match &mut self.place {
             Place::Newest { limit } => *limit = (*limit).max(shown).saturating_add(TIMELINE_PAGE),
@@ -125,6 +147,7 @@ impl Timeline {
     /// Widens the window downward by a page, as [`Timeline::load_more`] does upward. At the end it does nothing.
     pub fn load_newer(&mut self) -> Result<(), ReadError> {
         if let Place::Between(places) = &self.place {
+            self.grows = Towards::Newer;
             self.place = self.placed(places.start..places.end.saturating_add(PAGE))?;
             self.asked = None;
             self.flag.look_again();
@@ -145,6 +168,26 @@ impl Timeline {
     pub fn jump_to_newest(&mut self) {
         self.place = Place::Newest { limit: TIMELINE_PAGE };
         self.start_over();
+    }
+
+    /// What a reader who has come far does not see any more: two pages less than there is room for, so that it is not done with each page.
+    fn let_go(&mut self) {
+        let Some(told) = self.told.as_ref().filter(|told| told.messages.len() > self.room) else { return };
+        let keep = self.room.saturating_sub(2 * TIMELINE_PAGE);
+        let place = |at: usize| told.messages.get(at).and_then(|message| message.seq);
+        let (first, beyond) = (place(0), place(keep));
+        let from = place(told.messages.len().saturating_sub(keep));
+        let place = match (&self.place, self.grows) {
+            (Place::Newest { .. }, Towards::Older) => first.zip(beyond).map(|(first, end)| Place::Between(first..end)),
+            (Place::Between(places), Towards::Older) => beyond.map(|end| Place::Between(places.start..end)),
+            (Place::Newest { .. }, Towards::Newer) => Some(Place::Newest { limit: keep }),
+            (Place::Between(places), Towards::Newer) => from.map(|start| Place::Between(start..places.end)),
+        };
+        // Where so many wait to be sent, they have no places yet, and stay.
+        if let Some(place) = place {
+            self.place = place;
+            self.flag.look_again();
+        }
     }
 
     fn start_over(&mut self) {

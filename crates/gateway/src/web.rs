@@ -12,10 +12,14 @@ use tertulia_proto::ApiError;
 use crate::App;
 use crate::error::Refusal;
 
-/// What a page of the app may do: run this origin's own scripts and WebAssembly, talk to this origin, show pictures of its own making. Nothing inline, no
-/// `eval`, no frame around it, nothing from elsewhere (CSP level 3; `'self'` in `connect-src` covers this origin's WebSocket).
-pub const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; \
+/// What a script of the app may do, such as its workers: run this origin's own scripts and WebAssembly, talk to this origin. Nothing inline, no `eval`, nothing
+/// from elsewhere (CSP level 3; `'self'` in `connect-src` covers this origin's WebSocket).
+const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; \
     connect-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// What a page does not do either (<https://www.w3.org/TR/trusted-types/>): make elements or scripts of text. Addresses of its own scripts pass the one policy, which
+/// the app's `boot.js` makes. The service worker loads its library by such an address before there could be a policy; so this is for pages alone.
+const TRUSTED: &str = "; require-trusted-types-for 'script'; trusted-types default";
 
 /// Folder whose files bear a hash of their content in their name, and so never change.
 const HASHED: &str = "assets/";
@@ -76,7 +80,6 @@ fn answer(name: &str, file: &File, asked: &HeaderMap) -> Response {
         (header::CONTENT_TYPE, content_type(name)),
         (header::CACHE_CONTROL, cache(name)),
         (header::VARY, "accept-encoding"),
-        (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
@@ -84,6 +87,10 @@ fn answer(name: &str, file: &File, asked: &HeaderMap) -> Response {
         (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
     ];
     headers.extend(fixed.map(|(name, value)| (name, HeaderValue::from_static(value))));
+    let trusted = if name == INDEX { TRUSTED } else { "" };
+    if let Ok(policy) = HeaderValue::try_from([POLICY, trusted].concat()) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
     let packed = file.brotli.as_ref().filter(|_| accepts(asked, header::ACCEPT_ENCODING, "br"));
     let tag = format!("\"{}{}\"", file.hash, if packed.is_some() { "-br" } else { "" });
     let is_known = accepts(asked, header::IF_NONE_MATCH, &tag);

@@ -71,6 +71,8 @@ async fn nothing_from_elsewhere_runs_in_the_app() {
         );
         assert!(!policy.contains("unsafe-inline") && !policy.contains("'unsafe-eval'"), "{policy}");
         assert!(policy.contains("frame-ancestors 'none'") && policy.contains("base-uri 'none'"), "{policy}");
+        let is_trusted = policy.ends_with("; require-trusted-types-for 'script'; trusted-types default");
+        assert_eq!(is_trusted, path == "/", "pages alone: {policy}");
         assert_eq!(answer.header("x-content-type-options"), "nosniff");
         assert_eq!(answer.header("cross-origin-opener-policy"), "same-origin");
     }

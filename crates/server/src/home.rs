@@ -49,10 +49,7 @@ impl Home {
         match self {
             Self::Sqlite(store) => store.remember_position().await,
             // The look at the state finds out whether it is still the same log.
-            Self::Postgres(store) => {
-                store.log_state().await?;
-                store.tend_search().await
-            }
+            Self::Postgres(store) => store.log_state().await.map(drop),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The log on PostgreSQL: for several servers, replicas, and more than one machine holds.
 //!
-//! One writer thread with group commit ([`writer`]), a pool of connections that read ([`readers`]). Several processes write at the same time: the locks
+//! One writer thread with group commit ([`writer`]), a pool of connections that read ([`readers`]), the search index
+//! behind the commit ([`index`]). Several processes write at the same time: the locks
 //! of conversations order them, and the cursor is built on what is certainly visible (docs/adr/0008).
 //!
 //! This crate must not know: who may do what (it asks `Rules`), HTTP, sockets, clocks.
@@ -10,6 +11,7 @@
 
 mod connect;
 mod error;
+mod index;
 mod lineage;
 mod read;
 mod readers;
@@ -30,6 +32,7 @@ use tertulia_store::*;
 
 use crate::connect::Target;
 use crate::error::{Fault, Sql};
+use crate::index::Indexer;
 use crate::lineage::Lineage;
 use crate::readers::{DEADLINE, Readers, told};
 use crate::session::Session;
@@ -85,6 +88,7 @@ pub struct WriterCounts {
 pub struct PostgresStore {
     writer: Writer,
     readers: Arc<Readers>,
+    indexer: Indexer,
     counts: Arc<Counts>,
     lineage: Arc<Lineage>,
 }
@@ -105,6 +109,7 @@ impl PostgresStore {
         let lineage = Arc::new(Lineage::new(options.seed, options.failover, options.on_new_epoch.clone()));
         schema::begin(&target, options.prepared, &lineage).await?;
         let readers = Readers::new(&target, options.readers, options.prepared, DEADLINE)?;
+        let indexer = Indexer::start(target.clone(), options.prepared).map_err(|e| OpenError::failed(&target, e))?;
         let counts = Arc::<Counts>::default();
         let desk = Desk {
             rules,
@@ -113,14 +118,16 @@ impl PostgresStore {
             target: target.clone(),
             prepared: options.prepared,
             counts: Arc::clone(&counts),
+            backlog: Arc::clone(&indexer.backlog),
         };
         let writer = Writer::start(Arc::new(desk)).map_err(|e| OpenError::failed(&target, e))?;
-        Ok(Arc::new(Self { writer, readers, counts, lineage }))
+        Ok(Arc::new(Self { writer, readers, indexer, counts, lineage }))
     }
 
     /// Commits what waits and stops the writer, then closes what reads; later writes are refused. Blocks until that is done.
     pub fn close(&self) {
         self.writer.close();
+        self.indexer.close();
         self.readers.close();
     }
 
@@ -137,12 +144,6 @@ impl PostgresStore {
             reconnects: read(&self.counts.reconnects),
             found: read(&self.counts.found),
         }
-    }
-
-    /// Has the search index take in what waits beside it, so that sending need not. Called every few seconds by one server or by all of them; cheap when
-    /// nothing happened.
-    pub async fn tend_search(&self) -> Result<(), StoreError> {
-        told(Arc::clone(&self.readers).tend().await)
     }
 
     fn read<T, F, R>(&self, lookup: F) -> Reading<'_, T>
@@ -277,9 +278,9 @@ impl Store for PostgresStore {
         self.read(move |s| async move { read::search::messages(&s, user, &text, within, limit).await })
     }
 
-    /// The index is part of the commit.
+    /// Of what this server wrote.
     fn search_lag(&self) -> SearchLag {
-        SearchLag::default()
+        self.indexer.backlog.lag()
     }
 
     fn job_counts(&self) -> Reading<'_, JobCounts> {

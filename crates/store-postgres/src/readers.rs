@@ -90,16 +90,6 @@ impl Readers {
         found.await.unwrap_or_else(|_| Err(Fault::Corrupt("a lookup panicked".into())))
     }
 
-    /// Works off what waits beside the index of the bodies: each part in a statement of its own, without a deadline.
-    pub async fn tend(self: Arc<Self>) -> Sql<()> {
-        let object = self.pool.get().await.map_err(|error| Fault::Unavailable(error.to_string()))?;
-        let session = Session::pooled(object, self.prepared);
-        let indexes = "SELECT gin_clean_pending_list(i.inhrelid::regclass) FROM pg_inherits i WHERE i.inhparent = to_regclass('messages_searchable')";
-        session.rows(indexes, &[]).await?;
-        session.is_done();
-        Ok(())
-    }
-
     pub fn close(&self) {
         self.pool.close();
     }

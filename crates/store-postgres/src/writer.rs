@@ -19,6 +19,7 @@ use tokio_postgres::types::Type;
 
 use crate::connect::Target;
 use crate::error::{Fault, Remedy, Sql};
+use crate::index::Backlog;
 use crate::lineage::Lineage;
 use crate::rows::at;
 use crate::session::{Prepared, Session};
@@ -60,6 +61,7 @@ pub(crate) struct Desk {
     pub target: Target,
     pub prepared: Prepared,
     pub counts: Arc<Counts>,
+    pub backlog: Arc<Backlog>,
 }
 
 struct Queue {
@@ -210,6 +212,7 @@ impl Scribe {
                     (self.together(&writes).await, completions)
                 }
             };
+            self.desk.backlog.take(&results);
             let committed = results.into_iter().zip(completions).map(|(result, done)| Committed { result, done });
             self.desk.sink.committed(committed.collect());
         }

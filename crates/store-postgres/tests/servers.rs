@@ -1,6 +1,6 @@
 //! Several servers on one log, and what happens to it: contention, lost connections, restarts, promotions.
 
-#![expect(clippy::expect_used, reason = "a broken expectation is to stop its test")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a broken expectation is to stop its test")]
 
 mod database;
 mod proxy;
@@ -371,4 +371,35 @@ async fn a_log_that_came_from_elsewhere_goes_on_above_all_its_positions() {
         server.store.difference(bob, ahead, None, 10, 10).await.expect("the store reads").reset,
         "nobody was given that"
     );
+}
+
+#[tokio::test]
+async fn what_a_server_left_unindexed_is_found_by_the_next() {
+    let cluster = Cluster::start();
+    let log = cluster.log();
+    let world = World::open(&log).await;
+    let [alice, bob] = world.people(["alice", "bob"]).await;
+    let dm = world.dm(alice, bob).await;
+    let old = world.send(alice, dm, "an old needle").await;
+    assert_eq!(world.found(bob, "needle").await.len(), 1);
+    let (other, raw) = (log.server().await, log.raw().await);
+    // Nobody gets to index it: the row of its progress is held, and then this server ends.
+    raw.run(&format!("BEGIN; SELECT 1 FROM search_progress WHERE conversation_id = '{dm}' FOR UPDATE")).await;
+    other.submit(sending(&world.message(bob, dm, "a new needle"))).await.expect("the message goes through");
+    other.submit(world.editing(alice, &old, "an old needle, edited")).await.expect("the edit goes through");
+    assert_eq!(other.store.search_lag().conversations, 1);
+    other.store.close();
+    raw.run("COMMIT").await;
+    assert_eq!(world.found(bob, "new needle").await.len(), 0);
+    let next = log.server().await;
+    let found = async {
+        loop {
+            let hits = next.store.search(bob, "needle".to_owned(), None, 10).await.expect("the store reads");
+            if hits.len() == 2 {
+                break hits;
+            }
+        }
+    };
+    let hits = tertulia_testkit::within("the index follows", found).await.expect("in time");
+    assert_eq!(next.store.search(bob, "edited".to_owned(), None, 10).await.expect("the store reads"), hits[1..]);
 }

@@ -184,6 +184,35 @@ impl Postgres {
         run(command.args(["promote", "-w", "-D"]).arg(self.data()))
     }
 
+    /// Stops all its processes where they are; they keep their connections, until [`Postgres::resume`].
+    pub fn pause(&self) -> Result<()> {
+        self.signal_all(Signal::STOP)
+    }
+
+    pub fn resume(&self) -> Result<()> {
+        self.signal_all(Signal::CONT)
+    }
+
+    fn signal_all(&self, signal: Signal) -> Result<()> {
+        let main = self.process.as_ref().context("it does not run")?.pid;
+        rustix::process::kill_process(main, signal)?;
+        // Its children are one for each connection, and its helpers.
+        for entry in fs::read_dir("/proc")?.filter_map(Result::ok) {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw)
+            else {
+                continue;
+            };
+            let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            let parent =
+                stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse::<i32>().ok());
+            if parent == Some(main.as_raw_nonzero().get()) {
+                // It may be gone by now.
+                let _ = rustix::process::kill_process(pid, signal);
+            }
+        }
+        Ok(())
+    }
+
     /// A copy of the running cluster into a folder; with `replica` one that follows it.
     pub fn back_up(&self, to: &Path, replica: bool) -> Result<()> {
         let mut command = Command::new(program("pg_basebackup")?);

@@ -26,13 +26,15 @@ pub struct Options {
     binary: PathBuf,
     environment: Vec<(String, String)>,
     shell: String,
+    /// 0: a free one, another after each start.
+    port: u16,
 }
 
 impl Options {
     /// `binary` is `env!("CARGO_BIN_EXE_tertulia")` of the test. Rate limits are off.
     pub fn new(binary: impl Into<PathBuf>) -> Self {
         let environment = vec![("TERTULIA_RATE_LIMITS".to_owned(), "off".to_owned())];
-        Self { binary: binary.into(), environment, shell: String::new() }
+        Self { binary: binary.into(), environment, shell: String::new(), port: 0 }
     }
 
     /// For tests of crates that do not make the binary: the one that `TERTULIA_BIN` names, or the one that the same build has put beside the test.
@@ -42,6 +44,12 @@ impl Options {
 
     pub fn env(mut self, name: &str, value: impl ToString) -> Self {
         self.environment.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Listens there, after each start.
+    pub const fn port(mut self, port: u16) -> Self {
+        self.port = port;
         self
     }
 
@@ -156,7 +164,8 @@ impl Server {
     pub fn spawn(&mut self) -> Result<()> {
         ensure!(self.process.is_none(), "a server runs already");
         let mut command = self.options.command();
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(self.folder.path());
+        command.arg("serve").arg("--listen").arg(format!("127.0.0.1:{}", self.options.port));
+        command.arg("--data").arg(self.folder.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("can't start {}", self.options.binary.display()))?;
         let stderr = child.stderr.take().context("no standard error")?;
@@ -262,6 +271,15 @@ impl Server {
         rustix::process::prlimit(Some(pid), Resource::Fsize, Rlimit { current: bytes, maximum })
             .context("can't set a limit")?;
         Ok(())
+    }
+
+    /// SIGSTOP: it keeps everything and does nothing, until [`Server::resume`].
+    pub fn pause(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    pub fn resume(&self) -> Result<()> {
+        self.signal(Signal::CONT)
     }
 
     /// Resident memory in bytes.

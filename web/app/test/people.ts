@@ -1,10 +1,13 @@
 import { randomUUID } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { chromium, type Browser, type BrowserContext, type BrowserContextOptions, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, expect, inject } from "vitest";
 import { Link } from "./link.ts";
 
 export const DEADLINE_MS = Number(process.env["WEB_DEADLINE_MS"] ?? 15_000);
-const CHROMIUM = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
+const LAUNCHING = { executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium", args: ["--no-sandbox"] };
 
 let browser: Browser;
 const devices: Device[] = [];
@@ -12,7 +15,7 @@ const devices: Device[] = [];
 /** A browser for the tests of a file. After each test: no device may have seen a fault. */
 export function useBrowser(): void {
   beforeAll(async () => {
-    browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
+    browser = await chromium.launch(LAUNCHING);
   });
   afterEach(async () => {
     const faults = devices.flatMap((device) => device.faults);
@@ -86,9 +89,21 @@ export class Device {
     readonly link: Link,
   ) {}
 
-  static async new(options: BrowserContextOptions = {}): Promise<Device> {
-    const link = await Link.to(inject("url"));
-    const context = await browser.newContext({ locale: "en-US", viewport: { width: 1280, height: 800 }, baseURL: link.url, permissions: ["clipboard-read", "clipboard-write"], ...options });
+  static async new(options: BrowserContextOptions = {}, target: string = inject("url")): Promise<Device> {
+    return Device.with((all) => browser.newContext(all), options, target);
+  }
+
+  /** With a folder of its own on the disk, as people's browsers have one; the others are like private windows, whose files another process keeps. */
+  static async onDisk(): Promise<Device> {
+    const folder = await mkdtemp(join(tmpdir(), "tertulia-device-"));
+    const device = await Device.with((all) => chromium.launchPersistentContext(folder, { ...LAUNCHING, ...all }), {}, inject("url"));
+    device.context.on("close", () => void rm(folder, { recursive: true, force: true, maxRetries: 5 }));
+    return device;
+  }
+
+  private static async with(begin: (options: BrowserContextOptions) => Promise<BrowserContext>, options: BrowserContextOptions, target: string): Promise<Device> {
+    const link = await Link.to(target);
+    const context = await begin({ locale: "en-US", viewport: { width: 1280, height: 800 }, baseURL: link.url, permissions: ["clipboard-read", "clipboard-write"], ...options });
     context.setDefaultTimeout(DEADLINE_MS);
     await context.addInitScript(() => {
       addEventListener("securitypolicyviolation", (event) => console.error(`violation: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}`));

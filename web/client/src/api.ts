@@ -13,7 +13,10 @@ export interface Live<T> {
   subscribe(listener: () => void): () => void;
 }
 
-/** The messages of a conversation on show, oldest first: the newest page, or a page around a message; wider as it is asked for. */
+/**
+ * The messages of a conversation on show, oldest first: the newest page, or a page around a place; wider as it is asked for, up to some 400 messages. Of more
+ * those go that are farthest from the end where it grew, and come again when they are asked for.
+ */
 export interface TimelineView {
   messages: readonly Message[];
   /** There is more above (below) what is shown. `hasNewer` is false as long as the window reaches the newest. */
@@ -26,6 +29,8 @@ export interface Timeline extends Live<TimelineView> {
   loadNewer(): Promise<void>;
   /** Shows the page around a message, over holes too (they are fetched). Rejects with `not_found` where there is none for this person. */
   jumpTo(message: MessageId): Promise<void>;
+  /** Shows the page around a place, whether its message is on this device or has to be fetched. */
+  jumpToPlace(seq: number): Promise<void>;
   jumpToNewest(): Promise<void>;
   close(): void;
 }

@@ -4,6 +4,9 @@ import type { Live, Timeline, TimelineView } from "./api.js";
 import type { ConversationId, ListStep, Message, MessageId, TimelineChange, Topic } from "./generated/types.js";
 import type { Link } from "./link.js";
 
+/** Messages that the core adds at a time. */
+const PAGE = 50;
+
 /** So long it goes on being told what nobody listens to any more: views that come and go ask for the same. */
 const GRACE_MS = 1000;
 
@@ -113,8 +116,7 @@ export class LiveTimeline implements Timeline {
   readonly #link: Link;
   readonly #value: Value<TimelineView>;
   #name: string | null = null;
-  /** The place it is around, and pages more above it, for whoever leads next. */
-  #at: number | null = null;
+  /** Pages asked for before anybody listened. */
   #older = 0;
   #isClosed = false;
 
@@ -122,7 +124,7 @@ export class LiveTimeline implements Timeline {
     this.#link = link;
     this.#value = new Value<TimelineView>((value) => {
       if (this.#isClosed) return () => {};
-      const topic = (): Topic => ({ timeline: { id, at: this.#at, older: this.#older } });
+      const topic = (): Topic => ({ timeline: { id, ...this.#window() } });
       const name = link.subscribe(topic, (change) => value.set(viewOf(value.get(), change as TimelineChange)));
       this.#name = name;
       return () => {
@@ -142,10 +144,7 @@ export class LiveTimeline implements Timeline {
 
   async loadOlder(): Promise<void> {
     if (this.#name === null) this.#older += 1;
-    else {
-      await this.#link.call({ loadOlder: { subscription: this.#name } });
-      this.#older += 1;
-    }
+    else await this.#link.call({ loadOlder: { subscription: this.#name } });
   }
 
   async loadNewer(): Promise<void> {
@@ -153,15 +152,27 @@ export class LiveTimeline implements Timeline {
   }
 
   async jumpTo(message: MessageId): Promise<void> {
-    if (this.#name === null) return;
-    this.#at = (await this.#link.call({ jumpTo: { subscription: this.#name, message } })) as number;
-    this.#older = 0;
+    if (this.#name !== null) await this.#link.call({ jumpTo: { subscription: this.#name, message } });
+  }
+
+  async jumpToPlace(seq: number): Promise<void> {
+    if (this.#name !== null) await this.#link.call({ jumpToPlace: { subscription: this.#name, seq } });
   }
 
   async jumpToNewest(): Promise<void> {
-    this.#at = null;
     this.#older = 0;
     if (this.#name !== null) await this.#link.call({ jumpToNewest: { subscription: this.#name } });
+  }
+
+  /** What is on show, in the words of the topic: for whoever leads next. */
+  #window(): { at: number | null; older: number; newer: number } {
+    const view = this.#value.get();
+    const count = view?.messages.length ?? 0;
+    const pages = (messages: number) => Math.max(0, Math.ceil(messages / PAGE));
+    const at = view?.hasNewer ? (view.messages[count >> 1]?.seq ?? null) : null;
+    if (at === null) return { at, older: Math.max(this.#older, pages(count - PAGE)), newer: 0 };
+    const half = pages((count - PAGE) / 2);
+    return { at, older: half, newer: half };
   }
 
   close(): void {

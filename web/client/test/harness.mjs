@@ -21,7 +21,7 @@ const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.wasm': 'applic
 
 /** The same app a version later, and in a browser that gives it no files. */
 const VARIANTS = {
-  newer: (file, content) => (file.endsWith('/protocol.js') ? content.replace('PROTOCOL = 1', 'PROTOCOL = 2') : null),
+  newer: (file, content) => (file.endsWith('/protocol.js') ? content.replace('PROTOCOL = 2', 'PROTOCOL = 3') : null),
   memory: (file, content) => (file.endsWith('/worker.js') ? `delete StorageManager.prototype.getDirectory;${content}` : null),
 };
 
@@ -52,6 +52,7 @@ class Site {
   #log = '';
   #http = null;
   #sockets = new Set();
+  #silence = new Set();
 
   constructor(dir, env) {
     this.dir = dir;
@@ -157,11 +158,18 @@ class Site {
       onward.write(`${lines.join('\r\n')}\r\n\r\n`);
       onward.write(head);
       onward.pipe(socket).pipe(onward);
+      this.#silence.add(() => onward.unpipe(socket));
     });
     onward.on('error', () => socket.destroy());
     onward.on('close', () => socket.destroy());
     socket.on('error', () => onward.destroy());
     socket.on('close', () => onward.destroy());
+  }
+
+  /** What the server says over the connections there are does not arrive any more; what is said to it does. */
+  silence() {
+    for (const silence of this.#silence) silence();
+    this.#silence.clear();
   }
 
   /** The network between browser and server is gone; pages still come, as from a service worker. */
@@ -194,11 +202,15 @@ class Site {
 
 let browser = null;
 
-/** One browser for all tests of a file. */
-export async function startBrowser() {
+function launching() {
   const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
   if (!existsSync(executablePath)) throw new Error(`no browser at ${executablePath}: run \`cargo xtask setup\`, or name one in CHROMIUM`);
-  browser ??= await chromium.launch({ executablePath, headless: true, args: ['--no-sandbox', '--disable-gpu'] });
+  return { executablePath, headless: true, args: ['--no-sandbox', '--disable-gpu'] };
+}
+
+/** One browser for all tests of a file. */
+export async function startBrowser() {
+  browser ??= await chromium.launch(launching());
   after(async () => {
     await browser?.close();
     browser = null;
@@ -210,12 +222,14 @@ export async function startBrowser() {
 export class Person {
   static #number = 0;
 
-  static async begin(site, name) {
+  /** `isPrivate`: as in a private window, where the browser's files are kept by another process. Otherwise with a folder of its own, as people have it. */
+  static async begin(site, name, { isPrivate = true } = {}) {
     const person = new Person();
     person.site = site;
     person.name = name;
     person.email = `${name.toLowerCase()}${++Person.#number}@example.org`;
-    person.context = await browser.newContext();
+    person.folder = isPrivate ? null : await mkdtemp(join(tmpdir(), 'tertulia-profile-'));
+    person.context = isPrivate ? await browser.newContext() : await chromium.launchPersistentContext(person.folder, launching());
     person.log = [];
     return person;
   }
@@ -247,6 +261,7 @@ export class Person {
 
   async end() {
     await this.context.close();
+    if (this.folder !== null) await rm(this.folder, { recursive: true, force: true });
   }
 }
 

@@ -162,3 +162,21 @@ test('who logs out in one tab is logged out in all', async () => {
   await alice.end();
   await bob.end();
 });
+
+test('a message deleted while its send is not answered stays deleted, though the tab that leads is closed just then', async () => {
+  const { alice, a, b, dm } = await pair(site);
+  const second = await alice.tab();
+  await second.evaluate(() => chat.connect());
+  await bodiesOf(second, dm, 0);
+  site.silence();
+  const name = await a.evaluate((dm) => chat.send(dm, 'better not'), dm);
+  // The server has it, and its author does not know that.
+  while ((await logOf(b, dm)).length === 0);
+  await a.evaluate(([dm, name]) => chat.delete(dm, { name }), [dm, name]);
+  await a.close();
+  await second.evaluate((dm) => {
+    const isDeleted = ({ messages: [message, ...others] }) => others.length === 0 && message && message.deletedAt !== null && !message.isChanging;
+    return until(lines.get(dm), isDeleted, 'the deletion').then(() => {});
+  }, dm);
+  assert.deepEqual(await logOf(b, dm), ['']);
+});

@@ -49,6 +49,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ),
     ("tertulia-testkit", &["tertulia-proto"]),
     ("tertulia-load", &["tertulia-proto"]),
+    ("tertulia-cluster", &["tertulia-client", "tertulia-testkit"]),
     ("tertulia-history", &[]),
     ("xtask", &[]),
 ];

@@ -123,3 +123,40 @@ async fn a_jump_to_a_place_near_the_end_is_at_the_end() -> Result<()> {
     reader.until("the new one", |now| now.rows.last().is_some_and(|row| row.body == "after")).await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn a_bounded_timeline_lets_its_far_end_go_in_a_step_of_its_own_and_brings_it_again() -> Result<()> {
+    const ROOM: usize = 200;
+    let world = World::new().await?;
+    let (a, dm, _) = with_a_hole(&world).await?;
+    let mut reader = Reader { timeline: a.timeline(dm).bounded(ROOM), rows: Vec::new() };
+    reader.until("the end", |now| now.holds(351..=400)).await?;
+    for top in [301, 251, 201] {
+        reader.timeline.load_more();
+        reader.until("older ones", |now| now.holds(top..=400)).await?;
+    }
+    reader.timeline.load_more();
+    reader.until("more than there is room for", |now| now.rows.len() > ROOM).await?;
+    assert_eq!(reader.rows.last().and_then(|row| row.seq), Some(400), "first it grows");
+    reader.until("the newest are let go", |now| now.rows.len() < ROOM && now.timeline.has_newer()).await?;
+    // What is written at the end is out of sight.
+    a.send(dm, "meanwhile")?;
+    while reader.timeline.has_more() {
+        reader.timeline.load_more();
+        let first = reader.rows.first().and_then(|row| row.seq);
+        reader.until("older ones", |now| now.rows.first().and_then(|row| row.seq) < first).await?;
+        assert!(reader.rows.len() <= ROOM + TIMELINE_PAGE);
+    }
+    while reader.timeline.has_newer() {
+        reader.timeline.load_newer()?;
+        let end = reader.rows.last().and_then(|row| row.seq);
+        reader.until("newer ones", |now| now.rows.last().and_then(|row| row.seq) > end).await?;
+        assert!(reader.rows.len() <= ROOM + TIMELINE_PAGE);
+    }
+    reader.until("the end", |now| now.rows.last().is_some_and(|row| row.body == "meanwhile")).await?;
+    assert!(reader.timeline.has_more());
+    let places = reader.places();
+    assert!(places.windows(2).all(|pair| pair[1] == pair[0] + 1), "without a gap: {places:?}");
+    assert_eq!(bodies(&reader.rows), bodies(&reader.timeline.get()?.messages));
+    Ok(())
+}

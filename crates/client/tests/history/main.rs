@@ -1,9 +1,6 @@
 //! Four people with two devices each write through a storm to a server that is killed again and again. Each device writes down what it did and saw, and a
 //! program that knows nothing of this one judges it.
 
-mod device;
-mod record;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -11,17 +8,18 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use tertulia_client::ConversationId;
+use tertulia_cluster::{Device, Names, Record, Running};
 use tertulia_testkit::chaos::{Chaos, Profile};
 use tertulia_testkit::{Folder, Options, Person, Random, Server, program, within};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::device::{Device, Running};
-use crate::record::{Names, Record};
-
 const PEOPLE: [&str; 4] = ["alice", "bob", "carol", "dave"];
 const DEVICES: [&str; 2] = ["phone", "desk"];
 const KILLS: usize = 6;
+
+/// Between two things that a person does, at most.
+const REST: Duration = Duration::from_millis(80);
 
 /// Between one start of the server and its next end.
 const PEACE_MICROS_MIN: u64 = 600_000;
@@ -76,6 +74,7 @@ impl World {
                     conversations: conversations.clone(),
                     record: Record::new(&self.histories, &name, &person.name, Arc::clone(&names))?,
                     random: self.random.fork(),
+                    rest: REST,
                 });
             }
         }

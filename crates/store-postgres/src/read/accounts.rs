@@ -10,11 +10,15 @@ use crate::error::{Fault, Sql};
 use crate::rows::{at, bad_value, time_at, user_at, user_columns, user_from};
 use crate::session::Session;
 
-/// The second column is the horizon: every transaction at or below it has ended and is visible in this snapshot (docs/adr/0008). The third says whether
-/// the state is of the history that the server is on now; a replica has only what its primary wrote.
-const LOG_STATE: &str = "SELECT epoch, position_offset + pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1,
-        CASE WHEN pg_is_in_recovery() THEN true
-            ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint = timeline END, generation
+/// The second column is the horizon: every transaction at or below it that writes to the log has ended and is visible in this snapshot (docs/adr/0008).
+/// It is the least of those under way, less one, without those that say of themselves that they write elsewhere ([`crate::index`]): whose lock can't be
+/// had, which no reader keeps from another. The third says whether the state is of the history that the server is on now.
+const LOG_STATE: &str = "SELECT epoch,
+        position_offset - 1 + coalesce(
+            (SELECT min(x::text::bigint) FILTER (WHERE pg_try_advisory_xact_lock_shared(1634953572, (x::text::bigint & 2147483647)::int))
+                FROM pg_snapshot_xip(pg_current_snapshot()) AS x),
+            pg_snapshot_xmax(pg_current_snapshot())::text::bigint),
+        ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint = timeline, generation
      FROM log_state";
 
 pub(crate) async fn log_state(session: &Session) -> Sql<LogState> {

@@ -75,13 +75,14 @@ const fn hit_of(place: usize, (seq, created_at): (i64, i64)) -> Hit {
 
 const NEWEST_HITS: &str = r"SELECT w.place, x.seq, x.created_at
      FROM unnest($1::uuid[], $2::bigint[]) WITH ORDINALITY AS w (conversation_id, visible_after_seq, place)
-     CROSS JOIN LATERAL (SELECT x.seq, x.created_at FROM messages x
-        WHERE x.conversation_id = w.conversation_id AND x.seq > w.visible_after_seq AND x.deleted_at IS NULL
-            AND searchable(x.body) LIKE '%' || replace(replace(replace(searchable($3), '\', '\\'), '%', '\%'), '_', '\_') || '%'
-        ORDER BY x.seq DESC LIMIT $4) x
+     CROSS JOIN LATERAL (SELECT x.seq, x.created_at FROM message_texts t
+        JOIN messages x ON x.conversation_id = w.conversation_id AND x.seq = t.seq AND x.deleted_at IS NULL
+        WHERE t.conversation_id = w.conversation_id AND t.seq > w.visible_after_seq
+            AND t.body LIKE '%' || replace(replace(replace(searchable($3), '\', '\\'), '%', '\%'), '_', '\_') || '%'
+        ORDER BY t.seq DESC LIMIT $4) x
      ORDER BY w.place, x.seq DESC";
 
-/// For each place its newest hits, newest first: seq and time.
+/// For each place its newest hits, newest first: seq and time. The index is behind the log, so what has been deleted since is still in it.
 async fn newest_hits(session: &Session, text: &str, places: &[Place], limit: usize) -> Sql<Vec<VecDeque<(i64, i64)>>> {
     let ids: Vec<Uuid> = places.iter().map(|place| place.id.uuid()).collect();
     let visible: Vec<i64> = places.iter().map(|place| place.visible_after_seq).collect();

@@ -32,7 +32,7 @@ export function Composer({ conversation, mode, onMode, lastOfMine }: ComposerPro
   const { t } = useText();
   const isTouch = useIsTouch();
   const field = useRef<HTMLTextAreaElement>(null);
-  const [text, setText] = useDraft(conversation, mode);
+  const { text, set: setText, sent } = useDraft(conversation, mode);
   const { typed, stopped } = useTypingSignal(conversation.id);
   const [isPicking, setIsPicking] = useState(false);
   const limits = useLimits();
@@ -55,14 +55,14 @@ export function Composer({ conversation, mode, onMode, lastOfMine }: ComposerPro
   function submit() {
     if (!canSend) return;
     const body = text.trim();
-    stopped();
     const done =
       mode?.kind === "edit"
         ? body === mode.message.body
           ? Promise.resolve()
           : client.edit(conversation.id, refOf(mode.message), body)
         : client.send(conversation.id, body, mode === null ? {} : { replyTo: refOf(mode.message) });
-    setText("");
+    sent();
+    stopped();
     onMode(null);
     done.catch((error: unknown) => {
       setText(body);

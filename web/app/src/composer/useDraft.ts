@@ -5,8 +5,15 @@ import type { Mode } from "./mode";
 
 const KEEP_MS = 400;
 
+interface Draft {
+  text: string;
+  set(text: string): void;
+  /** The text has become a message: with that the core has forgotten the draft already. */
+  sent(): void;
+}
+
 /** The text of the field. That of a new message is kept as the conversation's draft; an edit puts it aside until it is over. */
-export function useDraft(conversation: Conversation, mode: Mode): [string, (text: string) => void] {
+export function useDraft(conversation: Conversation, mode: Mode): Draft {
   const client = useTertulia();
   const { id } = conversation;
   const [draft, setDraft] = useState(conversation.draft);
@@ -38,7 +45,15 @@ export function useDraft(conversation: Conversation, mode: Mode): [string, (text
 
   if (editing !== null) {
     const text = edited.key === editing.key ? edited.text : editing.body;
-    return [text, (next) => setEdited({ key: editing.key, text: next })];
+    const set = (next: string) => setEdited({ key: editing.key, text: next });
+    return { text, set, sent: () => set("") };
   }
-  return [draft, setDraft];
+  return {
+    text: draft,
+    set: setDraft,
+    sent() {
+      latest.current.kept = "";
+      setDraft("");
+    },
+  };
 }

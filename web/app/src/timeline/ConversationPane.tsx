@@ -69,7 +69,7 @@ export function ConversationPane({ id, message, info }: ConversationPaneProps) {
           {isSearching && <SearchInside conversation={conversation} onClose={() => setIsSearching(false)} onChoose={(found) => void showMessage(found)} />}
           {view === undefined || timeline === null ? (
             <div className="flex-1" aria-busy="true" />
-          ) : view.messages.length === 0 && !view.hasOlder ? (
+          ) : view.messages.length === 0 && !view.hasOlder && !view.hasNewer ? (
             <div className="grid flex-1 place-items-center overflow-y-auto"><Empty icon="smile" title={t("emptyTimeline")} text={t("emptyTimelineText")} /></div>
           ) : (
             <TimelineList

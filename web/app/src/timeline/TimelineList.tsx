@@ -68,9 +68,9 @@ export function TimelineList({ conversation, view, timeline, target, onTargetSho
     loading.look();
   }
 
-  // Another page: begin at what is new in it, or at its end. A target says itself where to begin.
+  // Another page: begin at what is new in it, or at its end. What somebody is taken to says itself where to begin.
   useLayoutEffect(() => {
-    if (rows.length === 0 || target !== null) return;
+    if (rows.length === 0 || target !== null || unread.isSeeking) return;
     const marker = rows.findIndex((row) => row.unread);
     if (marker > 0 && window.generation === 1) {
       atEnd.current = false;

@@ -82,7 +82,8 @@ export function windowOf(rows: readonly Row[], before: Window): Window {
   const last = rows.at(-1)?.key;
   if (first === before.first && last === before.last && rows.length === before.length) return before;
   const has = (key: number | undefined) => key !== undefined && rows.some((row) => row.key === key);
-  const overlaps = before.length === 0 || rows.length === 0 || has(before.first) || has(before.last);
+  // One end stays where it is; where both are others it is another page, though some of it was shown before.
+  const overlaps = before.length === 0 || rows.length === 0 || first === before.first || has(before.last);
   return {
     first,
     last,

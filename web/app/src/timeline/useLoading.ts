@@ -15,7 +15,8 @@ export function useLoading(view: TimelineView, timeline: Timeline, handle: RefOb
 
   const look = useCallback(() => {
     const list = handle.current;
-    if (list === null || busy.current || failed.current) return;
+    // Nothing is here yet of the place that was jumped to: it is on its way.
+    if (list === null || view.messages.length === 0 || busy.current || failed.current) return;
     const below = list.scrollSize - list.scrollOffset - list.viewportSize;
     const load = view.hasOlder && list.scrollOffset < AHEAD_PX ? () => timeline.loadOlder() : view.hasNewer && below < AHEAD_PX ? () => timeline.loadNewer() : null;
     if (load === null) return;

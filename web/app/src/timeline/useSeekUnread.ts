@@ -6,25 +6,30 @@ import type { Row } from "./rows";
 interface Seek {
   /** Reading stopped above what is loaded. */
   isAbove: boolean;
+  isSeeking: boolean;
   seek(): void;
 }
 
-/** Loads older pages, when asked, until the place where reading stopped is there, and shows it. */
+/** Shows, when asked, the place where reading stopped, wherever that is. */
 export function useSeekUnread(rows: readonly Row[], unreadAfter: number | null, view: TimelineView, timeline: Timeline, handle: RefObject<VirtualizerHandle | null>, atEnd: RefObject<boolean>): Seek {
   const [isSeeking, setIsSeeking] = useState(false);
   const first = rows[0]?.message;
   const isAbove = unreadAfter !== null && unreadAfter > 0 && view.hasOlder && first?.seq != null && first.seq > unreadAfter + 1;
   useEffect(() => {
-    if (!isSeeking) return;
-    if (isAbove) {
-      timeline.loadOlder().catch(() => setIsSeeking(false));
-      return;
-    }
+    if (!isSeeking || isAbove || unreadAfter === null) return;
+    const marker = rows.findIndex((row) => row.unread);
+    // Those that came there since may all be one's own.
+    const at = marker >= 0 ? marker : rows.findIndex((row) => (row.message.seq ?? 0) > unreadAfter);
+    // What is not on this device has to come first.
+    if (at < 0 || rows[at]?.message.gapAbove) return;
     setIsSeeking(false);
-    const at = rows.findIndex((row) => row.unread);
-    if (at < 0) return;
     atEnd.current = false;
     handle.current?.scrollToIndex(at, { align: "start", offset: -24 });
-  }, [isSeeking, isAbove, rows, timeline, handle, atEnd]);
-  return { isAbove, seek: () => setIsSeeking(true) };
+  }, [isSeeking, isAbove, unreadAfter, rows, handle, atEnd]);
+  function seek() {
+    if (unreadAfter === null) return;
+    setIsSeeking(true);
+    timeline.jumpToPlace(unreadAfter + 1).catch(() => setIsSeeking(false));
+  }
+  return { isAbove, isSeeking, seek };
 }

@@ -19,9 +19,6 @@ use crate::record::Record;
 
 const EMOJIS: [&str; 3] = ["👍", "🍋", "❤️"];
 
-/// Between two things that a person does.
-const REST_MICROS_MAX: u64 = 80_000;
-
 /// How often a device that can't reach the server is told to try again now.
 const NUDGE: Duration = Duration::from_secs(2);
 
@@ -33,6 +30,8 @@ pub struct Device {
     pub conversations: Vec<ConversationId>,
     pub record: Record,
     pub random: Random,
+    /// Between two things that a person does, at most.
+    pub rest: Duration,
 }
 
 type Screens = Arc<Mutex<BTreeMap<ConversationId, Vec<Message>>>>;
@@ -61,6 +60,10 @@ impl Device {
         client.connect()?;
         Ok(Running { device: self, client, screens: Screens::default(), observers: JoinSet::new(), written: 0 })
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// What a call that a rule forbids leaves undone is no failure: the screen may be a moment old.
@@ -133,7 +136,7 @@ impl Running {
     /// Until it is told to stop.
     pub async fn live(mut self, mut stopped: watch::Receiver<bool>) -> Result<Self> {
         loop {
-            let rest = self.device.random.micros_below(REST_MICROS_MAX);
+            let rest = self.device.random.micros_below(micros(self.device.rest));
             if tokio::time::timeout(rest, stopped.wait_for(|stopped| *stopped)).await.is_ok() {
                 return Ok(self);
             }

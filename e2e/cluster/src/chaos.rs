@@ -1,0 +1,128 @@
+//! What befalls a cluster, one thing after the other, while people write.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use tertulia_testkit::Random;
+use tertulia_testkit::chaos::{Chaos, Profile};
+
+use crate::place::Place;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Fault {
+    KillServer,
+    /// Orderly, as for a new version.
+    RestartServer,
+    PauseServer,
+    KillRedis,
+    PauseRedis,
+    PausePostgres,
+    RestartNginx,
+    /// On the way between the people and nginx.
+    Storm,
+    /// The primary is gone, the standby takes over.
+    Promote,
+}
+
+impl Fault {
+    /// With how often it is drawn; the promotion comes when it is due.
+    const DRAWN: [(Self, usize); 8] = [
+        (Self::KillServer, 4),
+        (Self::RestartServer, 3),
+        (Self::PauseServer, 1),
+        (Self::KillRedis, 3),
+        (Self::PauseRedis, 1),
+        (Self::PausePostgres, 2),
+        (Self::RestartNginx, 1),
+        (Self::Storm, 2),
+    ];
+
+    pub fn draw(random: &mut Random) -> Self {
+        let all: usize = Self::DRAWN.iter().map(|(_, weight)| weight).sum();
+        let mut left = random.below(all);
+        for (fault, weight) in Self::DRAWN {
+            if left < weight {
+                return fault;
+            }
+            left -= weight;
+        }
+        Self::KillServer
+    }
+}
+
+/// How long something is away or hangs, at most.
+const AWAY_MICROS: u64 = 3_000_000;
+
+/// Does it and puts it right again.
+pub async fn befall(place: &mut Place, links: &Chaos, random: &mut Random, fault: Fault) -> Result<()> {
+    let away = random.micros_below(AWAY_MICROS);
+    let server = random.below(place.servers.len());
+    match fault {
+        Fault::KillServer => {
+            place.server(server)?.kill()?;
+            pass(away).await;
+            place.server(server)?.launch().await?;
+        }
+        Fault::RestartServer => {
+            place.server(server)?.terminate().await?;
+            place.server(server)?.launch().await?;
+        }
+        Fault::PauseServer => {
+            place.server(server)?.pause()?;
+            pass(away).await;
+            place.server(server)?.resume()?;
+        }
+        Fault::KillRedis => {
+            place.redis.kill()?;
+            pass(away).await;
+            place.redis.launch().await?;
+        }
+        Fault::PauseRedis => {
+            place.redis.pause()?;
+            pass(away).await;
+            place.redis.resume()?;
+        }
+        Fault::PausePostgres => {
+            place.primary().pause()?;
+            pass(away).await;
+            place.primary().resume()?;
+        }
+        Fault::RestartNginx => place.nginx.launch().await?,
+        Fault::Storm => {
+            links.storm(Profile::MIXED);
+            pass(away).await;
+            links.calm();
+        }
+        Fault::Promote => {
+            if place.promote()? {
+                pass(away).await;
+                place.new_standby()?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn pass(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn every_fault_is_drawn_about_as_often_as_it_should_be() {
+        let mut random = Random::new(7);
+        let mut counts: BTreeMap<Fault, usize> = BTreeMap::new();
+        for _ in 0..1700 {
+            *counts.entry(Fault::draw(&mut random)).or_default() += 1;
+        }
+        for (fault, weight) in Fault::DRAWN {
+            let count = counts.get(&fault).copied().unwrap_or_default();
+            assert!((50 * weight..200 * weight).contains(&count), "{fault:?}: {counts:?}");
+        }
+    }
+}
