@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Whether the files beside it are what their programs take. A program that is not there is said, not skipped silently.
+# Whether the files beside it are what their programs take. What could not be asked is said, and the answer is then no.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 temporary=$(mktemp -d)
