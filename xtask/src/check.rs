@@ -29,7 +29,7 @@ pub fn test(workspace: &Workspace, fast: bool, with_fuzz: bool) -> Result<()> {
     if !fast {
         step("encrypted files", || encrypted(workspace))?;
     }
-    step("simulation", || simulation(workspace, if fast { 100 } else { 1000 }))?;
+    step("simulation", || simulation(workspace, if fast { 100 } else { 700 }))?;
     if !fast {
         step("chaos", || chaos(workspace))?;
     }

@@ -19,8 +19,8 @@ mod trace;
 pub mod web;
 mod ws;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -114,6 +114,7 @@ pub struct Gateway {
     pub settings: Settings,
     pub metrics: Metrics,
     draining: AtomicBool,
+    socket_io: OnceLock<socketioxide::SocketIo>,
 }
 
 /// What every door shares.
@@ -121,12 +122,26 @@ pub type App = Arc<Gateway>;
 
 impl Gateway {
     pub fn new(services: Arc<Services>, settings: Settings) -> Arc<Self> {
-        Arc::new(Self { services, settings, metrics: Metrics::new(), draining: AtomicBool::new(false) })
+        Arc::new(Self {
+            services,
+            settings,
+            metrics: Metrics::new(),
+            draining: AtomicBool::new(false),
+            socket_io: OnceLock::new(),
+        })
     }
 
     /// From now on `health/ready` says no, so that nobody new is sent here.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends the transports of all Socket.IO connections, so that their clients come back by themselves: to a goodbye of the protocol they would not. The
+    /// plain WebSockets end with their close frame.
+    pub async fn hang_up(&self) {
+        if let Some(io) = self.socket_io.get() {
+            io.close().await;
+        }
     }
 
     pub(crate) fn is_draining(&self) -> bool {

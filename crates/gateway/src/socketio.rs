@@ -58,6 +58,8 @@ pub fn layer(app: &App) -> SocketIoLayer {
         run(Arc::clone(&actor_app), socket, seat).await
     };
     io.ns("/", socketioxide::handler::ConnectHandler::with(connected, guard));
+    // Of a second router over the same gateway nothing is closed early.
+    let _ = app.socket_io.set(io);
     layer
 }
 

@@ -26,6 +26,9 @@ const TEND_EVERY_TICKS: u32 = 10;
 /// How long open connections have to take their goodbye.
 const GOODBYE: Duration = Duration::from_secs(5);
 
+/// After so long what was answered is on its way to Socket.IO's clients, whose protocol has no last word that they come back after.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
 pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     // A folder is one server's; a database of its own may be several servers'.
     let _lock = if settings.database_url.is_none() {
@@ -75,7 +78,7 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     tracing::info!("stopping");
     gateway.drain();
     drop(listener);
-    stop(&parts, server).await?;
+    stop(&parts, &gateway, server).await?;
     hearing.shutdown().await;
     tracing::info!("stopped");
     Ok(())
@@ -94,15 +97,19 @@ fn doors(settings: &Settings, trouble: Option<Arc<Trouble>>, bus: Option<BusWatc
 }
 
 /// Says goodbye to everybody, commits what was submitted, and tells the other servers.
-async fn stop(parts: &Parts, server: Server) -> anyhow::Result<()> {
+async fn stop(parts: &Parts, gateway: &Gateway, server: Server) -> anyhow::Result<()> {
     parts.services.hub().close_all(Closing::Restarting);
     let emptied = async {
         while parts.services.hub().counts().connections > 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
+    let hanging_up = async {
+        tokio::time::sleep(LAST_WORDS).await;
+        gateway.hang_up().await;
+    };
     // Requests under way are answered; whoever does not take the goodbye is cut off.
-    let _ = tokio::time::timeout(GOODBYE, async { tokio::join!(emptied, server.finish()) }).await;
+    let _ = tokio::time::timeout(GOODBYE, async { tokio::join!(emptied, hanging_up, server.finish()) }).await;
     if let Err(error) = parts.home.tend().await {
         tracing::warn!(%error, "the last housekeeping failed");
     }

@@ -14,7 +14,7 @@ pub struct Nginx {
     child: Option<Child>,
 }
 
-/// The same as `deploy/nginx.conf`, for one machine and without TLS.
+/// As `deploy/nginx.conf`, for one machine and without TLS; it is hasty, because here servers come and go every few seconds.
 fn configuration(port: u16, servers: &[u16], folder: &str) -> String {
     let upstream = servers.iter().fold(String::new(), |mut text, server| {
         let _ = writeln!(text, "        server 127.0.0.1:{server} max_fails=1 fail_timeout=1s;");
