@@ -179,6 +179,9 @@ impl LocalStore for FaultyRows<'_> {
     fn clear_log(&mut self, id: ConversationId) -> Stored<()> {
         self.call()?.clear_log(id)
     }
+    fn clear_log_below(&mut self, id: ConversationId, seq: Seq) -> Stored<()> {
+        self.call()?.clear_log_below(id, seq)
+    }
     fn touched(&mut self, limit: usize) -> Stored<Vec<Held>> {
         self.call()?.touched(limit)
     }

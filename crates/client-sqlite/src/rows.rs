@@ -419,6 +419,11 @@ impl LocalStore for Rows<'_> {
         self.run("DELETE FROM holes WHERE conversation_no = ?1", [no])
     }
 
+    fn clear_log_below(&mut self, id: ConversationId, seq: Seq) -> Stored<()> {
+        let Some(no) = self.no(id).map_err(failure)? else { return Ok(()) };
+        self.run("DELETE FROM messages WHERE conversation_no = ?1 AND seq < ?2", (no, seq))
+    }
+
     fn touched(&mut self, limit: usize) -> Stored<Vec<Held>> {
         let read = || -> Sql<Vec<Held>> {
             self.connection

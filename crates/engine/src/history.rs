@@ -139,6 +139,10 @@ impl Engine {
         let careless = self.has(Bug::HoleClosedByOldPage);
         if !fill.doubtful || careless {
             holes.remove(low, fill.before - 1);
+            if !page.has_more {
+                // What is held below came through before I left, and was acknowledged after I had come back: it is not mine to see any more.
+                store.clear_log_below(id, page.messages.first().map_or(fill.before, |oldest| oldest.seq))?;
+            }
         }
         let tombstones = store.tombstones_above(id, held.read_seq)?;
         for message in page.messages {

@@ -216,6 +216,8 @@ pub trait LocalStore {
     fn delete_conversation(&mut self, id: ConversationId) -> Stored<()>;
     /// Its rows of the log, its members and its holes; what is pending stays.
     fn clear_log(&mut self, id: ConversationId) -> Stored<()>;
+    /// Its rows of the log below `seq`; what is pending stays.
+    fn clear_log_below(&mut self, id: ConversationId, seq: Seq) -> Stored<()>;
     /// What is held beyond the cursor, latest round first.
     fn touched(&mut self, limit: usize) -> Stored<Vec<Held>>;
     /// The cursor covers whatever was touched before this round.
