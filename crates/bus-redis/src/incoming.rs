@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use redis::{Msg, RedisResult};
 use tertulia_proto::{ServerId, UserId};
-use tertulia_realtime::News;
+use tertulia_realtime::{ConnectionId, News};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -36,6 +36,9 @@ pub struct Incoming {
     listens_since: Option<Instant>,
     /// Something could not be handed over: whoever takes it is too slow.
     owes_loss: bool,
+    /// What was last said of it.
+    said_alone: Option<bool>,
+    looked_at_ms: u64,
     /// Servers of which it is not known who is there: Redis could not be asked.
     unknown: HashSet<ServerId>,
     /// Letters to be answered.
@@ -51,6 +54,8 @@ impl Incoming {
             begun: now(),
             listens_since: None,
             owes_loss: false,
+            said_alone: None,
+            looked_at_ms: 0,
             unknown: HashSet::new(),
             answers: JoinSet::new(),
         }
@@ -69,7 +74,8 @@ impl Incoming {
                 wait = RETRY_MIN;
             }
             self.shared.hears.send_replace(false);
-            self.hand_over(Heard::Alone(true));
+            self.shared.settled.store(false, Ordering::Relaxed);
+            self.say_whether_alone();
             if let Err(error) = ended {
                 tracing::warn!(%error, "the other servers can't be heard");
             }
@@ -97,16 +103,42 @@ impl Incoming {
             } else {
                 self.open(&message);
             }
-            let now = self.now_ms();
-            for server in self.peers.gone(now) {
-                self.unknown.remove(&server);
-                tracing::warn!(%server, "a server is gone");
-                self.left(server);
-            }
-            self.shared.peers.store(self.peers.count(), Ordering::Relaxed);
+            self.look_after_peers();
             if self.owes_loss {
                 self.hand_over(Heard::Lost);
             }
+            self.say_whether_alone();
+        }
+    }
+
+    fn look_after_peers(&mut self) {
+        let now = self.now_ms();
+        // Who was stopped, or hears again after a while, has not heard them for that reason alone.
+        if now.saturating_sub(self.looked_at_ms) > peers::SILENCE_MAX_MS / 2 {
+            self.peers.excuse(now);
+        }
+        self.looked_at_ms = now;
+        if self.listens_since.is_none() {
+            return;
+        }
+        for server in self.peers.gone(now) {
+            self.unknown.remove(&server);
+            tracing::warn!(%server, "a server is gone");
+            self.left(server);
+        }
+        *self.shared.live.lock() = self.peers.all().collect();
+        self.shared.settled.store(self.is_settled(), Ordering::Relaxed);
+    }
+
+    fn is_settled(&self) -> bool {
+        self.listens_since.is_some_and(|since| since.elapsed() > SETTLED)
+    }
+
+    /// Whenever it has changed since it was last taken.
+    fn say_whether_alone(&mut self) {
+        let is_alone = self.listens_since.is_none();
+        if self.said_alone != Some(is_alone) && self.hand_over(Heard::Alone(is_alone)) {
+            self.said_alone = Some(is_alone);
         }
     }
 
@@ -116,7 +148,6 @@ impl Incoming {
             let now = self.now_ms();
             self.peers.excuse(now);
             self.shared.hears.send_replace(true);
-            self.hand_over(Heard::Alone(false));
         }
     }
 
@@ -144,7 +175,7 @@ impl Incoming {
         if heard == peers::Heard::First {
             tracing::info!(server = %from, "another server is heard");
         }
-        let settled = self.listens_since.is_some_and(|since| since.elapsed() > SETTLED);
+        let settled = self.is_settled();
         let before = n > u64::from(!news.is_empty());
         if heard == peers::Heard::AfterLoss || (heard == peers::Heard::First && settled && before) {
             self.shared.losses.fetch_add(1, Ordering::Relaxed);
@@ -158,6 +189,7 @@ impl Incoming {
             let news: Vec<News> = news.into_iter().filter_map(|line| News::decode(line.get())).collect();
             if news.len() < count {
                 tracing::debug!(server = %from, "news that this version does not know");
+                self.hand_over(Heard::Lost);
             }
             self.hand_over(Heard::News { from, news });
         }
@@ -194,9 +226,10 @@ impl Incoming {
                     let _ = waiting.send(());
                 }
             }
-            Ok(Letter::Retire { from, id, user, device }) => {
+            Ok(Letter::Retire { from, id, user, device, connection }) => {
                 let (done, retired) = oneshot::channel();
-                self.hand_over(Heard::Retire { user, device, done });
+                let connection = ConnectionId(connection);
+                self.hand_over(Heard::Retire { user, device, connection, done });
                 let shared = Arc::clone(&self.shared);
                 while self.answers.try_join_next().is_some() {}
                 self.answers.spawn(async move {
@@ -209,13 +242,21 @@ impl Incoming {
         }
     }
 
-    /// Never waits: whoever is too slow here would let Redis' memory fill.
-    fn hand_over(&mut self, heard: Heard) {
+    /// Never waits: whoever is too slow here would let Redis' memory fill. What can't be handed over is made up for later.
+    fn hand_over(&mut self, heard: Heard) -> bool {
         let is_loss = matches!(heard, Heard::Lost);
         match self.heard.try_send(heard) {
-            Ok(()) if is_loss => self.owes_loss = false,
-            Ok(()) => {}
-            Err(_) => self.owes_loss = true,
+            Ok(()) => {
+                self.owes_loss &= !is_loss;
+                true
+            }
+            Err(error) => {
+                self.owes_loss = true;
+                if let Heard::People { server, .. } = error.into_inner() {
+                    self.unknown.insert(server);
+                }
+                false
+            }
         }
     }
 

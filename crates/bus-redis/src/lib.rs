@@ -29,7 +29,7 @@ pub use address::{Address, AddressError};
 use parking_lot::Mutex;
 use redis::RedisResult;
 use tertulia_proto::{DeviceId, ServerId, UserId};
-use tertulia_realtime::{Bus, News};
+use tertulia_realtime::{Bus, ConnectionId, News};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -76,10 +76,11 @@ pub enum Heard {
     Lost,
     /// Whether the others can't be heard. What was told meanwhile is lost, and [`Heard::Lost`] may or may not say so.
     Alone(bool),
-    /// The device is connected elsewhere now; `done` is answered when nothing more will be done for its connection here.
+    /// The device is connected elsewhere now; `done` is answered when nothing more will be done for this connection here.
     Retire {
         user: UserId,
         device: DeviceId,
+        connection: ConnectionId,
         done: oneshot::Sender<()>,
     },
 }
@@ -131,7 +132,8 @@ impl RedisBus {
             skipped: AtomicU64::new(self.skipped_before.load(Ordering::Relaxed)),
             losses: AtomicU64::new(0),
             failed: AtomicU64::new(0),
-            peers: Default::default(),
+            live: Default::default(),
+            settled: Default::default(),
             hears: watch::Sender::new(false),
             closing: watch::Sender::new(false),
             closed: watch::Sender::new(false),
@@ -167,7 +169,7 @@ impl RedisBus {
 
     pub fn counts(&self) -> Counts {
         self.shared.get().map_or_else(Counts::default, |shared| Counts {
-            peers: shared.peers.load(Ordering::Relaxed),
+            peers: shared.live.lock().len(),
             losses: shared.losses.load(Ordering::Relaxed),
             failures: shared.failed.load(Ordering::Relaxed),
         })
@@ -181,26 +183,29 @@ impl RedisBus {
         windows::take(shared, name, count, window_ms, unique).await.ok()
     }
 
-    async fn claim(&self, user: UserId, device: DeviceId) -> RedisResult<()> {
+    async fn claim(&self, user: UserId, device: DeviceId, connection: ConnectionId) -> RedisResult<()> {
         let Some(shared) = self.shared.get() else { return Ok(()) };
         let key = shared.device_key(user, device);
         let last: Option<String> = shared
             .link
             .ask(async |commands| {
                 let mut set = redis::cmd("SET");
-                set.arg(&key).arg(shared.me.to_string()).arg("GET").arg("EX").arg(DEVICE_S);
+                set.arg(&key).arg(format!("{} {}", shared.me, connection.0)).arg("GET").arg("EX").arg(DEVICE_S);
                 set.query_async(commands).await
             })
             .await?;
-        let last: Option<ServerId> = last.and_then(|id| id.parse().ok());
-        let Some(last) = last.filter(|last| *last != shared.me) else { return Ok(()) };
+        let last = last.as_deref().and_then(|text| text.split_once(' '));
+        let last = last.and_then(|(id, older)| Some((id.parse::<ServerId>().ok()?, older.parse::<u64>().ok()?)));
+        let Some((last, older)) = last.filter(|(last, _)| *last != shared.me) else { return Ok(()) };
+        // How many heard a publication says nothing in a Cluster; the signs of life do.
+        if shared.is_gone(last) {
+            return Ok(());
+        }
         let id = shared.next_claim.fetch_add(1, Ordering::Relaxed);
         let (done, retired) = oneshot::channel();
         shared.claims.lock().insert(id, done);
         let _forget = Forget { shared, id };
-        if shared.write_to(last, &Letter::Retire { from: shared.me, id, user, device }).await? == 0 {
-            return Ok(());
-        }
+        shared.write_to(last, &Letter::Retire { from: shared.me, id, user, device, connection: older }).await?;
         if tokio::time::timeout(CLAIM_MAX, retired).await.is_err() {
             tracing::warn!(server = %last, "a server did not give a device up in time");
         }
@@ -228,9 +233,14 @@ impl Bus for RedisBus {
         }
     }
 
-    fn claim_device(&self, user: UserId, device: DeviceId) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+    fn claim_device(
+        &self,
+        user: UserId,
+        device: DeviceId,
+        connection: ConnectionId,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
-            if let Err(error) = self.claim(user, device).await {
+            if let Err(error) = self.claim(user, device, connection).await {
                 tracing::debug!(%error, "whether the device is connected elsewhere is not known");
             }
         })

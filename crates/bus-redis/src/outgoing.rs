@@ -47,7 +47,9 @@ impl Outgoing {
         let mut closing = self.shared.closing.subscribe();
         loop {
             tokio::select! {
+                // The sign of life first: it also mends what Redis has forgotten, however much there is to tell.
                 biased;
+                _ = beat.tick() => self.give_sign().await,
                 batch = self.news.recv() => {
                     let Some(mut batch) = batch else { break };
                     while batch.len() < NEWS_AT_ONCE && let Ok(more) = self.news.try_recv() {
@@ -55,7 +57,6 @@ impl Outgoing {
                     }
                     self.tell(&batch).await;
                 }
-                _ = beat.tick() => self.give_sign().await,
                 _ = closing.changed() => break,
             }
         }
@@ -63,8 +64,7 @@ impl Outgoing {
     }
 
     async fn tell(&mut self, news: &[News]) {
-        // What did not fit into the queue bears numbers too, so that the others notice.
-        self.number += self.shared.skipped.swap(0, Ordering::Relaxed);
+        self.count_skipped();
         let mut changes = BTreeMap::new();
         for one in news {
             if let News::Presence { user, online, .. } = one {
@@ -75,24 +75,34 @@ impl Outgoing {
         let first = self.number + 1;
         self.number += packets.len() as u64;
         let done = self.publish(first, &packets, &changes).await;
-        if done.is_err() && !changes.is_empty() {
-            self.is_stale = true;
-        }
-        self.note(done);
+        // Whatever failed: Redis may have begun anew, and have nobody of those who are here.
+        self.is_stale |= done.is_err() || done.as_ref().is_ok_and(|was_there| !was_there);
+        self.note(done.map(drop));
     }
 
+    /// What did not fit into the queue bears numbers too, so that the others notice; who came and went by it is not known there.
+    fn count_skipped(&mut self) {
+        let skipped = self.shared.skipped.swap(0, Ordering::Relaxed);
+        self.number += skipped;
+        self.is_stale |= skipped > 0;
+    }
+
+    /// `false`: Redis had nobody of those who are here.
     async fn publish(
         &self,
         first: u64,
         packets: &[Vec<Box<RawValue>>],
         changes: &BTreeMap<UserId, bool>,
-    ) -> RedisResult<()> {
+    ) -> RedisResult<bool> {
         let shared = &*self.shared;
         let mut pipe = redis::pipe();
         let of = |wanted: bool| -> Vec<&[u8; 16]> {
             changes.iter().filter(|(_, online)| **online == wanted).map(|(user, _)| user.as_bytes()).collect()
         };
         let people = shared.people_key(shared.me);
+        if !changes.is_empty() {
+            pipe.cmd("EXPIRE").arg(&people).arg(LEASE_S);
+        }
         // Before the news: who hears it finds it true.
         for (users, command) in [(of(true), "SADD"), (of(false), "SREM")] {
             if !users.is_empty() {
@@ -105,11 +115,12 @@ impl Outgoing {
         for (number, lines) in (first..).zip(packets) {
             pipe.cmd("PUBLISH").arg(&shared.news_channel).arg(packet::encode(shared.me, number, lines)).ignore();
         }
-        shared.link.ask(async |commands| pipe.query_async(commands).await).await
+        let answers: Vec<i64> = shared.link.ask(async |commands| pipe.query_async(commands).await).await?;
+        Ok(answers.first().is_none_or(|there| *there == 1))
     }
 
     async fn give_sign(&mut self) {
-        self.number += self.shared.skipped.swap(0, Ordering::Relaxed);
+        self.count_skipped();
         let done = self.renew_lease().await;
         if done.is_err() {
             self.is_stale = true;

@@ -28,8 +28,8 @@ pub struct Packet<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "k")]
 pub enum Letter {
-    /// The device is connected to me now.
-    Retire { from: ServerId, id: u64, user: UserId, device: DeviceId },
+    /// The device is connected to me now; this was its connection to you.
+    Retire { from: ServerId, id: u64, user: UserId, device: DeviceId, connection: u64 },
     /// Nothing more will be done for the connection that letter `id` was about.
     Retired { id: u64 },
 }

@@ -59,8 +59,8 @@ impl Peers {
         self.known.values_mut().for_each(|peer| peer.heard_at_ms = now_ms);
     }
 
-    pub fn count(&self) -> usize {
-        self.known.len()
+    pub fn all(&self) -> impl Iterator<Item = ServerId> + '_ {
+        self.known.keys().copied()
     }
 }
 
@@ -91,7 +91,7 @@ mod tests {
         peers.hear(B, 1, true, 9_000);
         assert!(peers.gone(SILENCE_MAX_MS).is_empty());
         assert_eq!(peers.gone(SILENCE_MAX_MS + 1), [A]);
-        assert_eq!(peers.count(), 1);
+        assert_eq!(peers.all().collect::<Vec<_>>(), [B]);
         peers.excuse(100_000);
         assert!(peers.gone(100_001).is_empty());
     }

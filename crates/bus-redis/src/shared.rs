@@ -1,7 +1,7 @@
 //! What all parts of the bus hold.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use redis::RedisResult;
@@ -23,7 +23,10 @@ pub struct Shared {
     pub skipped: AtomicU64,
     pub losses: AtomicU64,
     pub failed: AtomicU64,
-    pub peers: AtomicUsize,
+    /// The other servers that are heard.
+    pub live: Mutex<HashSet<ServerId>>,
+    /// Whether one has listened for so long that all who live have been heard.
+    pub settled: AtomicBool,
     pub hears: watch::Sender<bool>,
     /// No more news will be told.
     pub closing: watch::Sender<bool>,
@@ -47,8 +50,12 @@ impl Shared {
         format!("{}:to:{server}", self.prefix)
     }
 
-    /// How many heard it: 0 where the server is gone.
-    pub async fn write_to(&self, server: ServerId, letter: &Letter) -> RedisResult<i64> {
+    /// Nothing is heard of it, though it would be.
+    pub fn is_gone(&self, server: ServerId) -> bool {
+        self.settled.load(Ordering::Relaxed) && !self.live.lock().contains(&server)
+    }
+
+    pub async fn write_to(&self, server: ServerId, letter: &Letter) -> RedisResult<()> {
         let text = serde_json::to_string(letter).unwrap_or_default();
         let channel = self.letters_channel(server);
         self.link.ask(async |commands| redis::cmd("PUBLISH").arg(&channel).arg(&text).query_async(commands).await).await

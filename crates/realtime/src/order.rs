@@ -32,8 +32,10 @@ pub(crate) enum Item {
 
 #[derive(Default)]
 struct Line {
-    /// Of the latest change that went on.
+    /// What comes next is one above it.
     last: Rev,
+    /// Of the latest change that was told here as one.
+    told: Option<Rev>,
     parked: BTreeMap<Rev, Vec<Item>>,
     parked_count: usize,
     parked_at: u64,
@@ -107,24 +109,28 @@ impl Order {
         }
     }
 
-    /// The latest change of a conversation that went on, where it is remembered.
-    pub fn last(&self, conversation: ConversationId) -> Option<Rev> {
-        self.lines.get(&conversation).map(|line| line.last)
+    /// The latest change of a conversation that was told here, where it is remembered.
+    pub fn told(&self, conversation: ConversationId) -> Option<Rev> {
+        self.lines.get(&conversation)?.told
     }
 
-    /// The log was asked: all up to this `rev` is known to have happened, and who was not told will ask. Whether a fact about this person as of it is news.
+    /// The log was asked: all up to this `rev` is known to have happened, and who was not told will ask. `apply` is called where a fact about this person
+    /// as of it is news, before what waited for it is told.
     pub fn catch_up(
         &mut self,
         user: UserId,
         conversation: ConversationId,
         rev: Rev,
+        apply: impl FnOnce(),
         on: &mut impl FnMut(News),
-    ) -> bool {
-        let Some(line) = self.lines.get_mut(&conversation) else { return true };
-        let is_news = line.is_news(user, rev);
+    ) {
+        let Some(line) = self.lines.get_mut(&conversation) else { return apply() };
+        if line.is_news(user, rev) {
+            apply();
+        }
         line.last = line.last.max(rev);
+        line.told = line.told.max(Some(rev));
         self.parked -= line.release_next(on);
-        is_news
     }
 
     /// The log has gone back: what is remembered is of another one.
@@ -148,7 +154,10 @@ impl Item {
 impl Line {
     fn go_on(&mut self, item: Item, on: &mut impl FnMut(News)) {
         match item {
-            Item::News(News::Conversation { rev, .. }) => self.last = self.last.max(rev),
+            Item::News(News::Conversation { rev, .. }) => {
+                self.last = self.last.max(rev);
+                self.told = self.told.max(Some(rev));
+            }
             Item::News(News::Membership { user, conversation, rev, membership }) => {
                 if !self.is_news(user, rev) {
                     return;
@@ -270,7 +279,7 @@ mod tests {
         assert_eq!(told(&mut order, vec![change(5)]), ["5"], "nothing is known of what stands before the first");
         assert_eq!(told(&mut order, vec![change(8), change(7)]), [""; 0]);
         assert_eq!(told(&mut order, vec![change(6)]), ["6", "7", "8"]);
-        assert_eq!((order.last(HERE), order.parked), (Some(8), 0));
+        assert_eq!((order.told(HERE), order.parked), (Some(8), 0));
     }
 
     #[test]
@@ -298,6 +307,16 @@ mod tests {
     fn who_joins_after_the_news_that_followed_is_told_to_ask() {
         let mut order = Order::default();
         assert_eq!(told(&mut order, vec![change(4), fact(7, 3, Membership::Joined)]), ["4", "+3", "sync"]);
+    }
+
+    #[test]
+    fn what_only_some_hear_is_not_taken_for_what_all_were_told() {
+        let mut order = Order::default();
+        // Somebody opens a conversation that is there; its latest change was lost on the way here.
+        assert_eq!(told(&mut order, vec![fact(7, 12, Membership::Joined)]), ["+12"]);
+        assert_eq!(order.told(HERE), None);
+        assert_eq!(told(&mut order, vec![change(13)]), ["13"]);
+        assert_eq!(order.told(HERE), Some(13));
     }
 
     #[test]
@@ -343,7 +362,7 @@ mod tests {
         for _ in 0..2 * IDLE {
             tick(&mut order);
         }
-        assert_eq!(order.last(HERE), None);
+        assert_eq!(order.told(HERE), None);
     }
 
     proptest! {

@@ -1,28 +1,28 @@
 //! One server of several: takes what the bus hears to the services, and asks the log whatever may have been lost.
 
-use std::collections::VecDeque;
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tertulia_bus_redis::{Heard, RedisBus};
 use tertulia_core::Services;
 use tertulia_gateway::BusState;
-use tertulia_proto::UserId;
-use tokio::sync::mpsc;
+use tertulia_proto::{ConversationId, Rev, UserId};
+use tertulia_store::{ChangedFor, StoreError};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 
-/// How often the log's position is noted, and how many notes are kept: what was lost was committed after the oldest of them, also where it is known only
-/// after 10 s of silence that a server is gone.
-const NOTE_EVERY: Duration = Duration::from_secs(1);
-const NOTES_MAX: usize = 16;
-
-/// After a loss the log is not asked before what is still under way has come, and then not more often than this; while nobody can be heard, every so
-/// often, or more seldom where asking takes long.
+/// After a loss the log is not asked before what is still under way has come; while nobody can be heard, every so often; and now and then in any case,
+/// because not every loss shows: a server that can't tell anybody anything knows nobody who would miss it. More seldom where asking takes long.
 const ASK_AFTER: Duration = Duration::from_millis(200);
-const ASK_EVERY: Duration = Duration::from_secs(2);
+const ASK_WHILE_ALONE: Duration = Duration::from_secs(2);
+const ASK_EVERY: Duration = Duration::from_secs(20);
 const REST_FACTOR: u32 = 10;
+
+/// How long news of what the log has may still be under way.
+const UNDER_WAY: Duration = Duration::from_millis(300);
 
 /// People told at once that they may have missed something, and the pause after them: they all ask for the difference.
 const TOLD_AT_ONCE: usize = 100;
@@ -43,11 +43,16 @@ pub struct Cluster {
     heard: mpsc::Receiver<Heard>,
     tally: Arc<Tally>,
     tasks: JoinSet<()>,
-    /// The log's positions of the last seconds in which the others were heard, oldest first.
-    notes: VecDeque<i64>,
-    is_alone: bool,
-    /// When the log is to be asked.
-    ask_at: Option<Instant>,
+    worry: Arc<Worry>,
+}
+
+/// What makes one ask the log.
+#[derive(Default)]
+struct Worry {
+    is_alone: AtomicBool,
+    woken: Notify,
+    /// Something was lost, and with it perhaps what no `rev` shows.
+    is_great: AtomicBool,
 }
 
 impl Cluster {
@@ -58,16 +63,7 @@ impl Cluster {
         if !bus.heard_within(HEARD_WITHIN).await {
             tracing::error!("redis_url: can't be reached; this server serves its own people until it can");
         }
-        Self {
-            services,
-            bus,
-            heard,
-            tally: Arc::default(),
-            tasks: JoinSet::new(),
-            notes: VecDeque::new(),
-            is_alone: false,
-            ask_at: None,
-        }
+        Self { services, bus, heard, tally: Arc::default(), tasks: JoinSet::new(), worry: Arc::default() }
     }
 
     /// For readiness and metrics.
@@ -88,113 +84,130 @@ impl Cluster {
 
     /// Until the bus ends.
     pub async fn run(mut self) {
-        let mut notes = tokio::time::interval(NOTE_EVERY);
-        notes.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            let ask_at = self.ask_at;
-            let time_to_ask = async {
-                match ask_at {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                heard = self.heard.recv() => {
-                    let Some(heard) = heard else { return };
-                    self.take(heard).await;
-                }
-                _ = notes.tick() => self.note().await,
-                () = time_to_ask => self.ask().await,
-            }
+        let patrol = Patrol {
+            services: Arc::clone(&self.services),
+            tally: Arc::clone(&self.tally),
+            worry: Arc::clone(&self.worry),
+            since: None,
+            told: HashMap::new(),
+        };
+        self.tasks.spawn(patrol.run());
+        while let Some(heard) = self.heard.recv().await {
+            self.take(heard);
             while self.tasks.try_join_next().is_some() {}
         }
     }
 
-    async fn take(&mut self, heard: Heard) {
+    /// Nothing here waits for the log: what comes is told at once.
+    fn take(&mut self, heard: Heard) {
         match heard {
-            Heard::News { from, news } => self.services.hear(from, news).await,
+            Heard::News { from, news } => {
+                let left = self.services.hear(from, news);
+                if !left.is_empty() {
+                    let services = Arc::clone(&self.services);
+                    self.tasks.spawn(async move { services.forget_strangers_of(left).await });
+                }
+            }
             Heard::People { server, people } => {
                 self.services.hub().are_elsewhere(server, &people, self.services.now());
             }
-            Heard::Lost => self.ask_in(ASK_AFTER),
+            Heard::Lost => self.worry.grow(),
             Heard::Alone(is_alone) => {
-                self.is_alone = is_alone;
                 self.services.hub().set_alone(is_alone);
+                self.worry.is_alone.store(is_alone, Ordering::Relaxed);
                 // Also when it is over: what was told in between is known to the log alone.
-                self.ask_in(ASK_AFTER);
+                self.worry.grow();
             }
-            Heard::Retire { user, device, done } => {
+            Heard::Retire { user, device, connection, done } => {
                 let services = Arc::clone(&self.services);
                 self.tasks.spawn(async move {
-                    services.retire_device(user, device).await;
+                    services.retire_device(user, device, connection).await;
                     let _ = done.send(());
                 });
             }
         }
     }
+}
 
-    fn ask_in(&mut self, wait: Duration) {
-        let at = now() + wait;
-        self.ask_at = Some(self.ask_at.map_or(at, |planned| planned.min(at)));
+impl Worry {
+    fn grow(&self) {
+        self.is_great.store(true, Ordering::Relaxed);
+        self.woken.notify_one();
     }
+}
 
-    /// What is committed from now on is above this position.
-    async fn note(&mut self) {
-        if self.is_alone || self.ask_at.is_some() {
-            return;
-        }
-        if let Ok(log) = self.services.store().log_state().await {
-            self.notes.push_back(log.position);
-            if self.notes.len() > NOTES_MAX {
-                self.notes.pop_front();
+/// Asks the log what the people here may have missed. Each question begins where the last one that was answered began: nothing is left out, however long
+/// that was ago.
+struct Patrol {
+    services: Arc<Services>,
+    tally: Arc<Tally>,
+    worry: Arc<Worry>,
+    /// All at or below this position has been looked at.
+    since: Option<i64>,
+    /// What has been said at the last question, so that it is not said again while the log's position stands.
+    told: HashMap<(UserId, ConversationId), Rev>,
+}
+
+impl Patrol {
+    async fn run(mut self) {
+        let mut took = Duration::ZERO;
+        loop {
+            let is_alone = self.worry.is_alone.load(Ordering::Relaxed);
+            let rest = took * REST_FACTOR;
+            let pause = if is_alone { ASK_WHILE_ALONE } else { ASK_EVERY };
+            if tokio::time::timeout(pause.max(rest), self.worry.woken.notified()).await.is_ok() {
+                tokio::time::sleep(ASK_AFTER.max(rest)).await;
             }
-        }
-    }
-
-    async fn ask(&mut self) {
-        self.ask_at = None;
-        let begun = now();
-        let again = match self.missed().await {
-            Ok(()) if self.is_alone => Some(ASK_EVERY.max(begun.elapsed() * REST_FACTOR)),
-            Ok(()) => None,
-            Err(error) => {
+            let begun = now();
+            if let Err(error) = self.ask().await {
                 tracing::warn!(%error, "what may have been missed is not known yet");
-                Some(ASK_EVERY)
+                self.worry.grow();
+                tokio::time::sleep(ASK_WHILE_ALONE).await;
             }
-        };
-        if let Some(wait) = again {
-            self.ask_in(wait);
+            took = begun.elapsed();
         }
     }
 
-    async fn missed(&mut self) -> Result<(), tertulia_store::StoreError> {
+    async fn ask(&mut self) -> Result<(), StoreError> {
         // Before looking: what comes later is found the next time.
         let position = self.services.store().log_state().await?.position;
-        let Some(since) = self.notes.front().copied() else {
-            self.notes.push_back(position);
+        let Some(since) = self.since else {
+            // Nobody was connected before.
+            self.since = Some(position);
             return Ok(());
         };
-        let people = self.services.missed_since(since).await?;
-        self.notes.clear();
-        self.notes.push_back(position);
-        self.tally.asked.fetch_add(1, Ordering::Relaxed);
-        self.tally.told.fetch_add(u64::try_from(people.len()).unwrap_or(0), Ordering::Relaxed);
-        if !people.is_empty() {
-            tracing::info!(people = people.len(), "some may have missed something and are told to ask");
-            self.tell(people);
+        let is_great = self.worry.is_great.swap(false, Ordering::Relaxed);
+        let changed = self.services.changed_above(since).await.inspect_err(|_| {
+            self.worry.is_great.fetch_or(is_great, Ordering::Relaxed);
+        })?;
+        tokio::time::sleep(UNDER_WAY).await;
+        let missed = self.services.put_right(changed).await;
+        self.since = Some(position);
+        if is_great {
+            self.services.look_after_watches().await?;
         }
+        self.tally.asked.fetch_add(1, Ordering::Relaxed);
+        let told = std::mem::take(&mut self.told);
+        self.told = missed.iter().map(|one| ((one.user, one.conversation), one.rev)).collect();
+        let is_new = |one: &&ChangedFor| told.get(&(one.user, one.conversation)) != Some(&one.rev);
+        let mut people: Vec<UserId> = missed.iter().filter(is_new).map(|one| one.user).collect();
+        people.sort_unstable();
+        people.dedup();
+        self.tell(people).await;
         Ok(())
     }
 
     /// Not all at once, so that they do not come all at once.
-    fn tell(&mut self, people: Vec<UserId>) {
-        let services = Arc::clone(&self.services);
-        self.tasks.spawn(async move {
-            for some in people.chunks(TOLD_AT_ONCE) {
-                services.hub().need_sync_of(some);
-                tokio::time::sleep(PAUSE).await;
-            }
-        });
+    async fn tell(&self, people: Vec<UserId>) {
+        if people.is_empty() {
+            return;
+        }
+        tracing::info!(people = people.len(), "some may have missed something and are told to ask");
+        self.tally.told.fetch_add(u64::try_from(people.len()).unwrap_or(0), Ordering::Relaxed);
+        for some in people.chunks(TOLD_AT_ONCE) {
+            self.services.hub().need_sync_of(some);
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use tertulia_core::Services;
 use tertulia_gateway::flaky::Trouble;
 use tertulia_gateway::{BusWatch, Gateway, Times};
 use tertulia_realtime::Closing;
@@ -21,7 +22,7 @@ use crate::wiring::{self, Parts};
 /// How often typing signs are looked at.
 const TICK: Duration = Duration::from_millis(100);
 const PRUNE_EVERY_TICKS: u32 = 600;
-const TEND_EVERY_TICKS: u32 = 10;
+const TEND_EVERY: Duration = Duration::from_secs(1);
 
 /// How long open connections have to take their goodbye.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -132,20 +133,30 @@ fn lock(folder: &Path) -> anyhow::Result<File> {
 }
 
 async fn housekeeping(parts: &Parts) {
-    let services = &parts.services;
+    tokio::join!(keep_time(&parts.services), tend(parts));
+}
+
+/// What may not wait for the log.
+async fn keep_time(services: &Services) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     for count in 1_u32.. {
         ticks.tick().await;
         services.hub().expire_signs(services.now());
         services.hub().wait_no_longer();
-        if count % TEND_EVERY_TICKS == 0
-            && let Err(error) = parts.home.tend().await
-        {
-            tracing::error!(%error, "the log could not be looked after");
-        }
         if count % PRUNE_EVERY_TICKS == 0 {
             services.prune();
+        }
+    }
+}
+
+async fn tend(parts: &Parts) {
+    let mut ticks = tokio::time::interval(TEND_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = parts.home.tend().await {
+            tracing::error!(%error, "the log could not be looked after");
         }
     }
 }

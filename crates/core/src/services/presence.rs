@@ -23,7 +23,7 @@ impl Services {
             AttachError::TooMany(_) => ApiError::retry(ErrorCode::Unavailable, error.to_string(), 10_000),
         })?;
         if let Some(device) = device {
-            self.hub.claim_device(actor.user, device).await;
+            self.hub.claim_device(actor.user, device, connection.id).await;
         }
         if let Err(refusal) = self.prepare(&connection, needs_load).await {
             self.hub.detach(&connection, self.now());

@@ -13,7 +13,7 @@ use tertulia_core::auth::{Auth, AuthConfig, Identity, JwksSource};
 use tertulia_core::{Clock, Entropy, Fanout, HouseRules, Powers, Services};
 use tertulia_proto::request::{NewGroupBody, PersonBody, SendMessage};
 use tertulia_proto::{ConversationId, DeviceId, HistoryVisibility, Limits, Protocol, ServerId, Timestamp, UserId};
-use tertulia_realtime::{Bus, Connection, Hub, News, Outbound};
+use tertulia_realtime::{Bus, Connection, ConnectionId, Hub, News, Outbound};
 use tertulia_store::{CommitSink, Committed, Completion, Store, Write};
 use tertulia_store_sqlite::SqliteStore;
 
@@ -123,7 +123,12 @@ impl Bus for Wire {
         self.told.lock().push_back(news.iter().map(News::encode).collect());
     }
 
-    fn claim_device(&self, user: UserId, device: DeviceId) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+    fn claim_device(
+        &self,
+        user: UserId,
+        device: DeviceId,
+        _connection: ConnectionId,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         self.claims.lock().push((user, device));
         Box::pin(std::future::ready(()))
     }
@@ -167,7 +172,8 @@ impl City {
             for (to, server) in self.servers.iter().enumerate() {
                 if to != from {
                     let news = lines.iter().map(|line| News::decode(line).unwrap()).collect();
-                    server.services.hear(self.servers[from].id, news).await;
+                    let left = server.services.hear(self.servers[from].id, news);
+                    server.services.forget_strangers_of(left).await;
                 }
             }
         }
@@ -201,6 +207,15 @@ impl City {
 }
 
 impl Server {
+    /// Who missed something that was committed above a position, as the log says.
+    pub async fn missed_since(&self, position: i64) -> Vec<UserId> {
+        let changed = self.services.changed_above(position).await.unwrap();
+        let mut people: Vec<UserId> = self.services.put_right(changed).await.iter().map(|one| one.user).collect();
+        people.sort_unstable();
+        people.dedup();
+        people
+    }
+
     pub async fn person(&self, name: &str) -> Identity {
         let answer = self.services.auth().issue_for_email(&format!("{name}@example.org"), Some(name)).await.unwrap();
         self.services.auth().authenticate(&answer.token).await.unwrap()

@@ -87,12 +87,12 @@ async fn a_loss_concerns_those_who_were_not_told_and_nobody_else() {
     }
     city.pass_on_all().await;
     let before = tertulia_store::Store::log_state(&*city.log).await.unwrap().position;
-    assert!(b.services.missed_since(before).await.unwrap().is_empty());
+    assert!(b.missed_since(before).await.is_empty());
     a.say(&ana, first, "heard");
     city.pass_on_all().await;
     a.say(&ana, second, "lost");
     city.lose(0);
-    assert_eq!(b.services.missed_since(before).await.unwrap(), [cy.user]);
+    assert_eq!(b.missed_since(before).await, [cy.user]);
     b.services.hub().need_sync_of(&[cy.user]);
     assert_eq!(
         (told(&at_bo), told(&at_cy)),
@@ -115,7 +115,7 @@ async fn a_lost_removal_is_put_right_and_so_is_a_lost_arrival() {
     told(&at_bo);
     let mut concerned = vec![bo.user, cy.user];
     concerned.sort_unstable();
-    assert_eq!(b.services.missed_since(before).await.unwrap(), concerned);
+    assert_eq!(b.missed_since(before).await, concerned);
     a.say(&ana, group, "after");
     city.pass_on_all().await;
     assert!(told(&at_bo).is_empty(), "who was taken out hears nothing more");
@@ -145,22 +145,53 @@ async fn who_was_taken_out_and_brought_back_over_two_servers_is_in_whatever_come
 }
 
 #[tokio::test]
-async fn an_ended_session_ends_everywhere_also_where_nobody_was_told() {
+async fn an_ended_session_ends_everywhere() {
     let city = City::new(2);
     let [a, b] = &city.servers[..] else { panic!("two servers") };
-    let ana = a.person("ana").await;
-    let there = b.connect(&ana).await;
-    let before = tertulia_store::Store::log_state(&*city.log).await.unwrap().position;
-    a.services.auth().end_session(&ana, ana.session).await.unwrap();
-    city.lose(0);
-    assert_eq!(there.lane.closing(), None);
-    b.services.missed_since(before).await.unwrap();
-    assert_eq!(there.lane.closing(), Some(Closing::Unauthenticated));
     let bo = a.person("bo").await;
     let there = b.connect(&bo).await;
     a.services.auth().end_session(&bo, bo.session).await.unwrap();
     city.pass_on_all().await;
     assert_eq!(there.lane.closing(), Some(Closing::Unauthenticated));
+}
+
+#[tokio::test]
+async fn who_was_added_by_lost_news_is_told_also_when_later_news_was_heard() {
+    let city = City::new(2);
+    let [a, b] = &city.servers[..] else { panic!("two servers") };
+    let (ana, bo, cy) = (a.person("ana").await, a.person("bo").await, a.person("cy").await);
+    let group = a.group(&ana, &[&bo]).await;
+    let (_at_bo, at_cy) = (b.connect(&bo).await, b.connect(&cy).await);
+    city.pass_on_all().await;
+    let before = tertulia_store::Store::log_state(&*city.log).await.unwrap().position;
+    a.add(&ana, group, &cy).await;
+    city.lose(0);
+    a.say(&ana, group, "heard");
+    city.pass_on_all().await;
+    city.wait();
+    assert!(told(&at_cy).is_empty(), "who is not known to be a member hears nothing");
+    assert_eq!(b.missed_since(before).await, [cy.user]);
+    a.say(&ana, group, "after");
+    city.pass_on_all().await;
+    assert_eq!(told(&at_cy), ["after"]);
+}
+
+#[tokio::test]
+async fn a_block_that_was_not_told_ends_the_watch_all_the_same() {
+    let city = City::new(2);
+    let [a, b] = &city.servers[..] else { panic!("two servers") };
+    let (ana, bo) = (a.person("ana").await, a.person("bo").await);
+    a.group(&ana, &[&bo]).await;
+    let there = b.connect(&bo).await;
+    city.pass_on_all().await;
+    b.services.watch_presence(&bo, &there, vec![ana.user]).await.unwrap();
+    a.services.set_blocked(&ana, bo.user, true).await.unwrap();
+    city.lose(0);
+    b.services.look_after_watches().await.unwrap();
+    told(&there);
+    let _here = a.connect(&ana).await;
+    city.pass_on_all().await;
+    assert!(told(&there).is_empty());
 }
 
 #[tokio::test]
@@ -226,7 +257,7 @@ async fn a_device_that_connects_elsewhere_is_asked_for_and_its_older_connection_
     assert_eq!(a.claims(), [(ana.user, device)]);
     b.services.connect(&ana, Some(device)).await.unwrap();
     assert_eq!(b.claims(), [(ana.user, device)]);
-    a.services.retire_device(ana.user, device).await;
+    a.services.retire_device(ana.user, device, older.id).await;
     assert_eq!(older.lane.closing(), Some(Closing::Replaced));
     assert!(!older.execute(|| panic!("nothing more is done for it")));
     assert_eq!(a.services.hub().counts().connections, 0);

@@ -5,10 +5,11 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tertulia_proto::{ConversationId, DeviceId, Rev, ServerId, SessionId, Timestamp, UserId};
+use tertulia_proto::{ConversationId, DeviceId, Rev, ServerId, Timestamp, UserId};
 
 use super::{Hub, State};
 use crate::bus::Bus;
+use crate::connection::{Connection, ConnectionId};
 use crate::lane::Closing;
 use crate::news::{Membership, News};
 use crate::order::{Item, Order};
@@ -102,18 +103,19 @@ impl Hub {
     }
 
     /// Ends when nothing more will be done for an earlier connection of the device at another server; see [`Bus::claim_device`].
-    pub async fn claim_device(&self, user: UserId, device: DeviceId) {
+    pub async fn claim_device(&self, user: UserId, device: DeviceId, connection: ConnectionId) {
         if let Some(cluster) = &self.cluster {
-            cluster.bus.claim_device(user, device).await;
+            cluster.bus.claim_device(user, device, connection).await;
         }
     }
 
-    /// The device is connected at another server now. When this returns, nothing more is executed for its connection here; what it had submitted may
-    /// not be committed yet.
-    pub fn retire(&self, user: UserId, device: DeviceId, now: Timestamp) {
+    /// The device is connected at another server now, and this connection of it, and those before it, are not its newest. When this returns, nothing more is
+    /// executed for them; what they had submitted may not be committed yet.
+    pub fn retire(&self, user: UserId, device: DeviceId, connection: ConnectionId, now: Timestamp) {
         let known = |hub: &Self| {
             let state = hub.state.lock();
-            state.connections_of(user).iter().find(|one| one.device == Some(device)).cloned()
+            let older = |one: &&Arc<Connection>| one.device == Some(device) && one.id <= connection;
+            state.connections_of(user).iter().find(older).cloned()
         };
         while let Some(connection) = known(self) {
             self.detach(&connection, now);
@@ -139,11 +141,10 @@ impl Hub {
         }
     }
 
-    /// The sessions of the connections here.
-    pub fn sessions(&self) -> Vec<SessionId> {
+    /// Who of the people here watches somebody.
+    pub fn watching(&self) -> Vec<UserId> {
         let state = self.state.lock();
-        let mut all: Vec<SessionId> =
-            state.people.values().flat_map(|online| &online.connections).map(|one| one.session()).collect();
+        let mut all: Vec<UserId> = state.watchers.values().flatten().map(|connection| connection.user).collect();
         all.sort_unstable();
         all.dedup();
         all
@@ -156,19 +157,28 @@ impl Hub {
 
     /// The latest `rev` of a conversation that was told here, where it is remembered.
     pub fn told(&self, conversation: ConversationId) -> Option<Rev> {
-        self.cluster.as_ref()?.order.lock().last(conversation)
+        self.cluster.as_ref()?.order.lock().told(conversation)
     }
 
-    /// The log says that somebody hears of a conversation, or no longer, as of this `rev`: put right here, unless something later is known.
-    pub fn correct(&self, user: UserId, conversation: ConversationId, rev: Rev, membership: Membership) {
-        let mut order = self.cluster.as_ref().map(|cluster| cluster.order.lock());
-        let is_news = match &mut order {
-            Some(order) => order.catch_up(user, conversation, rev, &mut |next| self.tell_here(next)),
-            None => true,
+    /// The log says that somebody hears of a conversation, or no longer, as of this `rev`: put right here, unless something later is known. `true`: it
+    /// was wrong here.
+    pub fn correct(&self, user: UserId, conversation: ConversationId, rev: Rev, membership: Membership) -> bool {
+        let mut was_wrong = false;
+        let mut apply = || {
+            let mut state = self.state.lock();
+            let is_in = state.rooms.get(&conversation).is_some_and(|room| room.contains(&user));
+            let is_loaded = state.people.get(&user).is_some_and(|online| online.before_load.is_none());
+            was_wrong = is_loaded && is_in != (membership == Membership::Joined);
+            state.fact(user, conversation, membership);
         };
-        if is_news {
-            self.state.lock().fact(user, conversation, membership);
+        match &self.cluster {
+            Some(cluster) => {
+                let mut order = cluster.order.lock();
+                order.catch_up(user, conversation, rev, apply, &mut |next| self.tell_here(next));
+            }
+            None => apply(),
         }
+        was_wrong
     }
 
     /// These may have missed something: their connections here ask for the difference.
