@@ -212,7 +212,8 @@ fn run(command: Command) -> anyhow::Result<()> {
 }
 
 fn start_log(settings: &Settings) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&settings.log)?;
+    // Whatever is asked for: at `debug` the driver writes down what is in a statement, passwords' hashes and messages among it.
+    let filter = tracing_subscriber::EnvFilter::try_new(&settings.log)?.add_directive("tokio_postgres=info".parse()?);
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match settings.log_format {
         LogFormat::Text => log.init(),

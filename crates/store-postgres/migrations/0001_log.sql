@@ -23,6 +23,8 @@ CREATE TABLE log_state (
 CREATE TABLE writers (
     writer_id uuid PRIMARY KEY,
     batch bigint NOT NULL,
+    -- Of its latest transaction. What is seen of it is on the disk, so no number up to it is ever given out again, whatever crashes.
+    pos bigint NOT NULL DEFAULT 0,
     -- By the database's clock, to remove those long gone.
     seen_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 50);

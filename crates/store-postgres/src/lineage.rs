@@ -58,13 +58,15 @@ const STATE: &str = "SELECT position_offset, generation, system_identifier, time
 const RENEW: &str = "UPDATE log_state SET epoch = coalesce($1, epoch), position_offset = $2, generation = generation + 1, system_identifier = $3,
         timeline = $4";
 
-const HIGHEST: &str = "SELECT greatest((SELECT max(pos) FROM conversations), (SELECT max(pos) FROM members), 0)";
+/// No row is above it: who writes one writes this too.
+const HIGHEST: &str = "SELECT coalesce(max(pos), 0) FROM writers";
 
 const ENROL: &str = "INSERT INTO writers (writer_id, batch) VALUES ($1, $2) ON CONFLICT (writer_id)
      DO UPDATE SET batch = greatest(writers.batch, excluded.batch), seen_at = now()";
 
-/// What a writer's row is kept for is over long before.
-const FORGET: &str = "DELETE FROM writers WHERE seen_at < now() - interval '90 days' AND writer_id <> $1";
+/// What a writer's row is kept for is over long before; but the highest position stays.
+const FORGET: &str = "DELETE FROM writers WHERE seen_at < now() - interval '90 days' AND writer_id <> $1
+     AND pos < (SELECT max(pos) FROM writers)";
 
 const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = 10000; SET LOCAL lock_timeout = 5000";
 

@@ -7,6 +7,8 @@ mod database;
 use tertulia_store::conformance::world::World;
 use tertulia_store::conformance::writes::sending;
 use tertulia_store::*;
+use tertulia_testkit::PostgresOptions;
+use tertulia_testkit::postgres::Stop;
 
 use crate::database::{Cluster, Log};
 
@@ -167,4 +169,28 @@ async fn the_search_index_does_not_hold_the_cursor() {
     let page = page(&world, bob, SyncFrom { base: state.position, within: None }).await;
     assert!(page.conversations.is_empty(), "{page:?}");
     held.run("COMMIT").await;
+}
+
+/// What leaves nothing on the disk takes numbers that a crash gives out again; nobody may have been told that all up to them is known.
+#[tokio::test]
+async fn numbers_that_are_given_again_after_a_crash_are_above_every_cursor() {
+    let mut cluster = Cluster::start_with(PostgresOptions::default().set("wal_writer_delay", "10000"));
+    let log = cluster.log();
+    let world = World::open(&log).await;
+    let [alice, bob, eve] = world.people(["alice", "bob", "eve"]).await;
+    let group = world.group(alice, &[bob]).await;
+    for _ in 0..40 {
+        world.refused(sending(&world.message(eve, group, "not hers"))).await;
+    }
+    let told = page(&world, bob, SyncFrom::BEGINNING).await.next;
+    cluster.postgres.stop(Stop::Immediate).expect("the cluster ends");
+    cluster.postgres.launch().expect("the cluster starts");
+    world.send(alice, group, "after the crash").await;
+    // Until the numbers are beyond those that were given twice: nothing shows any more that there was a crash.
+    for _ in 0..80 {
+        world.refused(sending(&world.message(eve, group, "not hers"))).await;
+    }
+    let next = page(&world, bob, told).await;
+    assert!(!next.reset);
+    assert_eq!(bodies(&next), ["after the crash"]);
 }

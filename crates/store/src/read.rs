@@ -8,11 +8,14 @@ use tertulia_proto::{
 };
 use tertulia_proto::{Conversation, sync::SyncConversation};
 
-/// Epoch and commit position. The position grows with every commit that people can see.
+/// Epoch and commit position. The position grows, at once or a little later, with every commit that people can see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogState {
     pub epoch: [u8; 16],
+    /// All at or below it has ended and can be seen.
     pub position: i64,
+    /// Nothing at or below the position has ever been above this: a client that says otherwise is of another log.
+    pub end: i64,
 }
 
 #[derive(Debug, Clone)]

@@ -23,7 +23,7 @@ impl Services {
         let given = cursor.filter(|text| !text.is_empty());
         let known = given.as_deref().and_then(SyncCursor::decode).filter(|cursor| {
             // A position beyond the log's end is of a log that no longer is.
-            cursor.epoch == epoch && (0..=log.position).contains(&cursor.base)
+            cursor.epoch == epoch && (0..=log.end).contains(&cursor.base)
         });
         let from = known.map_or(SyncFrom::BEGINNING, |cursor| SyncFrom { base: cursor.base, within: cursor.within });
         // Who starts over holds nothing that counts.

@@ -12,14 +12,16 @@ use crate::session::Session;
 
 /// The second column is the horizon: every transaction at or below it that writes to the log has ended and is visible in this snapshot (docs/adr/0008).
 /// It is the least of those under way, less one, without those that say of themselves that they write elsewhere ([`crate::index`]): whose lock can't be
-/// had, which no reader keeps from another. The third says whether the state is of the history that the server is on now.
+/// had, which no reader keeps from another. It is never above the last column, the highest position that a commit has written down: PostgreSQL forgets in a
+/// crash which numbers it has given to transactions that left nothing on the disk, and gives them again. The third says whether the state is of the history
+/// that the server is on now.
 const LOG_STATE: &str = "SELECT epoch,
-        position_offset - 1 + coalesce(
+        least(position_offset - 1 + coalesce(
             (SELECT min(x::text::bigint) FILTER (WHERE pg_try_advisory_xact_lock_shared(1634953572, (x::text::bigint & 2147483647)::int))
                 FROM pg_snapshot_xip(pg_current_snapshot()) AS x),
-            pg_snapshot_xmax(pg_current_snapshot())::text::bigint),
-        ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint = timeline, generation
-     FROM log_state";
+            pg_snapshot_xmax(pg_current_snapshot())::text::bigint), w.pos),
+        ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint = timeline, generation, w.pos
+     FROM log_state, (SELECT coalesce(max(pos), 0) AS pos FROM writers) w";
 
 pub(crate) async fn log_state(session: &Session) -> Sql<LogState> {
     Ok(generation_and_state(session).await?.1)
@@ -31,7 +33,8 @@ pub(crate) async fn generation_and_state(session: &Session) -> Sql<(i64, LogStat
     if !at::<bool>(&row, 2)? {
         return Err(Fault::OtherHistory);
     }
-    Ok((at(&row, 3)?, LogState { epoch: *at::<Uuid>(&row, 0)?.as_bytes(), position: at(&row, 1)? }))
+    let epoch = *at::<Uuid>(&row, 0)?.as_bytes();
+    Ok((at(&row, 3)?, LogState { epoch, position: at(&row, 1)?, end: at(&row, 4)? }))
 }
 
 pub(crate) async fn token_secret(session: &Session) -> Sql<[u8; 32]> {

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 use tertulia_proto::sync::{Held, SyncConversation};
 use tertulia_proto::{Conversation, ConversationId, Member, Message, Seq, UserId};
-use tertulia_store::{ChangedFor, DifferencePage, Holdings, SyncFrom};
+use tertulia_store::{ChangedFor, DifferencePage, Holdings, LogState, SyncFrom};
 use uuid::Uuid;
 
 use crate::error::Sql;
@@ -67,13 +67,13 @@ pub(crate) async fn page(
     have: Option<&Holdings>,
     max: PageMax,
 ) -> Sql<DifferencePage> {
-    let position = log_state(session).await?.position;
-    // Where the first page stood.
-    let target = from.within.map_or(position, |(target, _)| target);
+    let LogState { position, end, .. } = log_state(session).await?;
+    // Where the first page stood. What was shown once stays shown, though the horizon may fall a little: what works for the search counts in it for a moment.
+    let target = from.within.map_or(position.max(from.base), |(target, _)| target);
     let limit = max.conversations.saturating_add(1);
     let changed = match have {
-        // The horizon never falls, so what was handed out earlier can't be above it: this log has gone back.
-        _ if from.base > position || target > position => None,
+        // What was handed out earlier can't be above the end: this log has gone back.
+        _ if from.base > end || target > end => None,
         None => Some(changed(session, user, from, limit).await?),
         Some(have) => changed_beyond(session, user, from, have, limit).await?,
     };

@@ -100,7 +100,9 @@ const STATE: &str = "SELECT position_offset + pg_current_xact_id()::text::bigint
      FROM log_state";
 
 /// First of all, so that whoever finds this row unlocked knows that the transaction has ended.
-const MARK: &str = "UPDATE writers SET batch = $2, seen_at = now() WHERE writer_id = $1";
+const MARK: &str = "UPDATE writers SET batch = $2, seen_at = now(),
+        pos = (SELECT position_offset FROM log_state) + pg_current_xact_id()::text::bigint
+     WHERE writer_id = $1";
 
 const LOCK_PEOPLE: &str = "SELECT id FROM users WHERE id = ANY($1) ORDER BY id FOR SHARE";
 

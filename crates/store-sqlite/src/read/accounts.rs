@@ -7,9 +7,10 @@ use tertulia_store::{Account, AccountLookup, Acquaintance, ApiKeyRecord, LogStat
 use crate::rows::{Sql, USER_COLUMNS, user_from, user_no};
 
 pub(crate) fn log_state(connection: &Connection) -> Sql<LogState> {
-    connection
-        .prepare_cached("SELECT epoch, position FROM log_state")?
-        .query_row([], |row| Ok(LogState { epoch: row.get(0)?, position: row.get(1)? }))
+    connection.prepare_cached("SELECT epoch, position FROM log_state")?.query_row([], |row| {
+        let position = row.get(1)?;
+        Ok(LogState { epoch: row.get(0)?, position, end: position })
+    })
 }
 
 pub(crate) fn token_secret(connection: &Connection) -> Sql<[u8; 32]> {
