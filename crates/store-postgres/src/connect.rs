@@ -15,8 +15,12 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::error::{Fault, Sql};
 use crate::schema::OpenError;
 
-/// How long a connection may take to come about.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may take to come about on an open socket.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// How long each host may take to open one, where the URL says nothing else. Of several hosts the next one's turn comes after it, so a machine that is
+/// switched off may not take all the time there is.
+const HOST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A peer that is gone without a word is noticed after this.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
@@ -41,7 +45,7 @@ impl Target {
             config.ssl_mode(SslMode::Require);
         }
         if config.get_connect_timeout().is_none() {
-            config.connect_timeout(CONNECT_TIMEOUT);
+            config.connect_timeout(HOST_TIMEOUT);
         }
         config.keepalives_idle(SILENCE_MAX).tcp_user_timeout(SILENCE_MAX);
         if config.get_application_name().is_none() {
@@ -68,7 +72,13 @@ impl Target {
     pub async fn connect(&self) -> Sql<(Client, Connection<Socket, impl TlsStream + Unpin + Send + use<>>)> {
         // The driver's own limit is for the socket; whoever accepts and says nothing has to be given up as well.
         let connecting = self.config.connect(self.tls.clone());
-        Ok(tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.map_err(|_| Fault::Silent)??)
+        Ok(tokio::time::timeout(self.patience() + CONNECT_TIMEOUT, connecting).await.map_err(|_| Fault::Silent)??)
+    }
+
+    /// How long all hosts together may take to open a socket.
+    pub fn patience(&self) -> Duration {
+        let each = self.config.get_connect_timeout().copied().unwrap_or(HOST_TIMEOUT);
+        each * u32::try_from(self.config.get_hosts().len().max(1)).unwrap_or(1)
     }
 
     pub fn manager(&self) -> deadpool_postgres::Manager {

@@ -108,8 +108,13 @@ impl Lineage {
         for may_change in [false, true] {
             session.batch(BEGIN).await?;
             match self.settled(session, may_change).await {
-                Ok(true) => return session.batch("COMMIT").await,
-                Ok(false) => session.batch("ROLLBACK").await?,
+                Ok(Some((generation, epoch))) => {
+                    session.batch("COMMIT").await?;
+                    // Not before: what is not committed another server may settle otherwise.
+                    self.notice(generation, epoch);
+                    return Ok(());
+                }
+                Ok(None) => session.batch("ROLLBACK").await?,
                 Err(fault) => {
                     let _ = session.batch("ROLLBACK").await;
                     return Err(fault);
@@ -119,8 +124,8 @@ impl Lineage {
         Ok(())
     }
 
-    /// `false` where something has changed and may not be written down.
-    async fn settled(&self, session: &Session, may_change: bool) -> Sql<bool> {
+    /// The generation and its epoch; `None` where something has changed and may not be written down.
+    async fn settled(&self, session: &Session, may_change: bool) -> Sql<Option<(i64, Uuid)>> {
         session.rows(if may_change { OWN_LINEAGE } else { SHARE_LINEAGE }, &[]).await?;
         let row = session.one(STATE, &[]).await?;
         let (offset, generation, system, timeline): (i64, i64, i64, i64) =
@@ -132,7 +137,7 @@ impl Lineage {
         let (has_moved, was_promoted, went_back) = (system != system_now, timeline != timeline_now, marker < confirmed);
         if has_moved || was_promoted || went_back {
             if !may_change {
-                return Ok(false);
+                return Ok(None);
             }
             let keeps_epoch = !has_moved && !went_back && self.failover == Failover::LosesNothing;
             let epoch = (!keeps_epoch).then(|| self.renewed(generation));
@@ -143,10 +148,9 @@ impl Lineage {
             tracing::warn!(has_moved, was_promoted, went_back, keeps_epoch, "the log goes on with another history");
         }
         let now = session.one("SELECT generation, epoch FROM log_state", &[]).await?;
-        self.notice(at(&now, 0)?, at(&now, 1)?);
         session.execute(ENROL, &[&self.writer_id(), &marker.max(confirmed)]).await?;
         session.execute(FORGET, &[&self.writer_id()]).await?;
-        Ok(true)
+        Ok(Some((at(&now, 0)?, at(&now, 1)?)))
     }
 
     /// Also where another server has found it out and begun the epoch.

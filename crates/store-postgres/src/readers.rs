@@ -43,7 +43,7 @@ impl Readers {
             .max_size(size.max(1))
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(QUEUE_DEADLINE))
-            .create_timeout(Some(QUEUE_DEADLINE))
+            .create_timeout(Some(target.patience() + QUEUE_DEADLINE))
             .build()
             .map_err(|e| OpenError::Tls(e.to_string()))?;
         Ok(Arc::new(Self { pool, prepared, deadline, tasks: Mutex::default() }))
