@@ -27,6 +27,7 @@ class Page extends Value<TimelineView> implements Timeline {
   loadOlder = async () => {};
   loadNewer = async () => {};
   jumpTo = async () => {};
+  jumpToPlace = async () => {};
   jumpToNewest = async () => {};
   close() {
     this.closed = true;
