@@ -90,6 +90,7 @@ impl Cluster {
             worry: Arc::clone(&self.worry),
             since: None,
             told: HashMap::new(),
+            cost: Duration::ZERO,
         };
         self.tasks.spawn(patrol.run());
         while let Some(heard) = self.heard.recv().await {
@@ -146,25 +147,24 @@ struct Patrol {
     since: Option<i64>,
     /// What has been said at the last question, so that it is not said again while the log's position stands.
     told: HashMap<(UserId, ConversationId), Rev>,
+    /// How long the log took to answer the last time.
+    cost: Duration,
 }
 
 impl Patrol {
     async fn run(mut self) {
-        let mut took = Duration::ZERO;
         loop {
             let is_alone = self.worry.is_alone.load(Ordering::Relaxed);
-            let rest = took * REST_FACTOR;
+            let rest = self.cost * REST_FACTOR;
             let pause = if is_alone { ASK_WHILE_ALONE } else { ASK_EVERY };
             if tokio::time::timeout(pause.max(rest), self.worry.woken.notified()).await.is_ok() {
                 tokio::time::sleep(ASK_AFTER.max(rest)).await;
             }
-            let begun = now();
             if let Err(error) = self.ask().await {
                 tracing::warn!(%error, "what may have been missed is not known yet");
                 self.worry.grow();
                 tokio::time::sleep(ASK_WHILE_ALONE).await;
             }
-            took = begun.elapsed();
         }
     }
 
@@ -177,15 +177,15 @@ impl Patrol {
             return Ok(());
         };
         let is_great = self.worry.is_great.swap(false, Ordering::Relaxed);
-        let changed = self.services.changed_above(since).await.inspect_err(|_| {
+        let begun = now();
+        let changed = self.services.changed_above(since).await;
+        self.cost = begun.elapsed();
+        let changed = changed.inspect_err(|_| {
             self.worry.is_great.fetch_or(is_great, Ordering::Relaxed);
         })?;
         tokio::time::sleep(UNDER_WAY).await;
         let missed = self.services.put_right(changed).await;
         self.since = Some(position);
-        if is_great {
-            self.services.look_after_watches().await?;
-        }
         self.tally.asked.fetch_add(1, Ordering::Relaxed);
         let told = std::mem::take(&mut self.told);
         self.told = missed.iter().map(|one| ((one.user, one.conversation), one.rev)).collect();
@@ -194,7 +194,8 @@ impl Patrol {
         people.sort_unstable();
         people.dedup();
         self.tell(people).await;
-        Ok(())
+        // After it: where this fails, everybody has been told all the same.
+        if is_great { self.services.look_after_watches().await } else { Ok(()) }
     }
 
     /// Not all at once, so that they do not come all at once.
