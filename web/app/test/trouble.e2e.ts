@@ -102,6 +102,9 @@ test("a_conversation_is_muted_and_hidden_and_comes_back_with_something_new", asy
   const item = page.getByRole("navigation").getByRole("link", { name: "Bruno" });
   await page.getByRole("button", { name: "Details", exact: true }).click();
   await page.getByRole("button", { name: "Mute", exact: true }).click();
+  // What arrives meanwhile draws the page anew, and leaves the menu where it is.
+  await bruno.send(dm, "while the menu is open");
+  await item.filter({ hasText: "while the menu is open" }).waitFor();
   await page.getByRole("menuitem", { name: "For 8 hours" }).click();
   await item.getByRole("img", { name: "Muted" }).waitFor();
   await eventually("the mute with the server", async () => {

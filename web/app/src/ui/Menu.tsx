@@ -1,18 +1,21 @@
 import { DropdownMenu } from "radix-ui";
-import { useRef, type ReactNode } from "react";
+import { useState, type ReactNode } from "react";
 import { Icon, type IconName } from "./Icon";
 
 export const menuBox = "animate-rise z-50 min-w-52 max-w-[min(20rem,calc(100vw-1rem))] rounded-2xl border border-line bg-raised p-1.5 shadow-high";
 export const menuItem =
   "flex min-h-10 cursor-default items-center gap-3 rounded-xl px-3 outline-none select-none data-highlighted:bg-hover data-disabled:text-faint";
 
-/** In the landmark of its trigger. Not modal: Radix locks scrolling by a style element, which the Content-Security-Policy forbids. */
+/**
+ * In the landmark of its trigger, which is known before anybody can open it: a menu that changed its place while it is open would be closed by that.
+ * Not modal: Radix locks scrolling by a style element, which the Content-Security-Policy forbids.
+ */
 export function Menu({ trigger, children, align = "end" }: { trigger: ReactNode; children: ReactNode; align?: "start" | "end" }) {
-  const place = useRef<HTMLSpanElement>(null);
+  const [place, setPlace] = useState<HTMLElement | null>(null);
   return (
     <DropdownMenu.Root modal={false}>
-      <span ref={place} className="contents"><DropdownMenu.Trigger asChild>{trigger}</DropdownMenu.Trigger></span>
-      <DropdownMenu.Portal container={place.current?.closest<HTMLElement>("main, nav, aside") ?? null}>
+      <span ref={setPlace} className="contents"><DropdownMenu.Trigger asChild>{trigger}</DropdownMenu.Trigger></span>
+      <DropdownMenu.Portal container={place?.closest<HTMLElement>("main, nav, aside") ?? null}>
         <DropdownMenu.Content className={menuBox} align={align} sideOffset={6} collisionPadding={8} loop>
           {children}
         </DropdownMenu.Content>
