@@ -65,7 +65,7 @@ test("a_device_keeps_the_messages_of_its_account_from_another_one_that_signs_in"
   }, [bruno.email, bruno.password] as const).catch(() => false));
   await device.page.reload();
   await banner(device.page).filter({ hasText: "of another account" }).waitFor();
-  expect(await device.message("for Ana").isVisible()).toBe(true);
+  await device.message("for Ana").waitFor();
   await banner(device.page).getByRole("button", { name: "Log out" }).click();
   await device.page.getByRole("dialog").getByRole("button", { name: "Log out" }).click();
   await device.page.getByRole("heading", { name: "Sign in", exact: true }).waitFor();
