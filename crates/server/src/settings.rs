@@ -37,7 +37,7 @@ pub struct Settings {
     pub database_url: Option<String>,
     /// `cached`, or `typed` behind PgBouncer in transaction mode.
     pub database_prepared: Statements,
-    /// Into how many parts a new log's messages are divided.
+    /// Into how many parts a new log's messages are divided, at most 64.
     pub database_partitions: u16,
     /// `may_lose`: a promoted replica may lack what was acknowledged, so clients compare what they hold. `loses_nothing` where only synchronous
     /// replicas are promoted.
@@ -195,6 +195,10 @@ impl Settings {
             layers.add_source(from_environment).build()?.try_deserialize().context("in the configuration")?;
         settings.limits()?;
         settings.bus(ServerId::from_bytes([0; 16]))?;
+        let partitions_max = tertulia_store_postgres::PARTITIONS_MAX;
+        if !(1..=partitions_max).contains(&settings.database_partitions) {
+            bail!("database_partitions: {} is not from 1 to {partitions_max}", settings.database_partitions);
+        }
         Ok(settings)
     }
 
@@ -413,6 +417,8 @@ mod tests {
     fn a_wrong_name_or_value_is_an_error_that_names_it() {
         let error = with(&[("TERTULIA_LIMITS__TYPING", "300")]).unwrap_err();
         assert!(format!("{error:#}").contains("limits.typing"), "{error:#}");
+        let error = with(&[("TERTULIA_DATABASE_PARTITIONS", "65")]).unwrap_err();
+        assert!(error.to_string().contains("database_partitions"), "{error}");
         assert!(with(&[("TERTULIA_LIMITS__BODY_MAX_BYTES", "many")]).is_err());
         assert!(with(&[("TERTULIA_AUTH__TTL", "1")]).is_err());
         assert!(with(&[("TERTULIA_RATE_LIMITS", "perhaps")]).is_err());

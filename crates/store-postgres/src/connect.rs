@@ -1,25 +1,28 @@
 //! Where the database is and how it is reached: the URL, TLS, and one connection.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use deadpool_postgres::{Manager, ManagerConfig, RecyclingMethod};
+use futures_util::future::BoxFuture;
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls_platform_verifier::BuilderVerifierExt as _;
-use tokio_postgres::config::SslMode;
-use tokio_postgres::tls::TlsStream;
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
+use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::{Fault, Sql};
 use crate::schema::OpenError;
 
-/// How long a connection may take to come about on an open socket.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long a connection may take to come about on an open socket. Of several hosts the next one's turn comes after it: one that is frozen still opens
+/// sockets, and says nothing on them.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// How long each host may take to open one, where the URL says nothing else. Of several hosts the next one's turn comes after it, so a machine that is
-/// switched off may not take all the time there is.
+/// How long each host may take to open one, where the URL says nothing else: a machine that is switched off may not take all the time there is.
 const HOST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A peer that is gone without a word is noticed after this.
@@ -28,63 +31,139 @@ const SILENCE_MAX: Duration = Duration::from_secs(15);
 /// One database, as a URL says it.
 #[derive(Clone)]
 pub(crate) struct Target {
-    pub config: Config,
+    /// One for each host, in the URL's order.
+    hosts: Vec<Config>,
+    /// The host that answered last, which is asked first.
+    first: Arc<AtomicUsize>,
     tls: MakeRustlsConnect,
 }
+
+type Established = (Client, Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>);
 
 impl Target {
     /// `postgres://user:password@host[:port][,host2[:port2]]/database?sslmode=...`. Beside what libpq's URLs say of it, `sslmode=require` and
     /// `verify-full` both check the server's certificate and name, against the system's authorities or those in the file `sslrootcert`.
     pub fn parse(url: &str) -> Result<Self, OpenError> {
         let (plain, tls) = split(url)?;
-        let mut config: Config = plain.parse().map_err(|e: tokio_postgres::Error| {
-            // The driver's text names the part that is wrong and no secret.
-            OpenError::Url(std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string))
-        })?;
-        if tls.verifies {
-            config.ssl_mode(SslMode::Require);
+        let hosts = each_host(&plain).iter().map(|url| configure(url, tls.verifies)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { hosts, first: Arc::default(), tls: MakeRustlsConnect::new(tls.client()?) })
+    }
+
+    /// Only a host that takes writes will do.
+    pub fn for_writing(mut self) -> Self {
+        for host in &mut self.hosts {
+            host.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(HOST_TIMEOUT);
-        }
-        config.keepalives_idle(SILENCE_MAX).tcp_user_timeout(SILENCE_MAX);
-        if config.get_application_name().is_none() {
-            config.application_name("tertulia");
-        }
-        Ok(Self { config, tls: MakeRustlsConnect::new(tls.client()?) })
+        self
     }
 
     /// For messages: hosts and database, nothing secret.
     pub fn place(&self) -> String {
         let hosts: Vec<String> = self
-            .config
-            .get_hosts()
+            .hosts
             .iter()
+            .flat_map(Config::get_hosts)
             .map(|host| match host {
-                tokio_postgres::config::Host::Tcp(name) => name.clone(),
+                Host::Tcp(name) => name.clone(),
                 #[cfg(unix)]
-                tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
+                Host::Unix(path) => path.display().to_string(),
             })
             .collect();
-        format!("{}/{}", hosts.join(","), self.config.get_dbname().unwrap_or("?"))
+        format!("{}/{}", hosts.join(","), self.hosts.first().and_then(Config::get_dbname).unwrap_or("?"))
     }
 
-    pub async fn connect(&self) -> Sql<(Client, Connection<Socket, impl TlsStream + Unpin + Send + use<>>)> {
-        // The driver's own limit is for the socket; whoever accepts and says nothing has to be given up as well.
-        let connecting = self.config.connect(self.tls.clone());
-        Ok(tokio::time::timeout(self.patience() + CONNECT_TIMEOUT, connecting).await.map_err(|_| Fault::Silent)??)
+    pub async fn connect(&self) -> Sql<Established> {
+        match self.first_that_answers().await {
+            Ok(established) => Ok(established),
+            Err(Some(error)) => Err(error.into()),
+            Err(None) => Err(Fault::Silent),
+        }
     }
 
-    /// How long all hosts together may take to open a socket.
+    /// The hosts one after the other, beginning with the one that answered last. No error where none said anything in its time.
+    async fn first_that_answers(&self) -> Result<Established, Option<tokio_postgres::Error>> {
+        let (count, first) = (self.hosts.len(), self.first.load(Ordering::Relaxed));
+        let mut latest = None;
+        for turn in 0..count {
+            let at = (first + turn) % count;
+            let host = &self.hosts[at];
+            match tokio::time::timeout(patience(host), host.connect(self.tls.clone())).await {
+                Ok(Ok(established)) => {
+                    self.first.store(at, Ordering::Relaxed);
+                    return Ok(established);
+                }
+                Ok(Err(error)) => latest = Some(error),
+                Err(_) => {}
+            }
+        }
+        Err(latest)
+    }
+
+    /// How long all hosts together may take.
     pub fn patience(&self) -> Duration {
-        let each = self.config.get_connect_timeout().copied().unwrap_or(HOST_TIMEOUT);
-        each * u32::try_from(self.config.get_hosts().len().max(1)).unwrap_or(1)
+        self.hosts.iter().map(patience).sum()
     }
 
-    pub fn manager(&self) -> deadpool_postgres::Manager {
-        let recycling = deadpool_postgres::ManagerConfig { recycling_method: deadpool_postgres::RecyclingMethod::Fast };
-        deadpool_postgres::Manager::from_config(self.config.clone(), self.tls.clone(), recycling)
+    pub fn manager(&self) -> Manager {
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        // The pool hands its configuration back to whoever connects for it; ours has its own.
+        Manager::from_connect(self.hosts.first().cloned().unwrap_or_default(), self.clone(), recycling)
     }
+}
+
+impl deadpool_postgres::Connect for Target {
+    fn connect(
+        &self,
+        _: &Config,
+    ) -> BoxFuture<'_, Result<(Client, tokio::task::JoinHandle<()>), tokio_postgres::Error>> {
+        Box::pin(async move {
+            let (client, connection) = match self.first_that_answers().await {
+                Ok(established) => established,
+                Err(Some(error)) => return Err(error),
+                // The driver has no error for it, and the pool's own limit is reached in a moment.
+                Err(None) => std::future::pending().await,
+            };
+            #[expect(clippy::disallowed_methods, reason = "the pool ends it with its connection")]
+            let driver = tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "a reader's connection ended");
+                }
+            });
+            Ok((client, driver))
+        })
+    }
+}
+
+fn patience(host: &Config) -> Duration {
+    host.get_connect_timeout().copied().unwrap_or(HOST_TIMEOUT) + CONNECT_TIMEOUT
+}
+
+fn configure(url: &str, verifies: bool) -> Result<Config, OpenError> {
+    let mut config: Config = url.parse().map_err(|e: tokio_postgres::Error| {
+        // The driver's text names the part that is wrong and no secret.
+        OpenError::Url(std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string))
+    })?;
+    if verifies {
+        config.ssl_mode(SslMode::Require);
+    }
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(HOST_TIMEOUT);
+    }
+    config.keepalives_idle(SILENCE_MAX).tcp_user_timeout(SILENCE_MAX);
+    if config.get_application_name().is_none() {
+        config.application_name("tertulia");
+    }
+    Ok(config)
+}
+
+/// The same URL once for each of its hosts; whole where they are not where one looks for them.
+fn each_host(url: &str) -> Vec<String> {
+    let Some((scheme, rest)) = url.split_once("://") else { return vec![url.to_owned()] };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, rest) = rest.split_at(end);
+    let (who, hosts) = authority.rsplit_once('@').map_or(("", authority), |(who, hosts)| (who, hosts));
+    let at = if who.is_empty() { "" } else { "@" };
+    hosts.split(',').map(|host| format!("{scheme}://{who}{at}{host}{rest}")).collect()
 }
 
 #[derive(Default)]

@@ -39,6 +39,8 @@ fn told(error: &tokio_postgres::Error) -> String {
 pub(crate) enum Remedy {
     /// Nothing was done, and others were in the way: the same again may go through.
     Again,
+    /// Somebody has held a lock for as long as we wait for one: a stranger, for no transaction of ours takes so long.
+    Held,
     /// The connection, or the server behind it, is of no use: with another one.
     Reconnect,
     /// What was asked for can't be done.
@@ -52,14 +54,13 @@ impl Fault {
         };
         let Some(code) = error.code() else { return Remedy::Reconnect };
         // A unique violation here is a race: every write looks first. Whoever lost it finds the other's row the next time.
-        let others = [
-            &SqlState::T_R_SERIALIZATION_FAILURE,
-            &SqlState::T_R_DEADLOCK_DETECTED,
-            &SqlState::LOCK_NOT_AVAILABLE,
-            &SqlState::UNIQUE_VIOLATION,
-        ];
+        let others =
+            [&SqlState::T_R_SERIALIZATION_FAILURE, &SqlState::T_R_DEADLOCK_DETECTED, &SqlState::UNIQUE_VIOLATION];
         if others.contains(&code) {
             return Remedy::Again;
+        }
+        if *code == SqlState::LOCK_NOT_AVAILABLE {
+            return Remedy::Held;
         }
         // Shutdowns (57P..), broken connections (08...), a server that is only a standby by now (25006), a session that was ended for idling (25P03).
         let text = code.code();

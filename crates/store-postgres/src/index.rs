@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -12,7 +13,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::connect::Target;
-use crate::error::Sql;
+use crate::error::{Fault, Sql};
 use crate::rows::{at, conversation_at};
 use crate::session::{Prepared, Session};
 
@@ -36,7 +37,18 @@ const RETRY: Duration = Duration::from_millis(500);
 struct Waiting {
     /// Since when they wait, and how often they were told.
     since: BTreeMap<ConversationId, (Instant, u64)>,
-    closed: bool,
+}
+
+impl Waiting {
+    /// Those that have waited for longest, as many as a step takes.
+    fn oldest(&self) -> Vec<(ConversationId, u64)> {
+        let mut all: Vec<_> = self.since.iter().map(|(id, (since, told))| (*since, *id, *told)).collect();
+        if all.len() > STEP_CONVERSATIONS {
+            all.select_nth_unstable(STEP_CONVERSATIONS);
+            all.truncate(STEP_CONVERSATIONS);
+        }
+        all.into_iter().map(|(_, id, told)| (id, told)).collect()
+    }
 }
 
 /// What the writer tells and the thread works off.
@@ -44,6 +56,8 @@ struct Waiting {
 pub(crate) struct Backlog {
     waiting: Mutex<Waiting>,
     woken: Notify,
+    is_closed: AtomicBool,
+    ended: Notify,
 }
 
 #[expect(
@@ -90,20 +104,27 @@ impl Backlog {
         }
     }
 
-    /// Waits for work, then a little for more of it. `None` at the end.
-    async fn next(&self, rest: Duration) -> Option<Vec<(ConversationId, u64)>> {
+    fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        self.ended.notify_one();
+    }
+
+    async fn closed(&self) {
+        while !self.is_closed.load(Ordering::Acquire) {
+            self.ended.notified().await;
+        }
+    }
+
+    /// Waits for work, then a little for more of it.
+    async fn next(&self, rest: Duration) -> Vec<(ConversationId, u64)> {
         let until = instant() + GATHER.max(rest);
         loop {
             let now = instant();
             let oldest = {
                 let waiting = self.waiting.lock();
-                if waiting.closed {
-                    return None;
-                }
                 let oldest = waiting.since.values().map(|(since, _)| now.duration_since(*since)).max();
                 if oldest.is_some_and(|age| now >= until || age >= LAG_MAX) {
-                    let some = waiting.since.iter().take(STEP_CONVERSATIONS);
-                    return Some(some.map(|(id, (_, told))| (*id, *told)).collect());
+                    return waiting.oldest();
                 }
                 oldest
             };
@@ -130,19 +151,24 @@ pub(crate) struct Indexer {
 }
 
 impl Indexer {
-    pub fn start(target: Target, prepared: Prepared) -> std::io::Result<Self> {
+    pub fn start(target: Target, prepared: Prepared, silence_max: Duration) -> std::io::Result<Self> {
         let backlog = Arc::<Backlog>::default();
         let theirs = Arc::clone(&backlog);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let thread = std::thread::Builder::new()
-            .name("search-index".into())
-            .spawn(move || runtime.block_on(run(&target, prepared, &theirs)))?;
+        let thread = std::thread::Builder::new().name("search-index".into()).spawn(move || {
+            runtime.block_on(async {
+                // What is broken off is done again by whoever comes next: the end waits for nobody.
+                tokio::select! {
+                    () = run(&target, prepared, silence_max, &theirs) => {}
+                    () = theirs.closed() => {}
+                }
+            });
+        })?;
         Ok(Self { backlog, thread: Mutex::new(Some(thread)) })
     }
 
     pub fn close(&self) {
-        self.backlog.waiting.lock().closed = true;
-        self.backlog.woken.notify_one();
+        self.backlog.close();
         if let Some(thread) = self.thread.lock().take()
             && thread.join().is_err()
         {
@@ -151,29 +177,35 @@ impl Indexer {
     }
 }
 
-async fn run(target: &Target, prepared: Prepared, backlog: &Backlog) {
-    while let Err(fault) = follow(target, prepared, backlog).await {
+async fn run(target: &Target, prepared: Prepared, silence_max: Duration, backlog: &Backlog) {
+    loop {
+        let Err(fault) = follow(target, prepared, silence_max, backlog).await;
         tracing::warn!(%fault, "indexing failed and is tried again");
-        if backlog.waiting.lock().closed {
-            return;
-        }
         tokio::time::sleep(RETRY).await;
     }
 }
 
-/// Until the end, or until something fails.
-async fn follow(target: &Target, prepared: Prepared, backlog: &Backlog) -> Sql<()> {
+/// Until something fails.
+async fn follow(
+    target: &Target,
+    prepared: Prepared,
+    silence_max: Duration,
+    backlog: &Backlog,
+) -> Sql<std::convert::Infallible> {
     let mut driver = JoinSet::new();
     let (client, connection) = target.connect().await?;
     driver.spawn(async move { drop(connection.await) });
     let session = Session::own(client, prepared);
-    let behind = session.rows(BEHIND, &[]).await?;
+    let looking = session.rows(BEHIND, &[]);
+    let behind = tokio::time::timeout(silence_max, looking).await.unwrap_or(Err(Fault::Silent))?;
     backlog.add(behind.iter().map(|row| conversation_at(row, 0)).collect::<Sql<Vec<_>>>()?.into_iter());
     let mut rest = Duration::ZERO;
-    while let Some(conversations) = backlog.next(rest).await {
+    loop {
+        let conversations = backlog.next(rest).await;
         let began = instant();
         let ids: Vec<Uuid> = conversations.iter().map(|(id, _)| id.uuid()).collect();
-        let arrived = in_transaction(&session, &ids).await?;
+        let stepping = in_transaction(&session, &ids);
+        let arrived = tokio::time::timeout(silence_max, stepping).await.unwrap_or(Err(Fault::Silent))?;
         for (id, told) in conversations {
             if arrived.contains(&id) {
                 backlog.done(id, told);
@@ -181,7 +213,6 @@ async fn follow(target: &Target, prepared: Prepared, backlog: &Backlog) -> Sql<(
         }
         rest = (instant().duration_since(began) * 3).min(Duration::from_secs(5));
     }
-    Ok(())
 }
 
 /// Conversations that went on while nobody was looking.

@@ -24,6 +24,7 @@ mod writer;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 pub use lineage::{Failover, OnNewEpoch, Seed};
 pub use schema::OpenError;
@@ -38,6 +39,9 @@ use crate::readers::{DEADLINE, Readers, told};
 use crate::session::Session;
 use crate::writer::{Counts, Desk, Writer};
 
+/// A statement that is planned for all partitions locks all of them and their indexes, and `max_locks_per_transaction` is 64 where nobody has raised it.
+pub const PARTITIONS_MAX: u16 = 64;
+
 /// How a database is opened.
 #[derive(Clone)]
 pub struct Options {
@@ -47,8 +51,11 @@ pub struct Options {
     /// Connections that read.
     pub readers: usize,
     pub prepared: Prepared,
-    /// Into how many parts a new log's messages are divided, 1 to 1024; of no effect on one that is there.
+    /// Into how many parts a new log's messages are divided, 1 to [`PARTITIONS_MAX`]; of no effect on one that is there.
     pub partitions: u16,
+    /// How long an answer is waited for before its connection is given up. What is sent is limited to 10 s by the database itself, and commits wait for
+    /// replicas: at least 30 s where the database is a real one.
+    pub silence_max: Duration,
     pub failover: Failover,
     /// Whoever holds what the log said before has to begin anew.
     pub on_new_epoch: Option<OnNewEpoch>,
@@ -64,6 +71,7 @@ impl Options {
             readers: 4,
             prepared: Prepared::default(),
             partitions: 16,
+            silence_max: Duration::from_secs(60),
             failover: Failover::default(),
             on_new_epoch: None,
             seed,
@@ -103,13 +111,13 @@ impl PostgresStore {
         rules: Arc<dyn Rules>,
         sink: Arc<dyn CommitSink>,
     ) -> Result<Arc<Self>, OpenError> {
-        let mut target = Target::parse(&options.url)?;
-        target.config.target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadWrite);
-        schema::migrate(&target, options.partitions.clamp(1, 1024)).await?;
+        let target = Target::parse(&options.url)?.for_writing();
+        schema::migrate(&target, options.partitions.clamp(1, PARTITIONS_MAX)).await?;
         let lineage = Arc::new(Lineage::new(options.seed, options.failover, options.on_new_epoch.clone()));
         schema::begin(&target, options.prepared, &lineage).await?;
         let readers = Readers::new(&target, options.readers, options.prepared, DEADLINE)?;
-        let indexer = Indexer::start(target.clone(), options.prepared).map_err(|e| OpenError::failed(&target, e))?;
+        let indexer = Indexer::start(target.clone(), options.prepared, options.silence_max)
+            .map_err(|e| OpenError::failed(&target, e))?;
         let counts = Arc::<Counts>::default();
         let desk = Desk {
             rules,
@@ -117,6 +125,7 @@ impl PostgresStore {
             lineage: Arc::clone(&lineage),
             target: target.clone(),
             prepared: options.prepared,
+            silence_max: options.silence_max,
             counts: Arc::clone(&counts),
             backlog: Arc::clone(&indexer.backlog),
         };

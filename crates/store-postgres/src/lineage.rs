@@ -64,7 +64,7 @@ const HIGHEST: &str = "SELECT coalesce(max(pos), 0) FROM writers";
 const ENROL: &str = "INSERT INTO writers (writer_id, batch) VALUES ($1, $2) ON CONFLICT (writer_id)
      DO UPDATE SET batch = greatest(writers.batch, excluded.batch), seen_at = now()";
 
-/// What a writer's row is kept for is over long before; but the highest position stays.
+/// What a writer's row is kept for is over long before: who lives shows itself every day ([`crate::writer`]). But the highest position stays.
 const FORGET: &str = "DELETE FROM writers WHERE seen_at < now() - interval '90 days' AND writer_id <> $1
      AND pos < (SELECT max(pos) FROM writers)";
 
@@ -88,6 +88,11 @@ impl Lineage {
 
     pub fn confirm(&self, batch: i64) {
         self.confirmed.store(batch, Ordering::Release);
+    }
+
+    /// The latest batch that is known to be committed; 0 where none is yet.
+    pub fn confirmed(&self) -> i64 {
+        self.confirmed.load(Ordering::Acquire)
     }
 
     /// Makes the state of a new log.
@@ -131,7 +136,7 @@ impl Lineage {
         let (offset, generation, system, timeline): (i64, i64, i64, i64) =
             (at(&row, 0)?, at(&row, 1)?, at(&row, 2)?, at(&row, 3)?);
         let (system_now, timeline_now): (i64, i64) = (at(&row, 4)?, at(&row, 5)?);
-        let confirmed = self.confirmed.load(Ordering::Acquire);
+        let confirmed = self.confirmed();
         let marker = session.opt("SELECT batch FROM writers WHERE writer_id = $1", &[&self.writer_id()]).await?;
         let marker: i64 = marker.map(|row| at(&row, 0)).transpose()?.unwrap_or(0);
         let (has_moved, was_promoted, went_back) = (system != system_now, timeline != timeline_now, marker < confirmed);

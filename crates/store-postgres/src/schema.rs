@@ -55,6 +55,10 @@ pub enum OpenError {
         "{place} lacks an extension and the right to add it: as a superuser of that database, `CREATE EXTENSION pg_trgm; CREATE EXTENSION btree_gin;` ({cause})"
     )]
     Extension { place: String, cause: String },
+    #[error(
+        "{place} keeps its texts as {found}, and messages have every letter there is: make the database with ENCODING 'UTF8'"
+    )]
+    Encoding { place: String, found: String },
     #[error("{0} commits before it has written: synchronous_commit can't be turned on")]
     NotDurable(String),
     #[error("can't open {place}: {cause}")]
@@ -107,6 +111,7 @@ async fn up_to(target: &Target, partitions: u16, migrations: &[(i32, &str, &str)
     let failed = |fault: Fault| OpenError::failed(target, fault);
     let mut driver = JoinSet::new();
     let client = connect(target, &mut driver).await.map_err(failed)?;
+    encoding(target, &client).await?;
     if missing(target, migrations, &applied(&client).await.map_err(failed)?)?.is_empty() {
         return Ok(());
     }
@@ -124,6 +129,19 @@ async fn up_to(target: &Target, partitions: u16, migrations: &[(i32, &str, &str)
     }
     // After an error it ends with its connection.
     lock.release(&client).await.map_err(failed)
+}
+
+async fn encoding(target: &Target, client: &Client) -> Result<(), OpenError> {
+    let failed = |fault: Fault| OpenError::failed(target, fault);
+    let rows = client
+        .query_typed("SELECT current_setting('server_encoding')", &[])
+        .await
+        .map_err(|error| failed(error.into()))?;
+    let found: Option<String> = rows.first().map(|row| at(row, 0)).transpose().map_err(failed)?;
+    match found {
+        Some(found) if found != "UTF8" => Err(OpenError::Encoding { place: target.place(), found }),
+        _ => Ok(()),
+    }
 }
 
 fn is_about_extension(error: &tokio_postgres::Error) -> bool {
@@ -186,10 +204,14 @@ async fn apply(client: &Client, partitions: u16, (number, name, text): &(i32, &s
         .ok_or_else(|| Fault::Corrupt(format!("migration {number} does not say with what it is compatible")))?;
     let noted = note(*number, name, compatible, &checksum(text));
     if header(text, "without transaction").is_some() {
+        // The session is ours: a pooler's has been refused. What is made concurrently waits for transactions to end, not for locks.
         for statement in statements(text) {
             drop_invalid(client, &statement).await?;
+            let lock_timeout = if statement.contains("CONCURRENTLY") { "0" } else { LOCK_TIMEOUT };
+            client.batch_execute(&format!("SET lock_timeout = '{lock_timeout}'")).await?;
             client.batch_execute(&statement).await?;
         }
+        client.batch_execute("RESET lock_timeout").await?;
         client.batch_execute(&noted).await?;
     } else {
         let begin = format!(

@@ -6,13 +6,15 @@
 //! A connection that breaks during a commit leaves open what became of it. Each transaction first marks the writer's own row with the number of its
 //! batch; so the next connection waits until nobody holds that row, looks, and knows ([`Scribe::outcome`]).
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tertulia_store::{CommitSink, Committed, Completion, Rules, StoreError, Write, WriteError, WriteResult};
+use tertulia_store::{
+    CommitSink, Committed, Completion, ConversationId, Rules, StoreError, Write, WriteError, WriteResult,
+};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_postgres::types::Type;
@@ -40,8 +42,18 @@ const OUTAGE_MAX: Duration = Duration::from_secs(5);
 /// Between two tries to connect: doubled from the first to the last.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
-/// A transaction that takes longer has lost its server: every statement in it ends by itself long before.
-const TRANSACTION_MAX: Duration = Duration::from_secs(60);
+/// How long a lock is waited for. Our own transactions take milliseconds; who holds one for longer is a stranger, or has lost its server, and everybody
+/// else's writes wait behind it.
+const LOCK_MS: u32 = 5000;
+
+/// The same where nobody is to wait: for what was seen to be held, and for signs of life.
+const SHORT_LOCK_MS: u32 = 50;
+
+/// Of writes that are tried one by one, so many may meet a held lock before the others are given up: it is one that all of them want.
+const HELD_MAX: usize = 8;
+
+/// A server that has nothing to write shows so often that it lives.
+const SIGN_OF_LIFE: Duration = Duration::from_hours(24);
 
 /// What the writer has met.
 #[derive(Debug, Default)]
@@ -60,6 +72,8 @@ pub(crate) struct Desk {
     pub lineage: Arc<Lineage>,
     pub target: Target,
     pub prepared: Prepared,
+    /// An answer that takes longer does not come: every statement ends by itself long before.
+    pub silence_max: Duration,
     pub counts: Arc<Counts>,
     pub backlog: Arc<Backlog>,
 }
@@ -133,7 +147,8 @@ impl Writer {
 }
 
 async fn run(shared: &Arc<Shared>, desk: Arc<Desk>) {
-    let mut scribe = Scribe { desk, shared: Arc::clone(shared), line: None, batch: AtomicI64::new(0) };
+    let mut scribe =
+        Scribe { desk, shared: Arc::clone(shared), line: None, batch: AtomicI64::new(0), held: HashSet::new() };
     // The first write need not wait for it; where it fails, that write tries again.
     if let Err(fault) = scribe.connect().await {
         tracing::debug!(%fault, "the writer has no connection yet");
@@ -154,7 +169,9 @@ async fn run(shared: &Arc<Shared>, desk: Arc<Desk>) {
             queue.waiting.drain(..size).collect()
         };
         if batch.is_empty() {
-            shared.woken.notified().await;
+            if tokio::time::timeout(SIGN_OF_LIFE, shared.woken.notified()).await.is_err() {
+                shared.is_doubted.store(true, Ordering::Release);
+            }
         } else {
             scribe.process(batch).await;
         }
@@ -174,6 +191,8 @@ struct Scribe {
     line: Option<Line>,
     /// Of the latest transaction that was begun.
     batch: AtomicI64,
+    /// Conversations that somebody else was seen to hold, until a write goes through.
+    held: HashSet<ConversationId>,
 }
 
 /// What can be done in one transaction, in the order of the writes.
@@ -242,37 +261,112 @@ impl Scribe {
             .collect()
     }
 
-    /// All in one transaction, or each alone where that fails: one poisoned write may not take others with it.
+    /// All in one transaction, but for conversations that are held: nobody else waits for those.
     async fn talk(&mut self, writes: &[&Write]) -> Vec<WriteResult> {
+        let held: Vec<bool> = writes.iter().map(|write| self.is_held(write)).collect();
+        let of = |is_held: bool| writes.iter().zip(&held).filter(move |(_, held)| **held == is_held);
+        let (free, stuck): (Vec<&Write>, Vec<&Write>) =
+            (of(false).map(|(write, _)| *write).collect(), of(true).map(|(write, _)| *write).collect());
+        let mut told_free = self.talk_of_free(&free).await.into_iter();
+        let mut told_stuck = self.talk_of_held(&stuck).await.into_iter();
+        let told = held.iter().map(|is_held| if *is_held { told_stuck.next() } else { told_free.next() });
+        told.map(|result| result.unwrap_or_else(|| failed(Fault::Unavailable("no result".into())))).collect()
+    }
+
+    fn is_held(&self, write: &Write) -> bool {
+        write::rounds::place(write).is_some_and(|(conversation, _)| self.held.contains(&conversation))
+    }
+
+    async fn talk_of_held(&mut self, writes: &[&Write]) -> Vec<WriteResult> {
         if writes.is_empty() {
             return Vec::new();
         }
-        match self.transact(Ask::Talk(writes)).await {
-            Ok(results) => results,
-            Err(fault) if writes.len() == 1 || fault.remedy() == Remedy::Reconnect => {
-                tracing::warn!(%fault, writes = writes.len(), "writes failed");
-                let told = StoreError::Unavailable(fault.to_string());
-                writes.iter().map(|_| Err(WriteError::Store(told.clone()))).collect()
+        match self.transact(Ask::Talk(writes, SHORT_LOCK_MS)).await {
+            Ok(results) => {
+                self.release(writes);
+                results
             }
             Err(fault) => {
-                tracing::warn!(%fault, writes = writes.len(), "a batch failed; its writes are tried one by one");
-                let mut results = Vec::with_capacity(writes.len());
-                for write in writes {
-                    let done = self.transact(Ask::Talk(std::slice::from_ref(write))).await;
-                    results.push(
-                        done.unwrap_or_else(|fault| vec![failed(fault)])
-                            .pop()
-                            .unwrap_or_else(|| failed(Fault::Unavailable("no result".into()))),
-                    );
+                // Some of them may be free again; the next write to those finds it so.
+                if fault.remedy() == Remedy::Held {
+                    self.release(writes);
+                    self.find_held(writes).await;
                 }
-                results
+                refused(writes, &fault)
             }
         }
     }
 
+    fn release(&mut self, writes: &[&Write]) {
+        for (conversation, _) in writes.iter().filter_map(|write| write::rounds::place(write)) {
+            self.held.remove(&conversation);
+        }
+    }
+
+    /// All in one transaction, or taken apart where that fails: one poisoned write may not take others with it.
+    async fn talk_of_free(&mut self, writes: &[&Write]) -> Vec<WriteResult> {
+        if writes.is_empty() {
+            return Vec::new();
+        }
+        let fault = match self.transact(Ask::Talk(writes, LOCK_MS)).await {
+            Ok(results) => return results,
+            Err(fault) => fault,
+        };
+        match fault.remedy() {
+            Remedy::Held if self.find_held(writes).await => Box::pin(self.talk(writes)).await,
+            Remedy::Reconnect => refused(writes, &fault),
+            _ if writes.len() == 1 => refused(writes, &fault),
+            _ => self.one_by_one(writes, &fault).await,
+        }
+    }
+
+    /// Looks which of these conversations somebody holds; whether that is news.
+    async fn find_held(&mut self, writes: &[&Write]) -> bool {
+        let concerned: HashSet<ConversationId> =
+            writes.iter().filter_map(|write| write::rounds::place(write)).map(|(id, _)| id).collect();
+        let concerned: Vec<ConversationId> = concerned.into_iter().collect();
+        let looking = async {
+            let line = self.line.as_ref().ok_or_else(|| Fault::Unavailable("no connection".into()))?;
+            write::held(&line.session, &concerned).await
+        };
+        match tokio::time::timeout(self.desk.silence_max, looking).await.unwrap_or(Err(Fault::Silent)) {
+            Ok(held) => {
+                tracing::warn!(conversations = ?held, "somebody else holds these conversations: writes to them are refused");
+                self.held.extend(&held);
+                !held.is_empty()
+            }
+            Err(fault) => {
+                tracing::warn!(%fault, "who holds a lock can't be found out");
+                self.line = None;
+                false
+            }
+        }
+    }
+
+    async fn one_by_one(&mut self, writes: &[&Write], fault: &Fault) -> Vec<WriteResult> {
+        tracing::warn!(%fault, writes = writes.len(), "a batch failed; its writes are tried one by one");
+        let mut results = Vec::with_capacity(writes.len());
+        let mut held = 0;
+        for write in writes {
+            let one = std::slice::from_ref(write);
+            if held >= HELD_MAX {
+                results.extend(refused(one, fault));
+                continue;
+            }
+            match self.transact(Ask::Talk(one, SHORT_LOCK_MS)).await {
+                Ok(result) => results.extend(result),
+                Err(fault) => {
+                    held += usize::from(fault.remedy() == Remedy::Held);
+                    results.extend(refused(one, &fault));
+                }
+            }
+        }
+        results
+    }
+
     /// One transaction, tried until it is known what became of it.
     async fn transact(&mut self, ask: Ask<'_>) -> Sql<Vec<WriteResult>> {
-        let (mut tries, mut outage) = (0, Duration::ZERO);
+        let (mut tries, began) = (0_u32, now());
         loop {
             let failure = match self.connect().await {
                 Ok(()) => match self.attempt(&ask).await {
@@ -283,7 +377,7 @@ impl Scribe {
             };
             let Failure { fault, unsure } = failure;
             match fault.remedy() {
-                Remedy::None => return self.broken_off(fault).await,
+                Remedy::None | Remedy::Held => return self.broken_off(fault).await,
                 Remedy::Again if tries >= TRIES_MAX => return self.broken_off(fault).await,
                 Remedy::Again => {
                     tries += 1;
@@ -301,11 +395,11 @@ impl Scribe {
                         self.desk.counts.found.fetch_add(1, Ordering::Relaxed);
                         return Ok(results);
                     }
-                    if outage >= OUTAGE_MAX || self.is_closing() {
+                    if now().duration_since(began) >= OUTAGE_MAX || self.is_closing() {
                         return Err(fault);
                     }
                     let wait = (RECONNECT.0 * (1 << tries.min(6))).min(RECONNECT.1);
-                    (tries, outage) = (tries + 1, outage + wait);
+                    tries += 1;
                     tracing::debug!(%fault, "the connection is made anew");
                     tokio::time::sleep(wait).await;
                 }
@@ -319,9 +413,9 @@ impl Scribe {
     }
 
     async fn roll_back(&mut self) {
-        if let Some(line) = &self.line
-            && line.session.batch("ROLLBACK").await.is_err()
-        {
+        let Some(line) = &self.line else { return };
+        let ended = tokio::time::timeout(self.desk.silence_max, line.session.batch("ROLLBACK")).await;
+        if !matches!(ended, Ok(Ok(()))) {
             self.line = None;
         }
     }
@@ -329,23 +423,36 @@ impl Scribe {
     async fn attempt(&mut self, ask: &Ask<'_>) -> Result<Done, Failure> {
         let batch = self.batch.fetch_add(1, Ordering::Relaxed) + 1;
         let Some(line) = &self.line else { return Err(Fault::Unavailable("no connection".into()).into()) };
-        let stamp = Stamp { writer: self.desk.lineage.writer_id(), batch, durability: line.durability };
+        let lock_ms = match ask {
+            Ask::Talk(_, lock_ms) => *lock_ms,
+            Ask::Alone(_) => LOCK_MS,
+            Ask::Touch(_) => SHORT_LOCK_MS,
+        };
+        let lineage = &self.desk.lineage;
+        let stamp = Stamp {
+            writer: lineage.writer_id(),
+            batch,
+            confirmed: lineage.confirmed(),
+            lock_ms,
+            durability: line.durability,
+        };
         let rules = &*self.desk.rules;
         self.desk.counts.transactions.fetch_add(1, Ordering::Relaxed);
         let under_way = async {
             match ask {
-                Ask::Talk(writes) => write::talk(&line.session, rules, &stamp, writes).await.map(Some),
+                Ask::Talk(writes, _) => write::talk(&line.session, rules, &stamp, writes).await.map(Some),
                 Ask::Alone(write) => write::alone(&line.session, rules, &stamp, write).await.map(Some),
                 Ask::Touch(signs) => write::touch(&line.session, &stamp.begin(), signs).await.map(|()| None),
             }
         };
-        let ready = tokio::time::timeout(TRANSACTION_MAX, under_way).await.unwrap_or(Err(Fault::Silent))?;
+        let silence_max = self.desk.silence_max;
+        let ready = tokio::time::timeout(silence_max, under_way).await.unwrap_or(Err(Fault::Silent))?;
         let done = match ready {
-            Some(ready) => ready.commit(TRANSACTION_MAX).await?,
+            Some(ready) => ready.commit(silence_max).await?,
             None => Done { results: Vec::new(), is_committed: false },
         };
         if done.is_committed {
-            self.desk.lineage.confirm(batch);
+            lineage.confirm(batch);
         }
         Ok(done)
     }
@@ -355,7 +462,8 @@ impl Scribe {
         let batch = self.batch.load(Ordering::Relaxed);
         let mut wait = RECONNECT.0;
         loop {
-            match self.look_up(batch).await {
+            let looked = tokio::time::timeout(self.desk.silence_max, self.look_up(batch)).await;
+            match looked.unwrap_or(Err(Fault::Silent)) {
                 Ok(is_committed) => {
                     tracing::warn!(is_committed, "the answer to a commit was lost");
                     if is_committed {
@@ -393,19 +501,8 @@ impl Scribe {
         if self.line.is_some() {
             return Ok(());
         }
-        let mut driver = JoinSet::new();
-        let (client, connection) = self.desk.target.connect().await?;
-        driver.spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "the writer's connection ended");
-            }
-        });
-        let session = Session::own(client, self.desk.prepared);
-        let durability = durability(&session).await?;
-        self.desk.lineage.settle(&session).await?;
-        write::prepare(&session).await?;
-        session.ready("SELECT batch FROM writers WHERE writer_id = $1 FOR UPDATE", &[Type::UUID]).await?;
-        self.line = Some(Line { session, durability, _driver: driver });
+        let connecting = establish(&self.desk);
+        self.line = Some(tokio::time::timeout(self.desk.silence_max, connecting).await.unwrap_or(Err(Fault::Silent))?);
         Ok(())
     }
 
@@ -414,11 +511,43 @@ impl Scribe {
     }
 }
 
+/// A connection that knows which log it writes to.
+async fn establish(desk: &Desk) -> Sql<Line> {
+    let mut driver = JoinSet::new();
+    let (client, connection) = desk.target.connect().await?;
+    driver.spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "the writer's connection ended");
+        }
+    });
+    let session = Session::own(client, desk.prepared);
+    let durability = durability(&session).await?;
+    desk.lineage.settle(&session).await?;
+    write::prepare(&session).await?;
+    session.ready("SELECT batch FROM writers WHERE writer_id = $1 FOR UPDATE", &[Type::UUID]).await?;
+    Ok(Line { session, durability, _driver: driver })
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an outage is measured by the monotonic clock; nothing in the log depends on it"
+)]
+fn now() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
 /// What a transaction is to do.
 enum Ask<'a> {
-    Talk(&'a [&'a Write]),
+    /// With how long a lock is waited for.
+    Talk(&'a [&'a Write], u32),
     Alone(&'a Write),
     Touch(&'a [(tertulia_store::UserId, tertulia_store::SessionId, tertulia_store::Timestamp)]),
+}
+
+fn refused(writes: &[&Write], fault: &Fault) -> Vec<WriteResult> {
+    tracing::warn!(%fault, writes = writes.len(), "writes failed");
+    let told = StoreError::Unavailable(fault.to_string());
+    writes.iter().map(|_| Err(WriteError::Store(told.clone()))).collect()
 }
 
 fn failed(fault: Fault) -> WriteResult {

@@ -124,3 +124,11 @@ fn every_file_has_its_number_and_its_name() {
     let known: Vec<String> = MIGRATIONS.iter().map(|(number, name, _)| format!("{number:04}_{name}.sql")).collect();
     assert_eq!(files, known);
 }
+
+#[tokio::test]
+async fn a_database_that_can_t_keep_every_letter_is_refused() {
+    let database = Database::new();
+    database.psql("UPDATE pg_database SET encoding = pg_char_to_encoding('LATIN1') WHERE datname = 'log'");
+    let refused = database.migrated(MIGRATIONS).await.unwrap_err();
+    assert!(matches!(&refused, OpenError::Encoding { found, .. } if found == "LATIN1"), "{refused}");
+}

@@ -85,9 +85,7 @@ impl Batch<'_> {
         let history_visibility = HistoryVisibility::All;
         self.insert_conversation(New { id, title: None, dm: Some(dm), history_visibility, member_count: 2, now })
             .await?;
-        for user in [actor, peer] {
-            self.insert_member(id, user, Role::Member, now).await?;
-        }
+        self.insert_members(id, &[(actor, Role::Member), (peer, Role::Member)], now).await?;
         let views = vec![(actor, self.view(actor, id).await?), (peer, self.view(peer, id).await?)];
         Ok(Effect::ConversationOpened { views, fresh: true })
     }
@@ -100,17 +98,16 @@ impl Batch<'_> {
             }
         }
         self.lock_people(&people).await?;
-        for member in people.iter().skip(1) {
+        for target in self.strangers(actor, &people[1..]).await? {
             let mut facts = Facts::new(ConversationKind::Group, Some(Role::Owner));
-            facts.target = Some(self.target(actor, *member, None).await?);
+            facts.target = Some(target);
             self.rules.decide(Action::CreateGroupWith, &facts)?;
         }
         let (id, now) = (new.id, new.now);
         self.insert_conversation(New { member_count: people.len(), ..new }).await?;
-        for user in &people {
-            let role = if *user == actor { Role::Owner } else { Role::Member };
-            self.insert_member(id, *user, role, now).await?;
-        }
+        let role = |user: UserId| if user == actor { Role::Owner } else { Role::Member };
+        let rows: Vec<(UserId, Role)> = people.iter().map(|user| (*user, role(*user))).collect();
+        self.insert_members(id, &rows, now).await?;
         // In a group that has just begun all members see the same but for their role; the rows of its members are shared.
         let owners = self.view(actor, id).await?;
         let mut members = owners.clone();

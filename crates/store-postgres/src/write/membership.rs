@@ -2,6 +2,7 @@
 
 use tertulia_proto::{ApiError, ConversationId, Member, Role, Seq, Timestamp, UserId};
 use tertulia_store::{Action, Effect, Write};
+use uuid::Uuid;
 
 use super::hot::{Changes, Known, Told};
 use super::{Batch, ConversationRow, Place, Step};
@@ -97,7 +98,7 @@ impl Batch<'_> {
         let rev = if changed {
             let rev = self.bump(row.id).await?;
             self.count_members(row.id, 1).await?;
-            self.insert_member(row.id, place.user, Role::Member, now).await?;
+            self.insert_members(row.id, &[(place.user, Role::Member)], now).await?;
             rev
         } else {
             row.rev
@@ -117,37 +118,27 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// The row of somebody who is in from now on, at the conversation's present `rev`; a tombstone is filled anew.
-    pub(super) async fn insert_member(
+    /// The rows of people who are in from now on, at the conversation's present `rev`; tombstones are filled anew.
+    pub(super) async fn insert_members(
         &mut self,
         conversation: ConversationId,
-        user: UserId,
-        role: Role,
+        people: &[(UserId, Role)],
         now: Timestamp,
     ) -> Step<()> {
         let row = self.conversation(conversation)?;
         let floor = if row.shows_all { 0 } else { row.last_seq };
         let insert =
             "INSERT INTO members (conversation_id, user_id, role, joined_at, joined_pos, visible_after_seq, delivered_seq, read_seq, rev, pos)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $5)
+             SELECT $1, w.id, w.role, $4, $5, $6, $7, $7, $8, $5 FROM unnest($2::uuid[], $3::smallint[]) AS w (id, role) ORDER BY w.id
              ON CONFLICT (conversation_id, user_id) DO UPDATE SET role = excluded.role, joined_at = excluded.joined_at,
                 joined_pos = excluded.joined_pos, visible_after_seq = excluded.visible_after_seq, delivered_seq = excluded.delivered_seq,
                 read_seq = excluded.read_seq, rev = excluded.rev, pos = excluded.pos, removed_at = NULL, hidden_seq = NULL,
                 muted_until = NULL";
+        let (ids, roles): (Vec<Uuid>, Vec<i16>) =
+            people.iter().map(|(user, role)| (user.uuid(), role_number(*role))).unzip();
+        let pos = self.pos_of(conversation);
         self.session
-            .execute(
-                insert,
-                &[
-                    &conversation.uuid(),
-                    &user.uuid(),
-                    &role_number(role),
-                    &now.ms(),
-                    &self.pos_of(conversation),
-                    &floor,
-                    &row.last_seq,
-                    &row.rev,
-                ],
-            )
+            .execute(insert, &[&conversation.uuid(), &ids, &roles, &now.ms(), &pos, &floor, &row.last_seq, &row.rev])
             .await?;
         self.has_written = true;
         Ok(())

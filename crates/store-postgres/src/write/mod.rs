@@ -74,6 +74,10 @@ pub(crate) struct Done {
 pub(crate) struct Stamp {
     pub writer: Uuid,
     pub batch: i64,
+    /// The latest of their batches that is known to be committed.
+    pub confirmed: i64,
+    /// How long a lock is waited for.
+    pub lock_ms: u32,
     /// `on`, or `remote_apply` where the database is set so.
     pub durability: &'static str,
 }
@@ -82,8 +86,8 @@ impl Stamp {
     pub fn begin(&self) -> String {
         format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = {}; SET LOCAL statement_timeout = 10000;
-             SET LOCAL lock_timeout = 5000; SET LOCAL idle_in_transaction_session_timeout = 10000; {PLANS}",
-            self.durability
+             SET LOCAL lock_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = 10000; {PLANS}",
+            self.durability, self.lock_ms
         )
     }
 }
@@ -99,10 +103,11 @@ const STATE: &str = "SELECT position_offset + pg_current_xact_id()::text::bigint
         ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint = timeline
      FROM log_state";
 
-/// First of all, so that whoever finds this row unlocked knows that the transaction has ended.
+/// First of all, so that whoever finds this row unlocked knows that the transaction has ended. Nothing is marked where the row is behind what was
+/// confirmed: a copy was put back behind a pooler, whose connections outlive that.
 const MARK: &str = "UPDATE writers SET batch = $2, seen_at = now(),
         pos = (SELECT position_offset FROM log_state) + pg_current_xact_id()::text::bigint
-     WHERE writer_id = $1";
+     WHERE writer_id = $1 AND batch >= $3";
 
 const LOCK_PEOPLE: &str = "SELECT id FROM users WHERE id = ANY($1) ORDER BY id FOR SHARE";
 
@@ -110,12 +115,25 @@ const LOCK_CONVERSATIONS: &str =
     "SELECT id, kind, title, history_visibility, last_seq, rev, pos, dm_low, dm_high, member_count
      FROM conversations WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE";
 
+/// Those that nobody has locked.
+const FREE: &str = "SELECT id FROM conversations WHERE id = ANY($1) FOR NO KEY UPDATE SKIP LOCKED";
+
+/// Which of these conversations somebody else has locked at this moment.
+pub(crate) async fn held(session: &Session, conversations: &[ConversationId]) -> Sql<Vec<ConversationId>> {
+    let ids: Vec<Uuid> = conversations.iter().map(ConversationId::uuid).collect();
+    session.batch("BEGIN; SET LOCAL statement_timeout = 5000").await?;
+    let free = session.rows(FREE, &[&ids]).await;
+    session.batch("ROLLBACK").await?;
+    let free = free?.iter().map(|row| conversation_at(row, 0)).collect::<Sql<Vec<_>>>()?;
+    Ok(conversations.iter().copied().filter(|id| !free.contains(id)).collect())
+}
+
 /// Has every statement that is pipelined prepared, so that they leave in order.
 pub(crate) async fn prepare(session: &Session) -> Sql<()> {
     for (text, types) in [
         (SHARE_LINEAGE, &[][..]),
         (STATE, &[]),
-        (MARK, &[Type::UUID, Type::INT8]),
+        (MARK, &[Type::UUID, Type::INT8, Type::INT8]),
         (LOCK_PEOPLE, &[Type::UUID_ARRAY]),
         (LOCK_CONVERSATIONS, &[Type::UUID_ARRAY]),
     ] {
@@ -266,7 +284,7 @@ impl<'a> Batch<'a> {
             session.batch(&begin),
             session.rows(SHARE_LINEAGE, &[]),
             session.one(STATE, &[]),
-            async { session.execute(MARK, &[&stamp.writer, &stamp.batch]).await },
+            async { session.execute(MARK, &[&stamp.writer, &stamp.batch, &stamp.confirmed]).await },
             lock_people,
             lock
         );
@@ -368,6 +386,19 @@ impl<'a> Batch<'a> {
                 EXISTS (SELECT 1 FROM blocks WHERE user_id = $1 AND blocked_id = $2)";
         let row = self.session.one(blocked, &[&actor.uuid(), &target.uuid()]).await?;
         Ok(Target { role, has_blocked_actor: at(&row, 0)?, is_blocked_by_actor: at(&row, 1)? })
+    }
+
+    /// People who share no conversation that matters here, in this order.
+    pub(crate) async fn strangers(&self, actor: UserId, people: &[UserId]) -> Sql<Vec<Target>> {
+        let blocked =
+            "SELECT b.user_id IS NOT NULL, a.user_id IS NOT NULL FROM unnest($2::uuid[]) WITH ORDINALITY AS w (id, at)
+             LEFT JOIN blocks b ON b.user_id = w.id AND b.blocked_id = $1
+             LEFT JOIN blocks a ON a.user_id = $1 AND a.blocked_id = w.id ORDER BY w.at";
+        let ids: Vec<Uuid> = people.iter().map(UserId::uuid).collect();
+        let rows = self.session.rows(blocked, &[&actor.uuid(), &ids]).await?;
+        rows.iter()
+            .map(|row| Ok(Target { role: None, has_blocked_actor: at(row, 0)?, is_blocked_by_actor: at(row, 1)? }))
+            .collect()
     }
 
     /// The position of a change of this conversation: never below that of an earlier one, whichever transaction got its number first.
