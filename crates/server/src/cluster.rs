@@ -44,6 +44,8 @@ pub struct Cluster {
     tally: Arc<Tally>,
     tasks: JoinSet<()>,
     worry: Arc<Worry>,
+    /// Where the log was before anybody could connect.
+    since: Option<i64>,
 }
 
 /// What makes one ask the log.
@@ -63,7 +65,9 @@ impl Cluster {
         if !bus.heard_within(HEARD_WITHIN).await {
             tracing::error!("redis_url: can't be reached; this server serves its own people until it can");
         }
-        Self { services, bus, heard, tally: Arc::default(), tasks: JoinSet::new(), worry: Arc::default() }
+        let since = services.store().log_state().await.map(|state| state.position);
+        let since = since.inspect_err(|error| tracing::warn!(%error, "where the log is can't be seen yet")).ok();
+        Self { services, bus, heard, tally: Arc::default(), tasks: JoinSet::new(), worry: Arc::default(), since }
     }
 
     /// For readiness and metrics.
@@ -88,7 +92,7 @@ impl Cluster {
             services: Arc::clone(&self.services),
             tally: Arc::clone(&self.tally),
             worry: Arc::clone(&self.worry),
-            since: None,
+            since: self.since,
             told: HashMap::new(),
             cost: Duration::ZERO,
         };
@@ -143,7 +147,7 @@ struct Patrol {
     services: Arc<Services>,
     tally: Arc<Tally>,
     worry: Arc<Worry>,
-    /// All at or below this position has been looked at.
+    /// All at or below this position has been looked at. None where it could not be seen at the start: then all is asked about once.
     since: Option<i64>,
     /// What has been said at the last question, so that it is not said again while the log's position stands.
     told: HashMap<(UserId, ConversationId), Rev>,
@@ -171,11 +175,7 @@ impl Patrol {
     async fn ask(&mut self) -> Result<(), StoreError> {
         // Before looking: what comes later is found the next time.
         let position = self.services.store().log_state().await?.position;
-        let Some(since) = self.since else {
-            // Nobody was connected before.
-            self.since = Some(position);
-            return Ok(());
-        };
+        let since = self.since.unwrap_or(0);
         let is_great = self.worry.is_great.swap(false, Ordering::Relaxed);
         let begun = now();
         let changed = self.services.changed_above(since).await;

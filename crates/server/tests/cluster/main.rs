@@ -5,8 +5,9 @@ mod town;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use tertulia_proto::event::Presence;
+use tertulia_testkit::chaos::Profile;
 use tertulia_testkit::postgres::Stop;
-use tertulia_testkit::{Incoming, within};
+use tertulia_testkit::{Chaos, Incoming, Random, within};
 use town::{Town, message, next_message, readiness};
 
 #[tokio::test]
@@ -122,6 +123,43 @@ async fn without_redis_everybody_is_served_and_those_at_other_servers_catch_up()
     .await??;
     ana.request("message.send", message(group, "3", "after")).await?;
     while next_message(&mut bo, &mut Vec::new()).await?.body != "after" {}
+    Ok(())
+}
+
+/// Whom nobody hears has nobody who misses it: the others find what it wrote when they look at the log now and then, and it finds theirs.
+#[tokio::test]
+async fn a_server_that_is_cut_off_from_redis_alone_is_missed_by_nobody_for_long() -> Result<()> {
+    let mut town = Town::new(1).await?;
+    let gate = Chaos::open(&town.redis.url().replacen("redis:", "http:", 1), Random::new(7)).await?;
+    let way = gate.url().replacen("http:", "redis:", 1);
+    let mut server = town.server_with(|options| options.env("TERTULIA_REDIS_URL", way)).await?;
+    server.allow("the other servers can't be told");
+    town.servers.push(server);
+    let people = town.servers[0].people(["ana", "bo"]).await?;
+    let dm = town.api(0, &people[0]).dm(&people[1]).await?.id;
+    let group = town.api(0, &people[0]).group("one room", &people[1..]).await?.id;
+    let (mut ana, mut bo) = (town.connect(0, &people[0]).await?, town.connect(1, &people[1]).await?);
+    ana.request("message.send", message(dm, "1", "heard")).await?;
+    assert_eq!(next_message(&mut bo, &mut Vec::new()).await?.body, "heard");
+    gate.storm(Profile { dead: 1, through: 0, ..Profile::CALM });
+    gate.cut_all();
+    bo.request("message.send", message(dm, "2", "from the one that is alone")).await?;
+    ana.request("message.send", message(group, "3", "to the one that is alone")).await?;
+    // Nothing else is said in these conversations, so nobody sees a jump.
+    within("its own people ask", bo.next_event::<serde_json::Value>("sync.needed")).await??;
+    within("the others' people ask", ana.next_event::<serde_json::Value>("sync.needed")).await??;
+    assert_eq!(town.api(0, &people[0]).history_after(dm, 1).await?[0].body, "from the one that is alone");
+    assert_eq!(readiness(&town.servers[0]).await?["status"], "ok", "it hears Redis");
+    assert_eq!(readiness(&town.servers[1]).await?["status"], "degraded");
+    gate.calm();
+    gate.cut_all();
+    within("the servers hear one another", async {
+        while readiness(&town.servers[1]).await?["status"] != "ok" {}
+        anyhow::Ok(())
+    })
+    .await??;
+    bo.request("message.send", message(dm, "4", "heard again")).await?;
+    while next_message(&mut ana, &mut Vec::new()).await?.body != "heard again" {}
     Ok(())
 }
 
