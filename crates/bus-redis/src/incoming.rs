@@ -160,7 +160,7 @@ impl Incoming {
                 return false;
             }
         };
-        let Packet { from, n, bye, anew, news } = packet;
+        let Packet { from, n, bye, anew, log, news } = packet;
         if from == self.shared.me {
             return true;
         }
@@ -184,7 +184,12 @@ impl Incoming {
         if anew || heard != peers::Heard::Next || self.unknown.contains(&from) {
             self.ask_who_is_there(from).await;
         }
-        if !news.is_empty() {
+        let is_of_another_log = log.zip(*self.shared.log.lock()).is_some_and(|(theirs, ours)| theirs != ours);
+        if is_of_another_log {
+            // One of the two has yet to find out that the log is another one; what it says then, the log says too.
+            tracing::info!(server = %from, "news of another log are passed over");
+            self.hand_over(Heard::Lost);
+        } else if !news.is_empty() {
             let count = news.len();
             let news: Vec<News> = news.into_iter().filter_map(|line| News::decode(line.get())).collect();
             if news.len() < count {

@@ -32,10 +32,11 @@ use tertulia_proto::{DeviceId, ServerId, UserId};
 use tertulia_realtime::{Bus, ConnectionId, News};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use uuid::Uuid;
 
 use crate::incoming::Incoming;
 use crate::link::Link;
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Batch, Outgoing};
 use crate::packet::Letter;
 use crate::shared::Shared;
 
@@ -97,10 +98,11 @@ pub struct Counts {
 
 /// See the crate's documentation.
 pub struct RedisBus {
-    waiting: mpsc::Sender<Vec<News>>,
+    waiting: mpsc::Sender<Batch>,
+    log: Arc<Mutex<Option<Uuid>>>,
     skipped_before: AtomicU64,
     shared: OnceLock<Arc<Shared>>,
-    start: Mutex<Option<(Options, mpsc::Receiver<Vec<News>>)>>,
+    start: Mutex<Option<(Options, mpsc::Receiver<Batch>)>>,
     /// Both directions; they end with the bus.
     tasks: Mutex<JoinSet<()>>,
 }
@@ -111,11 +113,17 @@ impl RedisBus {
         let (waiting, news) = mpsc::channel(WAITING_MAX);
         Arc::new(Self {
             waiting,
+            log: Arc::default(),
             skipped_before: AtomicU64::new(0),
             shared: OnceLock::new(),
             start: Mutex::new(Some((options, news))),
             tasks: Mutex::new(JoinSet::new()),
         })
+    }
+
+    /// The epoch of the log that news are of from now on. What a server with another one tells is passed over, and the log is asked.
+    pub fn set_log(&self, epoch: [u8; 16]) {
+        *self.log.lock() = Some(Uuid::from_bytes(epoch));
     }
 
     /// Tells and listens from now on, in tasks of the current runtime. `people`: who is here. Once.
@@ -128,6 +136,7 @@ impl RedisBus {
             link: Link::new(address),
             news_channel: format!("{prefix}:news"),
             prefix,
+            log: Arc::clone(&self.log),
             people: Box::new(people),
             skipped: AtomicU64::new(self.skipped_before.load(Ordering::Relaxed)),
             losses: AtomicU64::new(0),
@@ -227,7 +236,8 @@ impl Drop for Forget<'_> {
 
 impl Bus for RedisBus {
     fn publish(&self, news: Vec<News>) {
-        if self.waiting.try_send(news).is_err() {
+        let log = *self.log.lock();
+        if self.waiting.try_send(Batch { log, news }).is_err() {
             let skipped = self.shared.get().map_or(&self.skipped_before, |shared| &shared.skipped);
             skipped.fetch_add(1, Ordering::Relaxed);
         }

@@ -11,6 +11,7 @@ use tertulia_proto::UserId;
 use tertulia_realtime::News;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
+use uuid::Uuid;
 
 use crate::packet;
 use crate::shared::Shared;
@@ -25,9 +26,16 @@ const NEWS_AT_ONCE: usize = 4096;
 
 const PEOPLE_AT_ONCE: usize = 5000;
 
+/// News as they wait to be told.
+pub struct Batch {
+    /// The epoch of the log they are of, where it is known.
+    pub log: Option<Uuid>,
+    pub news: Vec<News>,
+}
+
 pub struct Outgoing {
     shared: Arc<Shared>,
-    news: mpsc::Receiver<Vec<News>>,
+    news: mpsc::Receiver<Batch>,
     /// Of the last publication with news.
     number: u64,
     /// What Redis has of who is here may be wrong.
@@ -36,7 +44,7 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    pub fn new(shared: Arc<Shared>, news: mpsc::Receiver<Vec<News>>) -> Self {
+    pub fn new(shared: Arc<Shared>, news: mpsc::Receiver<Batch>) -> Self {
         Self { shared, news, number: 0, is_stale: true, works: true }
     }
 
@@ -52,10 +60,18 @@ impl Outgoing {
                 _ = beat.tick() => self.give_sign().await,
                 batch = self.news.recv() => {
                     let Some(mut batch) = batch else { break };
-                    while batch.len() < NEWS_AT_ONCE && let Ok(more) = self.news.try_recv() {
-                        batch.extend(more);
+                    let mut next = None;
+                    while batch.news.len() < NEWS_AT_ONCE && let Ok(more) = self.news.try_recv() {
+                        if more.log != batch.log {
+                            next = Some(more);
+                            break;
+                        }
+                        batch.news.extend(more.news);
                     }
                     self.tell(&batch).await;
+                    if let Some(batch) = next {
+                        self.tell(&batch).await;
+                    }
                 }
                 _ = closing.changed() => break,
             }
@@ -63,7 +79,7 @@ impl Outgoing {
         self.leave().await;
     }
 
-    async fn tell(&mut self, news: &[News]) {
+    async fn tell(&mut self, Batch { log, news }: &Batch) {
         self.count_skipped();
         let mut changes = BTreeMap::new();
         for one in news {
@@ -74,7 +90,7 @@ impl Outgoing {
         let packets = packet::cut(news);
         let first = self.number + 1;
         self.number += packets.len() as u64;
-        let done = self.publish(first, &packets, &changes).await;
+        let done = self.publish(first, *log, &packets, &changes).await;
         // Whatever failed: Redis may have begun anew, and have nobody of those who are here.
         self.is_stale |= done.is_err() || done.as_ref().is_ok_and(|was_there| !was_there);
         self.note(done.map(drop));
@@ -91,6 +107,7 @@ impl Outgoing {
     async fn publish(
         &self,
         first: u64,
+        log: Option<Uuid>,
         packets: &[Vec<Box<RawValue>>],
         changes: &BTreeMap<UserId, bool>,
     ) -> RedisResult<bool> {
@@ -113,7 +130,7 @@ impl Outgoing {
             pipe.cmd("EXPIRE").arg(&people).arg(LEASE_S).ignore();
         }
         for (number, lines) in (first..).zip(packets) {
-            pipe.cmd("PUBLISH").arg(&shared.news_channel).arg(packet::encode(shared.me, number, lines)).ignore();
+            pipe.cmd("PUBLISH").arg(&shared.news_channel).arg(packet::encode(shared.me, number, log, lines)).ignore();
         }
         let answers: Vec<i64> = shared.link.ask(async |commands| pipe.query_async(commands).await).await?;
         Ok(answers.first().is_none_or(|there| *there == 1))
@@ -155,8 +172,8 @@ impl Outgoing {
 
     /// The others need not wait until the silence is too long.
     async fn leave(&mut self) {
-        while let Ok(news) = self.news.try_recv() {
-            self.tell(&news).await;
+        while let Ok(batch) = self.news.try_recv() {
+            self.tell(&batch).await;
         }
         let shared = Arc::clone(&self.shared);
         let mut pipe = redis::pipe();

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tertulia_proto::{DeviceId, ServerId, UserId};
 use tertulia_realtime::News;
+use uuid::Uuid;
 
 /// Bytes of news in one publication, about.
 pub const BYTES_MAX: usize = 256 * 1024;
@@ -20,6 +21,9 @@ pub struct Packet<'a> {
     /// Who is at the server has been written anew: what was read of it before may be wrong.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub anew: bool,
+    /// The epoch of the log that the news are of. Without it they are of whatever log the reader has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<Uuid>,
     #[serde(default, borrow, skip_serializing_if = "Vec::is_empty")]
     pub news: Vec<&'a RawValue>,
 }
@@ -54,18 +58,18 @@ pub fn cut(news: &[News]) -> Vec<Vec<Box<RawValue>>> {
 }
 
 /// As it is published.
-pub fn encode(from: ServerId, n: u64, lines: &[Box<RawValue>]) -> String {
-    text(&Packet { from, n, bye: false, anew: false, news: lines.iter().map(|line| &**line).collect() })
+pub fn encode(from: ServerId, n: u64, log: Option<Uuid>, lines: &[Box<RawValue>]) -> String {
+    text(&Packet { from, n, bye: false, anew: false, log, news: lines.iter().map(|line| &**line).collect() })
 }
 
 /// A sign of life.
 pub fn sign(from: ServerId, n: u64, anew: bool) -> String {
-    text(&Packet { from, n, bye: false, anew, news: Vec::new() })
+    text(&Packet { from, n, bye: false, anew, log: None, news: Vec::new() })
 }
 
 /// The last publication of a server.
 pub fn goodbye(from: ServerId, n: u64) -> String {
-    text(&Packet { from, n, bye: true, anew: false, news: Vec::new() })
+    text(&Packet { from, n, bye: true, anew: false, log: None, news: Vec::new() })
 }
 
 fn text(packet: &Packet<'_>) -> String {
@@ -87,7 +91,7 @@ mod tests {
         let from = ServerId::from_bytes([1; 16]);
         let mut count = 0;
         for (n, lines) in packets.iter().enumerate() {
-            let text = encode(from, n as u64, lines);
+            let text = encode(from, n as u64, None, lines);
             assert!(text.len() < BYTES_MAX + 40_000, "{}", text.len());
             let packet: Packet<'_> = serde_json::from_str(&text).unwrap();
             count += packet.news.iter().filter(|line| News::decode(line.get()).is_some()).count();

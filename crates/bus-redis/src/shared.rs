@@ -1,12 +1,14 @@
 //! What all parts of the bus hold.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use redis::RedisResult;
 use tertulia_proto::{DeviceId, ServerId, UserId};
 use tokio::sync::{oneshot, watch};
+use uuid::Uuid;
 
 use crate::link::Link;
 use crate::packet::Letter;
@@ -17,6 +19,8 @@ pub struct Shared {
     /// Begins every name. In braces, so that a Redis Cluster keeps all of it at one place.
     pub prefix: String,
     pub news_channel: String,
+    /// The epoch of the log, where it is known.
+    pub log: Arc<Mutex<Option<Uuid>>>,
     /// Who is here now.
     pub people: Box<dyn Fn() -> Vec<UserId> + Send + Sync>,
     /// News that did not fit into the queue, not yet counted.

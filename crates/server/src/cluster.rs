@@ -65,7 +65,10 @@ impl Cluster {
         if !bus.heard_within(HEARD_WITHIN).await {
             tracing::error!("redis_url: can't be reached; this server serves its own people until it can");
         }
-        let since = services.store().log_state().await.map(|state| state.position);
+        let since = services.store().log_state().await.map(|state| {
+            bus.set_log(state.epoch);
+            state.position
+        });
         let since = since.inspect_err(|error| tracing::warn!(%error, "where the log is can't be seen yet")).ok();
         Self { services, bus, heard, tally: Arc::default(), tasks: JoinSet::new(), worry: Arc::default(), since }
     }

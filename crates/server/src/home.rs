@@ -17,14 +17,14 @@ pub enum Home {
 }
 
 impl Home {
-    /// `on_new_epoch`: called when the log turns out to be another one while it is open. `serves`: as the server, which keeps the search index and watches for restores; else as a tool beside it.
+    /// `on_new_epoch`: called with its epoch when the log turns out to be another one while it is open. `serves`: as the server, which keeps the search index and watches for restores; else as a tool beside it.
     pub async fn open(
         settings: &Settings,
         serves: bool,
         powers: &Powers,
         rules: Arc<dyn Rules>,
         sink: Arc<dyn CommitSink>,
-        on_new_epoch: Arc<dyn Fn() + Send + Sync>,
+        on_new_epoch: Arc<dyn Fn([u8; 16]) + Send + Sync>,
     ) -> anyhow::Result<Self> {
         if let Some(mut options) = settings.postgres(powers.bytes()) {
             options.on_new_epoch = Some(on_new_epoch);

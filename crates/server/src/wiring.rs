@@ -22,12 +22,18 @@ use crate::settings::{Settings, Switch};
 const BATCHES_MAX: usize = 16;
 
 /// Hands commits to the fan-out's own thread: the writer is at its next commit while the last one is being told.
-struct Handoff(SyncSender<Vec<Committed>>);
+struct Handoff(SyncSender<Handed>);
+
+enum Handed {
+    Committed(Vec<Committed>),
+    /// What comes after it is of the log with this epoch.
+    NewEpoch([u8; 16]),
+}
 
 impl CommitSink for Handoff {
     fn committed(&self, batch: Vec<Committed>) {
         // The other end is gone only when the process ends.
-        let _ = self.0.send(batch);
+        let _ = self.0.send(Handed::Committed(batch));
     }
 }
 
@@ -48,10 +54,18 @@ pub async fn open(settings: &Settings, serves: bool) -> anyhow::Result<Parts> {
         None => Hub::new(limits.clone()),
     });
     let (sender, batches) = sync_channel(BATCHES_MAX);
-    start_fanout(Fanout::new(Arc::clone(&hub)), batches)?;
+    start_fanout(Fanout::new(Arc::clone(&hub)), batches, bus.clone())?;
     let rules = Arc::new(HouseRules { group_members_max: limits.group_members_max });
-    let everybody = Arc::clone(&hub);
-    let begin_anew = Arc::new(move || everybody.start_over());
+    let (everybody, in_order, others) = (Arc::clone(&hub), sender.clone(), bus.clone());
+    let begin_anew = Arc::new(move |epoch: [u8; 16]| {
+        everybody.start_over();
+        // Behind what was committed to the log before, where there is room.
+        if in_order.try_send(Handed::NewEpoch(epoch)).is_err()
+            && let Some(bus) = &others
+        {
+            bus.set_log(epoch);
+        }
+    });
     let home = Home::open(settings, serves, &powers, rules, Arc::new(Handoff(sender)), begin_anew).await?;
     let services = services(settings, &home, hub, powers, bus.as_ref())?;
     Ok(Parts { services, home, bus })
@@ -82,10 +96,14 @@ impl SharedWindows for Together {
     }
 }
 
-fn start_fanout(fanout: Fanout, batches: Receiver<Vec<Committed>>) -> anyhow::Result<()> {
+fn start_fanout(fanout: Fanout, batches: Receiver<Handed>, bus: Option<Arc<RedisBus>>) -> anyhow::Result<()> {
     std::thread::Builder::new().name("fan-out".into()).spawn(move || {
-        while let Ok(batch) = batches.recv() {
-            fanout.committed(batch);
+        while let Ok(handed) = batches.recv() {
+            match (handed, &bus) {
+                (Handed::Committed(batch), _) => fanout.committed(batch),
+                (Handed::NewEpoch(epoch), Some(bus)) => bus.set_log(epoch),
+                (Handed::NewEpoch(_), None) => {}
+            }
         }
     })?;
     Ok(())

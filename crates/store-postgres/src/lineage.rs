@@ -47,8 +47,8 @@ pub(crate) struct Lineage {
     on_new_epoch: Option<OnNewEpoch>,
 }
 
-/// Called when the log is found to be another one, before anything of it is told. Must not block.
-pub type OnNewEpoch = Arc<dyn Fn() + Send + Sync>;
+/// Called with the new epoch when the log is found to be another one, before anything of it is told. Must not block.
+pub type OnNewEpoch = Arc<dyn Fn([u8; 16]) + Send + Sync>;
 
 const STATE: &str = "SELECT position_offset, generation, system_identifier, timeline,
         (SELECT c.system_identifier FROM pg_control_system() c),
@@ -171,7 +171,7 @@ impl Lineage {
         if before.is_some_and(|(_, known)| known != epoch)
             && let Some(on_new_epoch) = &self.on_new_epoch
         {
-            on_new_epoch();
+            on_new_epoch(epoch.into_bytes());
         }
     }
 

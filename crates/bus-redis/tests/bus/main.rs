@@ -105,6 +105,24 @@ async fn what_is_told_while_one_is_cut_off_is_noticed() {
     assert_eq!(b.hear(1).await.unwrap(), [Some(3)]);
 }
 
+/// In the moment of a promotion one server knows of it and the other does not yet.
+#[tokio::test]
+async fn news_of_another_log_is_passed_over_and_missed() {
+    let redis = Redis::start().await.unwrap();
+    let (a, mut b) = (Station::open(&redis.url(), 1).await.unwrap(), Station::open(&redis.url(), 2).await.unwrap());
+    a.bus.set_log([1; 16]);
+    a.tell([1]);
+    assert_eq!(b.hear(1).await.unwrap(), [Some(1)], "who does not know a log takes what comes");
+    b.bus.set_log([1; 16]);
+    a.tell([2]);
+    assert_eq!(b.hear(1).await.unwrap(), [Some(2)]);
+    b.bus.set_log([2; 16]);
+    a.tell([3]);
+    a.bus.set_log([2; 16]);
+    a.tell([4]);
+    assert_eq!(b.hear(2).await.unwrap(), [None, Some(4)]);
+}
+
 #[tokio::test]
 async fn news_that_does_not_fit_is_counted_and_missed() {
     let redis = Redis::start().await.unwrap();
