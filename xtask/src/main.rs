@@ -82,6 +82,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Measures on a cluster how long people wait because of each fault: `--times N`
+    Recovery {
+        /// Passed on to `tertulia-cluster recovery`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Builds the server and the load generator and measures
     Bench {
         /// Passed on to `tertulia-load`; without a subcommand of it: `all`
@@ -128,6 +134,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Dev => launch::dev(&workspace),
         Command::Cluster { args } => launch::cluster(&workspace, "run", &args),
         Command::Chaos { args } => launch::cluster(&workspace, "chaos", &args),
+        Command::Recovery { args } => launch::cluster(&workspace, "recovery", &args),
         Command::Bench { args } => launch::bench(&workspace, &args),
         Command::Sim { args } => launch::sim(&workspace, &args),
         Command::Fuzz { target, seconds } => launch::fuzz(&workspace, target.as_deref(), seconds),

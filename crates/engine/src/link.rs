@@ -63,6 +63,9 @@ const TOO_SLOW: u16 = 4408;
 const RATE_LIMITED: u16 = 4429;
 const RESTARTING: u16 = 1012;
 
+/// Whom a restarting server sends away is spread over this, and back with the difference before five seconds are over.
+const RESTARTING_MAX_MS: u64 = 3500;
+
 #[derive(Debug)]
 pub(crate) struct Link {
     phase: Phase,
@@ -176,7 +179,7 @@ impl Link {
                 return;
             }
             Closed::Code(TOO_SLOW) if self.attempt <= 1 => jitter.between(0, 500),
-            Closed::Code(RESTARTING) if self.attempt <= 1 => jitter.between(0, 5000),
+            Closed::Code(RESTARTING) if self.attempt <= 1 => jitter.between(0, RESTARTING_MAX_MS),
             // An opening that was given up came late, and is gone by now; or a copy of this store is in use elsewhere, and the two are not to chase each other.
             Closed::Code(REPLACED) => 3000 + backoff::reconnect_ms(self.attempt, jitter),
             Closed::Code(RATE_LIMITED) => 10_000 + backoff::reconnect_ms(self.attempt, jitter),

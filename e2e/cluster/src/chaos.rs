@@ -37,6 +37,15 @@ impl Fault {
         (Self::Storm, 2),
     ];
 
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::DRAWN.iter().map(|(fault, _)| *fault).chain([Self::Promote])
+    }
+
+    /// Whether something is away for as long as one says.
+    pub const fn has_a_time(self) -> bool {
+        !matches!(self, Self::RestartServer | Self::RestartNginx)
+    }
+
     pub fn draw(random: &mut Random) -> Self {
         let all: usize = Self::DRAWN.iter().map(|(_, weight)| weight).sum();
         let mut left = random.below(all);
@@ -50,13 +59,8 @@ impl Fault {
     }
 }
 
-/// How long something is away or hangs, at most.
-const AWAY_MICROS: u64 = 3_000_000;
-
-/// Does it and puts it right again.
-pub async fn befall(place: &mut Place, links: &Chaos, random: &mut Random, fault: Fault) -> Result<()> {
-    let away = random.micros_below(AWAY_MICROS);
-    let server = random.below(place.servers.len());
+/// Does it, to this server where it is one, and puts it right again after a while.
+pub async fn befall(place: &mut Place, links: &Chaos, server: usize, fault: Fault, away: Duration) -> Result<()> {
     match fault {
         Fault::KillServer => {
             place.server(server)?.kill()?;

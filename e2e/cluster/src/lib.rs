@@ -3,13 +3,15 @@
 //!
 //! This crate must not know: the server's insides. It starts real programs, and the clients are the real client.
 //!
-//! The way through: [`place`] what runs; [`device`] and [`record`] who lives there; [`chaos`] what befalls it.
+//! The way through: [`place`] what runs; [`device`] and [`record`] who lives there; [`chaos`] what befalls it;
+//! [`recovery`] how long that is felt.
 
 pub mod chaos;
 pub mod device;
 mod nginx;
 pub mod place;
 pub mod record;
+pub mod recovery;
 
 pub use device::{Device, Running};
 pub use place::{Place, Plan};

@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
 use futures_util::future::try_join_all;
 use tertulia_client::ConversationId;
 use tertulia_cluster::chaos::{Fault, befall};
-use tertulia_cluster::{Device, Names, Place, Plan, Record, Running};
+use tertulia_cluster::{Device, Names, Place, Plan, Record, Running, recovery};
 use tertulia_testkit::{Chaos, Folder, Person, Random, program, within};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -42,9 +42,20 @@ enum What {
         /// Each has two devices.
         #[arg(long, default_value_t = 100)]
         people: usize,
+        /// Another version of the server's program, for every second server.
+        #[arg(long)]
+        beside: Option<PathBuf>,
         /// Where the histories are written.
         #[arg(long, default_value = "target/chaos")]
         histories: PathBuf,
+    },
+    /// Measures how long people wait because of each fault.
+    Recovery {
+        #[arg(long, default_value_t = 3)]
+        servers: usize,
+        /// How often each.
+        #[arg(long, default_value_t = 5)]
+        times: usize,
     },
 }
 
@@ -52,15 +63,22 @@ enum What {
 async fn main() -> Result<()> {
     match Cli::parse().command {
         What::Run { port, servers } => run(port, servers).await,
-        What::Chaos { minutes, servers, people, histories } => {
-            let mut town = Town::new(servers, people, histories).await?;
+        What::Chaos { minutes, servers, people, beside, histories } => {
+            let mut plan = plan(servers, 0, false)?;
+            plan.binaries.extend(beside);
+            let mut town = Town::new(plan, people, histories).await?;
             town.live(Duration::from_secs_f64(minutes * 60.0)).await
+        }
+        What::Recovery { servers, times } => {
+            let mut place = Place::start(Plan { rate_limits: false, ..plan(servers, 0, true)? }).await?;
+            recovery::measure(&mut place, times, say).await
         }
     }
 }
 
 fn plan(servers: usize, port: u16, fsync: bool) -> Result<Plan> {
-    Ok(Plan { binary: program("tertulia", "TERTULIA_BIN", "tertulia-server")?, servers, port, fsync })
+    let binaries = vec![program("tertulia", "TERTULIA_BIN", "tertulia-server")?];
+    Ok(Plan { binaries, servers, port, fsync, rate_limits: true })
 }
 
 async fn run(port: u16, servers: usize) -> Result<()> {
@@ -93,6 +111,9 @@ const REST_EACH: Duration = Duration::from_millis(20);
 /// Between two faults, at most.
 const PEACE_MICROS: u64 = 3_000_000;
 
+/// How long something is away or hangs, at most.
+const AWAY_MICROS: u64 = 3_000_000;
+
 struct Town {
     place: Place,
     links: Chaos,
@@ -104,10 +125,11 @@ struct Town {
 }
 
 impl Town {
-    async fn new(servers: usize, people: usize, histories: PathBuf) -> Result<Self> {
+    async fn new(plan: Plan, people: usize, histories: PathBuf) -> Result<Self> {
         ensure!(people >= GROUP_SIZE, "people: {GROUP_SIZE} at least");
         let mut random = Random::from_environment();
-        let place = Place::start(plan(servers, 0, false)?).await?;
+        let servers = plan.servers;
+        let place = Place::start(plan).await?;
         let links = Chaos::open(&place.nginx.url(), random.fork()).await?;
         let mut all = Vec::new();
         let names: Vec<String> = (0..people).map(|number| format!("p{number}")).collect();
@@ -195,9 +217,9 @@ impl Town {
             let fault =
                 if !promoted && begun.elapsed() > time / 2 { Fault::Promote } else { Fault::draw(&mut self.random) };
             promoted |= fault == Fault::Promote;
-            befall(&mut self.place, &self.links, &mut self.random, fault)
-                .await
-                .with_context(|| format!("{fault:?}"))?;
+            let away = self.random.micros_below(AWAY_MICROS);
+            let server = self.random.below(self.place.servers.len());
+            befall(&mut self.place, &self.links, server, fault, away).await.with_context(|| format!("{fault:?}"))?;
             *counts.entry(fault).or_default() += 1;
         }
         Ok(counts)

@@ -14,13 +14,15 @@ const NAME: &str = "tertulia";
 
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// The server's program.
-    pub binary: PathBuf,
+    /// The server's program; of several, each next server has the next one: two versions side by side.
+    pub binaries: Vec<PathBuf>,
     pub servers: usize,
     /// Where nginx listens; 0: a free one.
     pub port: u16,
     /// Waits for the disk, as in earnest.
     pub fsync: bool,
+    /// People may say only so much in a while, as in earnest.
+    pub rate_limits: bool,
 }
 
 pub struct Place {
@@ -60,9 +62,9 @@ impl Place {
         let redis = Redis::start().await?;
         let mut servers = Vec::new();
         let mut ports = Vec::new();
-        for _ in 0..plan.servers {
+        for number in 0..plan.servers {
             let port = free_port()?;
-            let options = options(&plan, &database_url, &redis).port(port);
+            let options = options(&plan, number, &database_url, &redis)?.port(port);
             let mut server = Server::start(options).await?;
             EXPECTED.iter().for_each(|text| server.allow(text));
             servers.push(server);
@@ -103,12 +105,14 @@ impl Place {
     }
 }
 
-fn options(plan: &Plan, database_url: &str, redis: &Redis) -> Options {
-    Options::new(&plan.binary)
+fn options(plan: &Plan, server: usize, database_url: &str, redis: &Redis) -> Result<Options> {
+    let binary = plan.binaries.iter().cycle().nth(server).context("no program for the servers")?;
+    Ok(Options::new(binary)
         .env("TERTULIA_DATABASE_URL", database_url)
         .env("TERTULIA_DATABASE_FAILOVER", "loses_nothing")
         .env("TERTULIA_REDIS_URL", redis.url())
         .env("TERTULIA_BEHIND_PROXY", "on")
+        .env("TERTULIA_RATE_LIMITS", if plan.rate_limits { "on" } else { "off" }))
 }
 
 fn durability(fsync: bool) -> PostgresOptions {
