@@ -63,7 +63,7 @@ impl Talk {
             let journal = Arc::<Mutex<Journal>>::default();
             let open = async |person: &Person, name: String| -> Result<Client> {
                 let client = Client::builder(&place.nginx.url()).token(person.token.as_str());
-                let client = client.file(&files.path().join(name)).open()?;
+                let client = client.file(files.path().join(name)).open()?;
                 client.connect()?;
                 let caught_up = ConnectionState::Connected { caught_up: true };
                 within("a client connects", client.connection().until(|state| *state == caught_up)).await??;
