@@ -5,13 +5,15 @@ use std::sync::LazyLock;
 
 use crate::shared::Shared;
 
-/// Takes one and answers 0, or takes none and answers how many milliseconds to wait. Redis' own clock, so that servers need not agree on theirs.
+/// Takes one and answers 0, or takes none and answers how many milliseconds to wait. Redis' own clock, so that servers need not agree on theirs; one that took
+/// over may be behind the one before, and what lies ahead of it by more than a second would count for as long as that is.
 static TAKE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local time = redis.call('TIME')
          local now = time[1] * 1000 + math.floor(time[2] / 1000)
          local count, window = tonumber(ARGV[1]), tonumber(ARGV[2])
          redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - window)
+         redis.call('ZREMRANGEBYSCORE', KEYS[1], now + 1000, '+inf')
          if redis.call('ZCARD', KEYS[1]) >= count then
              local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
              return math.max(1, tonumber(first[2]) + window - now)
