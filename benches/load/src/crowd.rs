@@ -68,9 +68,9 @@ impl Crowd {
         let run = people::fresh_name();
         let mut connections = Vec::with_capacity(crowd.len());
         let mut readers = Vec::with_capacity(crowd.len());
-        for person in crowd {
+        for (number, person) in crowd.iter().enumerate() {
             let (connection, reader) =
-                connection::connect(server.address(), protocol, &person.token, None, BUFFER_BYTES)
+                connection::connect(server.address_of(number), protocol, &person.token, None, BUFFER_BYTES)
                     .await
                     .with_context(|| format!("connecting person {} of {}", connections.len() + 1, crowd.len()))?;
             connections.push(connection);

@@ -134,6 +134,7 @@ async fn violations_of(protocol: Protocol, fault: Fault) -> (u64, Violations) {
     let address = start(fault).await;
     let options = ServerOptions {
         server_bin: "none".into(),
+        servers: 1,
         url: Some(format!("http://{address}")),
         api_key: None,
         server_pid: None,

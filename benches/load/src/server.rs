@@ -30,6 +30,9 @@ pub struct ServerOptions {
     /// API key with the scope tokens:write, for --url.
     #[arg(long, global = true, env = "TERTULIA_LOAD_API_KEY", hide_env_values = true)]
     pub api_key: Option<String>,
+    /// So many servers, over which the people are spread; several need TERTULIA_DATABASE_URL and TERTULIA_REDIS_URL in the environment.
+    #[arg(long, global = true, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=16), conflicts_with = "url")]
+    pub servers: u16,
     /// Process id of the server, for --url: without it neither memory nor CPU time is measured.
     #[arg(long, global = true)]
     pub server_pid: Option<u32>,
@@ -38,13 +41,14 @@ pub struct ServerOptions {
     pub work_dir: Option<PathBuf>,
 }
 
-/// A server that answers.
+/// A server that answers, or several of one log.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
     pid: Option<u32>,
     given_api_key: Option<String>,
     started: Option<Started>,
+    others: Vec<(SocketAddr, Started)>,
 }
 
 /// Ends with its owner: process and folder.
@@ -70,7 +74,7 @@ impl ServerOptions {
 }
 
 impl Server {
-    /// Starts a server, or takes the one of `--url`.
+    /// Starts servers, or takes the one of `--url`.
     pub fn start(options: &ServerOptions) -> Result<Self> {
         if let Some(url) = &options.url {
             return Ok(Self {
@@ -78,32 +82,24 @@ impl Server {
                 pid: options.server_pid,
                 given_api_key: options.api_key.clone(),
                 started: None,
+                others: Vec::new(),
             });
         }
-        let folder = options.work_dir().join(format!("tertulia-load-{}", fresh_name()));
-        std::fs::create_dir_all(&folder).with_context(|| format!("can't make {}", folder.display()))?;
-        let child = command(&options.server_bin)
-            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
-            .arg(&folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn();
-        let child = match child {
-            Ok(child) => child,
-            Err(error) => {
-                let _ = std::fs::remove_dir_all(&folder);
-                return Err(error).context("can't start the server");
-            }
-        };
-        let pid = child.id();
-        let mut started = Started { child, program: options.server_bin.clone(), folder, log: Arc::default() };
-        let address = started.wait_until_it_listens()?;
-        Ok(Self { address, pid: Some(pid), given_api_key: None, started: Some(started) })
+        let (address, started) = Started::start(options)?;
+        let others = (1..options.servers).map(|_| Started::start(options)).collect::<Result<_>>()?;
+        Ok(Self { address, pid: Some(started.child.id()), given_api_key: None, started: Some(started), others })
     }
 
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where this person goes: neighbours to different servers.
+    pub fn address_of(&self, person: usize) -> SocketAddr {
+        match person % (1 + self.others.len()) {
+            0 => self.address,
+            other => self.others[other - 1].0,
+        }
     }
 
     /// A key that may make people and tokens. The error says why there is none.
@@ -133,9 +129,10 @@ impl Server {
         line.split_whitespace().nth(1)?.parse().ok()
     }
 
-    /// CPU time used so far, in user and system mode together.
+    /// CPU time used so far, in user and system mode together, of all servers.
     pub fn cpu_seconds(&self) -> Option<f64> {
-        cpu_seconds_of(&self.pid?.to_string())
+        let others = self.others.iter().map(|(_, other)| other.child.id());
+        std::iter::once(self.pid?).chain(others).map(|pid| cpu_seconds_of(&pid.to_string())).sum()
     }
 
     /// The files in the server's folder and their bytes, by name.
@@ -157,11 +154,34 @@ impl Server {
 
     /// Lines of the server's log at level ERROR.
     pub fn errors_logged(&self) -> u64 {
-        self.started.as_ref().map_or(0, |started| started.log.errors.load(Ordering::Relaxed))
+        let all = self.started.iter().chain(self.others.iter().map(|(_, other)| other));
+        all.map(|started| started.log.errors.load(Ordering::Relaxed)).sum()
     }
 }
 
 impl Started {
+    fn start(options: &ServerOptions) -> Result<(SocketAddr, Self)> {
+        let folder = options.work_dir().join(format!("tertulia-load-{}", fresh_name()));
+        std::fs::create_dir_all(&folder).with_context(|| format!("can't make {}", folder.display()))?;
+        let child = command(&options.server_bin)
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .arg(&folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn();
+        let child = match child {
+            Ok(child) => child,
+            Err(error) => {
+                let _ = std::fs::remove_dir_all(&folder);
+                return Err(error).context("can't start the server");
+            }
+        };
+        let mut started = Self { child, program: options.server_bin.clone(), folder, log: Arc::default() };
+        let address = started.wait_until_it_listens()?;
+        Ok((address, started))
+    }
+
     fn wait_until_it_listens(&mut self) -> Result<SocketAddr> {
         let stderr = self.child.stderr.take().context("no stderr")?;
         let (found, listening) = mpsc::channel();
@@ -269,6 +289,7 @@ mod tests {
             server_bin: "false".into(),
             url: None,
             api_key: None,
+            servers: 1,
             server_pid: None,
             work_dir: Some(work_dir.clone()),
         };
