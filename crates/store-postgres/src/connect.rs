@@ -7,7 +7,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls_platform_verifier::BuilderVerifierExt as _;
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use tokio_postgres::tls::TlsStream;
 use tokio_postgres::{Client, Config, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -52,6 +52,21 @@ impl Target {
             config.application_name("tertulia");
         }
         Ok(Self { config, tls: MakeRustlsConnect::new(tls.client()?) })
+    }
+
+    /// The same for one replica: one host, whether it takes writes or not.
+    pub fn of_replica(url: &str) -> Result<Self, OpenError> {
+        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            return Err(OpenError::Url(
+                "each replica has a URL of its own: postgres://user:password@host/database".into(),
+            ));
+        }
+        let mut target = Self::parse(url)?;
+        if target.config.get_hosts().len() != 1 {
+            return Err(OpenError::Url("each replica has a URL of its own, with one host".into()));
+        }
+        target.config.target_session_attrs(TargetSessionAttrs::Any);
+        Ok(target)
     }
 
     /// For messages: hosts and database, nothing secret.

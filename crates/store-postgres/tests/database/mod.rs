@@ -8,12 +8,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tertulia_store::conformance::Home;
 use tertulia_store::conformance::house::House;
 use tertulia_store::conformance::sink::Sink;
 use tertulia_store::{CommitSink, Rules, Store, Write, WriteResult};
-use tertulia_store_postgres::{Options, PostgresStore, Seed};
+use tertulia_store_postgres::{Options, PostgresStore, ReplicaState, Seed};
+use tertulia_testkit::postgres::ADMINISTRATION;
 use tertulia_testkit::{Postgres, PostgresOptions, within};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -120,6 +122,53 @@ impl Server {
         self.store.submit(write, Box::new(move |result: &WriteResult| drop(tell.send(result.clone()))));
         told
     }
+}
+
+/// A primary and a replica that follows it.
+pub struct Pair {
+    pub primary: Cluster,
+    pub replica: Postgres,
+}
+
+impl Pair {
+    pub fn start() -> Self {
+        let primary = Cluster::start();
+        let replica = follower(&primary);
+        Self { primary, replica }
+    }
+
+    /// Nothing is acknowledged before the replica shows it.
+    pub fn in_step() -> Self {
+        let pair = Self::start();
+        for setting in ["synchronous_standby_names = '*'", "synchronous_commit = remote_apply"] {
+            pair.primary.psql(ADMINISTRATION, &format!("ALTER SYSTEM SET {setting}"));
+        }
+        pair.primary.psql(ADMINISTRATION, "SELECT pg_reload_conf()");
+        pair
+    }
+
+    /// A new log, read at the replica by whoever opens it.
+    pub fn log(&self) -> Log {
+        let mut log = self.primary.log();
+        log.options.replicas = vec![self.replica.url(log.name())];
+        log.options.replica_check_every = Duration::from_millis(10);
+        log
+    }
+}
+
+/// A replica of a cluster.
+pub fn follower(primary: &Cluster) -> Postgres {
+    Postgres::start_from(PostgresOptions::default(), |to| primary.postgres.back_up(to, true)).expect("a replica starts")
+}
+
+/// Until the store says so of its only replica.
+pub async fn until_replica(store: &PostgresStore, what: &str, is_so: impl Fn(ReplicaState) -> bool) {
+    let looked = async {
+        while !store.replicas().first().copied().is_some_and(&is_so) {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(what, looked).await.expect("it comes to be");
 }
 
 /// A connection of a stranger.
