@@ -102,6 +102,8 @@ pub struct ReplicaState {
     pub lag_ms: u64,
     /// Lookups that it has answered.
     pub reads: u64,
+    /// Why it is not read from, where it answers and it was found out.
+    pub complaint: Option<&'static str>,
 }
 
 /// Where a server is in the log of its changes, and of which log.
@@ -138,6 +140,7 @@ struct Health {
     failures: u32,
     used_since: Option<Instant>,
     look_at: Option<Instant>,
+    complaint: Option<&'static str>,
     lag: Duration,
     /// Where the primary was, and when, which the replica has not been seen to show.
     unreached: VecDeque<(Instant, i64)>,
@@ -207,31 +210,25 @@ impl Replica {
         let found = standing(&self.readers).await;
         let mut health = self.health.lock();
         let was_used = health.is_used;
-        let complaint = match &found {
-            Ok(found) => health.complaint(primary, found, lag_max),
-            Err(fault) => {
-                health.fall(self.check_every);
-                Some(fault.to_string())
-            }
-        };
-        if found.is_ok() && health.falls == falls {
-            health.is_used = complaint.is_none();
-            health.rest(self.check_every);
+        match &found {
+            Ok(found) => health.judge(primary, found, lag_max, falls, self.check_every),
+            Err(_) => health.fall(self.check_every),
         }
-        let (is_used, lag_ms) = (health.is_used, millis(health.lag));
+        let (is_used, why, lag_ms) = (health.is_used, health.complaint, millis(health.lag));
         drop(health);
-        match complaint {
-            Some(why) if was_used => tracing::warn!(replica = self.number, why, lag_ms, "a replica is left out"),
-            Some(why) => tracing::debug!(replica = self.number, why, lag_ms, "a replica stays out"),
-            None if is_used && !was_used => tracing::info!(replica = self.number, "a replica is read from"),
-            None => {}
+        let fault = found.err().map(|fault| fault.to_string());
+        match (was_used, is_used) {
+            (true, false) => tracing::warn!(replica = self.number, why, fault, lag_ms, "a replica is left out"),
+            (false, true) => tracing::info!(replica = self.number, "a replica is read from"),
+            (false, false) => tracing::debug!(replica = self.number, why, fault, lag_ms, "a replica stays out"),
+            (true, true) => {}
         }
     }
 
     fn state(&self) -> ReplicaState {
         let health = self.health.lock();
         let reads = self.reads.load(Ordering::Relaxed);
-        ReplicaState { is_used: health.is_used, lag_ms: millis(health.lag), reads }
+        ReplicaState { is_used: health.is_used, lag_ms: millis(health.lag), reads, complaint: health.complaint }
     }
 }
 
@@ -243,6 +240,7 @@ impl Health {
             failures: 0,
             used_since: None,
             look_at: None,
+            complaint: None,
             lag: Duration::ZERO,
             unreached: VecDeque::new(),
             shown: 0,
@@ -251,22 +249,11 @@ impl Health {
 
     /// It is away: left out, and looked at after a pause that is twice the last one.
     fn fall(&mut self, check_every: Duration) {
-        self.is_used = false;
-        self.used_since = None;
+        (self.is_used, self.used_since, self.complaint) = (false, None, None);
         self.falls += 1;
         let pause = (1_u32 << self.failures.min(31)).min(PAUSE_MAX);
         self.failures = self.failures.saturating_add(1);
         self.look_at = Some(instant() + check_every * pause);
-    }
-
-    /// It has answered. What happened long ago is forgiven.
-    fn rest(&mut self, check_every: Duration) {
-        self.look_at = None;
-        if !self.is_used {
-            self.used_since = None;
-        } else if instant().duration_since(*self.used_since.get_or_insert_with(instant)) > check_every * PAUSE_MAX {
-            self.failures = 0;
-        }
     }
 
     fn note(&mut self, lsn: i64, seen_at: Instant) {
@@ -283,8 +270,23 @@ impl Health {
         self.lag = self.unreached.front().map_or(Duration::ZERO, |(at, _)| instant().duration_since(*at));
     }
 
-    /// Why a replica that stands there may not be read from.
-    fn complaint(&mut self, primary: &Standing, found: &Standing, lag_max: Duration) -> Option<String> {
+    /// It has answered, and is read from if nothing speaks against it; but not where it was left out since it was asked. What happened long ago is
+    /// forgiven.
+    fn judge(&mut self, primary: &Standing, found: &Standing, lag_max: Duration, falls: u64, check_every: Duration) {
+        self.complaint = self.complaint_about(primary, found, lag_max);
+        if self.falls != falls {
+            return;
+        }
+        self.look_at = None;
+        self.is_used = self.complaint.is_none();
+        if !self.is_used {
+            self.used_since = None;
+        } else if instant().duration_since(*self.used_since.get_or_insert_with(instant)) > check_every * PAUSE_MAX {
+            self.failures = 0;
+        }
+    }
+
+    fn complaint_about(&mut self, primary: &Standing, found: &Standing, lag_max: Duration) -> Option<&'static str> {
         let shown_before = std::mem::replace(&mut self.shown, found.lsn);
         self.unreached.retain(|(_, lsn)| *lsn > found.lsn);
         self.measure();
@@ -294,15 +296,12 @@ impl Health {
             || found.generation != primary.generation
             || found.epoch != primary.epoch
             || is_ahead;
-        if is_ahead {
-            self.unreached.clear();
-        }
         if !found.is_replica {
-            Some("it is no replica".into())
+            Some("it is no replica")
         } else if is_other {
-            Some("it has another history than the primary".into())
+            Some("it has another history than the primary")
         } else if self.lag > lag_max {
-            Some("it is too far behind".into())
+            Some("it is too far behind")
         } else {
             None
         }

@@ -6,12 +6,11 @@ mod database;
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use tertulia_store::conformance::Home;
 use tertulia_store::{CommitSink, Rules, Store};
-use tertulia_store_postgres::{Fallback, PostgresStore, Prepared};
+use tertulia_store_postgres::{PostgresStore, Prepared};
 
-use crate::database::{Cluster, Pair, until_replica};
+use crate::database::{Cluster, Followed, Pair};
 
 /// A cluster of its own for each test, because a horizon is the whole cluster's.
 struct OnPostgres {
@@ -33,48 +32,9 @@ impl Home for OnPostgres {
     }
 }
 
-/// Read at a replica wherever that has what the answer needs; else the suite would not notice that there is one.
-struct WithReplica {
-    pair: Pair,
-    stores: Mutex<Vec<Arc<PostgresStore>>>,
-}
-
-impl WithReplica {
-    fn new(pair: Pair) -> Self {
-        Self { pair, stores: Mutex::default() }
-    }
-}
-
-impl Home for WithReplica {
-    async fn open(&self, rules: Arc<dyn Rules>, sink: Arc<dyn CommitSink>) -> Arc<dyn Store> {
-        let options = self.pair.log().options;
-        let store = PostgresStore::open(&options, rules, sink).await.expect("an empty database becomes a log");
-        until_replica(&store, "the replica is read from", |replica| replica.is_used).await;
-        self.stores.lock().push(Arc::clone(&store));
-        store as Arc<dyn Store>
-    }
-}
-
-/// What a replica can't answer for another reason than being behind is a fault of ours.
-impl Drop for WithReplica {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            return;
-        }
-        for store in self.stores.lock().iter() {
-            for (why, count) in store.fallbacks() {
-                assert!(why == Fallback::Behind || count == 0, "{why:?}: {count}");
-            }
-        }
-    }
-}
-
+/// Read at a replica that has everything acknowledged: but for the search, whose index follows later, it answers all that it may.
 mod with_replica {
-    tertulia_store::conformance_tests!(super::WithReplica::new(super::Pair::start()));
-}
-
-mod with_replica_in_step {
-    tertulia_store::conformance_tests!(super::WithReplica::new(super::Pair::in_step()));
+    tertulia_store::conformance_tests!(super::Followed::by(super::Pair::in_step().await));
 }
 
 mod cached {
