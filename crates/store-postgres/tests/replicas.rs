@@ -20,6 +20,9 @@ use tertulia_testkit::{Postgres, within};
 
 use crate::database::{Cluster, Log, Pair, Raw, Server, follower, seed, until_replica};
 
+/// A replica is looked at in the beginning, and not again within a test.
+const NEVER: Duration = Duration::from_secs(3600);
+
 /// A log that one store writes and reads without knowing of the replica, and another reads with it.
 struct Readers {
     world: World,
@@ -86,6 +89,13 @@ impl Readers {
     }
 }
 
+/// Also what does not wait for the disk, such as the search index.
+fn all_have_all(replicas: usize) -> String {
+    format!(
+        "SELECT count(*) = {replicas} AND coalesce(bool_and(replay_lsn >= pg_current_wal_insert_lsn()), false) FROM pg_stat_replication"
+    )
+}
+
 async fn stand_still(replica: &Raw) {
     replica.run("SELECT pg_wal_replay_pause()").await;
     replica.until("SELECT pg_get_wal_replay_pause_state() = 'paused'").await;
@@ -134,9 +144,7 @@ async fn a_replica_that_stands_still_answers_what_it_has_and_nothing_else() {
     world.send(alice, busy, "needle one").await;
     world.search_caught_up().await;
     let primary = readers.log.raw().await;
-    primary
-        .until("SELECT coalesce(bool_and(replay_lsn >= pg_current_wal_lsn()), false) FROM pg_stat_replication")
-        .await;
+    primary.until(&all_have_all(1)).await;
     readers.until_used().await;
     let replica = Raw::connect(&readers.log.options.replicas[0]).await;
     stand_still(&replica).await;
@@ -187,9 +195,7 @@ async fn who_was_removed_sees_nothing_of_a_replica_that_does_not_know_it_yet() {
     world.search_caught_up().await;
     let begun = world.store.difference(bob, SyncFrom::BEGINNING, None, 50, 50).await.expect("the store reads");
     let primary = readers.log.raw().await;
-    primary
-        .until("SELECT coalesce(bool_and(replay_lsn >= pg_current_wal_lsn()), false) FROM pg_stat_replication")
-        .await;
+    primary.until(&all_have_all(1)).await;
     readers.until_used().await;
     let replica = Raw::connect(&readers.log.options.replicas[0]).await;
     stand_still(&replica).await;
@@ -239,6 +245,19 @@ async fn a_replica_that_hangs_or_dies_costs_a_moment_and_comes_back() {
     let reads = readers.reads();
     readers.sees_what_is(bob, &[group]).await;
     assert!(readers.reads() > reads);
+}
+
+#[tokio::test]
+async fn a_replica_that_does_not_answer_once_is_not_asked_again_before_it_was_looked_at() {
+    let line = Line::start(NEVER).await;
+    line.second.pause().expect("it hangs");
+    let asked = within("the primary answers", line.bodies()).await.expect("in time");
+    assert_eq!(asked, ["before"]);
+    assert!(!line.readers.reader.replicas()[0].is_used);
+    let before = line.readers.reader.fallbacks();
+    line.readers.sees_what_is(line.bob, &[line.group]).await;
+    assert_eq!(line.readers.reader.fallbacks(), before);
+    line.second.resume().expect("it goes on");
 }
 
 #[tokio::test]
@@ -302,7 +321,8 @@ struct Line {
 }
 
 impl Line {
-    async fn start() -> Self {
+    /// `look_every`: how often the replica is looked at; the first time when it has everything.
+    async fn start(look_every: Duration) -> Self {
         let primary = Cluster::start();
         let name = primary.database();
         let (heir, second) = (follower(&primary), follower(&primary));
@@ -312,8 +332,10 @@ impl Line {
         };
         let url = format!("postgres://postgres@{},{}/{name}", place(&primary.postgres), place(&heir));
         let replicas = vec![second.url(&name)];
-        let replica_check_every = Duration::from_millis(10);
-        let options = Options { url, replicas, replica_check_every, ..primary.options(&name) };
+        let options = Options { url, replicas, replica_check_every: look_every, ..primary.options(&name) };
+        Server::open(&Options { replicas: Vec::new(), ..options.clone() }).await.store.close();
+        let raw = Raw::connect(&primary.postgres.url(&name)).await;
+        raw.until(&all_have_all(2)).await;
         let readers = readers(Log { options }).await;
         let [alice, bob] = readers.world.people(["alice", "bob"]).await;
         let group = readers.world.group(alice, &[bob]).await;
@@ -330,10 +352,7 @@ impl Line {
 
     async fn until_all_have_all(&self, replicas: usize) {
         let raw = Raw::connect(&self.primary.postgres.url(self.name())).await;
-        let all = format!(
-            "SELECT count(*) = {replicas} AND coalesce(bool_and(replay_lsn >= pg_current_wal_lsn()), false) FROM pg_stat_replication"
-        );
-        raw.until(&all).await;
+        raw.until(&all_have_all(replicas)).await;
     }
 
     /// Whom a replica follows from now on; nobody where there is none.
@@ -358,7 +377,7 @@ impl Line {
 
 #[tokio::test]
 async fn after_a_promotion_a_replica_is_left_out_until_it_follows_the_new_primary() {
-    let mut line = Line::start().await;
+    let mut line = Line::start(Duration::from_millis(10)).await;
     line.fail_over().await;
     assert_eq!(line.bodies().await, ["before", "afterwards"]);
     line.readers.until(OTHER_HISTORY, |replica| replica.complaint == Some(OTHER_HISTORY)).await;
@@ -373,7 +392,8 @@ async fn after_a_promotion_a_replica_is_left_out_until_it_follows_the_new_primar
 
 #[tokio::test]
 async fn what_was_lost_in_a_promotion_is_not_shown_though_a_replica_has_it() {
-    let mut line = Line::start().await;
+    // Nobody has looked at the replica since.
+    let mut line = Line::start(NEVER).await;
     line.follow(&line.heir, None);
     line.heir.psql(line.name(), "SELECT pg_terminate_backend(pid) FROM pg_stat_wal_receiver").expect("psql");
     let raw = Raw::connect(&line.primary.postgres.url(line.name())).await;
@@ -384,8 +404,10 @@ async fn what_was_lost_in_a_promotion_is_not_shown_though_a_replica_has_it() {
     }
     line.until_all_have_all(1).await;
     line.fail_over().await;
+    assert!(line.readers.reader.replicas()[0].is_used);
     assert_eq!(line.bodies().await, ["before", "afterwards"]);
-    line.readers.until(OTHER_HISTORY, |replica| replica.complaint == Some(OTHER_HISTORY)).await;
+    assert_eq!(line.readers.fallbacks(Fallback::OtherLog), 1);
+    assert!(!line.readers.reader.replicas()[0].is_used);
     line.readers.sees_what_is(line.bob, &[line.group]).await;
 }
 
