@@ -69,6 +69,11 @@ pub struct Options {
     pub seed: Seed,
 }
 
+/// Whether a replica can be reached by this URL, without trying it. The error holds no secret.
+pub fn check_replica_url(url: &str) -> Result<(), OpenError> {
+    Target::of_replica(url).map(drop)
+}
+
 impl Options {
     /// Four readers, named statements, sixteen partitions, no replica that is read from, and no trust in those that are promoted.
     pub fn new(url: impl Into<String>, seed: Seed) -> Self {

@@ -212,6 +212,7 @@ async fn who_was_removed_sees_nothing_of_a_replica_that_does_not_know_it_yet() {
     assert_eq!((next.removed, next.conversations.len()), (vec![group], 0));
     let anew = world.store.difference(bob, SyncFrom::BEGINNING, None, 50, 50).await.expect("the store reads");
     assert!(anew.conversations.iter().all(|one| one.conversation.id == other));
+    assert!(readers.reader.replicas()[0].is_used && readers.reads() > 0, "{:?}", readers.reader.fallbacks());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
