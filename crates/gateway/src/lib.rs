@@ -45,6 +45,8 @@ pub struct Settings {
     pub web: web::WebApp,
     /// How it is with the other servers, where there are any.
     pub bus: Option<BusWatch>,
+    /// How it is with the replicas that are read from, where there are any.
+    pub replicas: Option<ReplicaWatch>,
 }
 
 /// What is known of the way to the other servers.
@@ -79,6 +81,45 @@ impl BusWatch {
 impl std::fmt::Debug for BusWatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("BusWatch").field(&self.look()).finish()
+    }
+}
+
+/// What is known of one replica of the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReplicaState {
+    /// Whether it is read from.
+    pub is_used: bool,
+    pub lag_ms: u64,
+    /// Lookups that it has answered.
+    pub reads: u64,
+}
+
+/// What is known of all of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReplicaStates {
+    /// In the order of the configuration.
+    pub all: Vec<ReplicaState>,
+    /// How often the primary answered what a replica was asked, by reason.
+    pub fallbacks: Vec<(&'static str, u64)>,
+}
+
+/// Looks at the replicas when somebody asks.
+#[derive(Clone)]
+pub struct ReplicaWatch(Arc<dyn Fn() -> ReplicaStates + Send + Sync>);
+
+impl ReplicaWatch {
+    pub fn new(look: impl Fn() -> ReplicaStates + Send + Sync + 'static) -> Self {
+        Self(Arc::new(look))
+    }
+
+    pub fn look(&self) -> ReplicaStates {
+        (self.0)()
+    }
+}
+
+impl std::fmt::Debug for ReplicaWatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("ReplicaWatch").field(&self.look()).finish()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Prometheus metrics. Counters grow as things happen; gauges are read when somebody asks.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -10,7 +10,7 @@ use prometheus_client::registry::Registry;
 use tertulia_core::Services;
 use tertulia_store::StoreError;
 
-use crate::{BusState, BusWatch};
+use crate::{BusState, BusWatch, ReplicaStates, ReplicaWatch, Settings};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Status {
@@ -35,6 +35,7 @@ pub struct Metrics {
     jobs_dead: Gauge,
     log_position: Gauge,
     bus: BusMetrics,
+    replicas: ReplicaMetrics,
 }
 
 /// All 0 where there are no other servers.
@@ -71,6 +72,55 @@ impl BusMetrics {
     }
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Which {
+    /// By its place in the configuration, from 1.
+    replica: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Why {
+    reason: &'static str,
+}
+
+/// Nothing where no replica is read from.
+#[derive(Default)]
+struct ReplicaMetrics {
+    up: Family<Which, Gauge>,
+    lag_ms: Family<Which, Gauge>,
+    reads: Family<Which, Counter>,
+    fallbacks: Family<Why, Counter>,
+}
+
+impl ReplicaMetrics {
+    fn register(&self, registry: &mut Registry) {
+        registry.register("replica_up", "Whether the replica is read from", self.up.clone());
+        registry.register(
+            "replica_lag_ms",
+            "For how long the primary has been beyond what the replica shows",
+            self.lag_ms.clone(),
+        );
+        registry.register("replica_reads", "Lookups that the replica has answered", self.reads.clone());
+        registry.register(
+            "replica_fallbacks",
+            "Lookups that the primary answered after a replica, by reason",
+            self.fallbacks.clone(),
+        );
+    }
+
+    fn show(&self, states: &ReplicaStates) {
+        for (state, replica) in states.all.iter().zip(1..) {
+            let which = Which { replica };
+            self.up.get_or_create(&which).set(i64::from(state.is_used));
+            self.lag_ms.get_or_create(&which).set(i64::try_from(state.lag_ms).unwrap_or(i64::MAX));
+            self.reads.get_or_create(&which).inner().store(state.reads, Ordering::Relaxed);
+        }
+        for (reason, count) in &states.fallbacks {
+            self.fallbacks.get_or_create(&Why { reason }).inner().store(*count, Ordering::Relaxed);
+        }
+    }
+}
+
 impl Metrics {
     pub(crate) fn new() -> Self {
         let mut all = Self {
@@ -86,6 +136,7 @@ impl Metrics {
             jobs_dead: Gauge::default(),
             log_position: Gauge::default(),
             bus: BusMetrics::default(),
+            replicas: ReplicaMetrics::default(),
         };
         let registry = &mut all.registry;
         registry.register("http_answers", "Answers over HTTP by class of status", all.answers.clone());
@@ -103,6 +154,7 @@ impl Metrics {
         registry.register("jobs_dead", "Dead letters", all.jobs_dead.clone());
         registry.register("log_position", "Commit position of the log", all.log_position.clone());
         all.bus.register(registry);
+        all.replicas.register(registry);
         all
     }
 
@@ -126,7 +178,7 @@ impl Metrics {
     }
 
     /// The text exposition.
-    pub(crate) async fn render(&self, services: &Services, bus: Option<&BusWatch>) -> Result<String, StoreError> {
+    pub(crate) async fn render(&self, services: &Services, settings: &Settings) -> Result<String, StoreError> {
         let counts = services.hub().counts();
         let set = |gauge: &Gauge, value: usize| {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
@@ -140,7 +192,8 @@ impl Metrics {
         self.jobs_ready.set(jobs.ready);
         self.jobs_dead.set(jobs.dead);
         self.log_position.set(services.store().log_state().await?.position);
-        self.bus.show(bus.map(BusWatch::look).unwrap_or_default());
+        self.bus.show(settings.bus.as_ref().map(BusWatch::look).unwrap_or_default());
+        self.replicas.show(&settings.replicas.as_ref().map(ReplicaWatch::look).unwrap_or_default());
         let mut text = String::new();
         text::encode(&mut text, &self.registry).map_err(|error| StoreError::Corrupt(error.to_string()))?;
         Ok(text)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use tertulia_core::Powers;
+use tertulia_gateway::{ReplicaState, ReplicaStates, ReplicaWatch};
 use tertulia_store::{CommitSink, Rules, Store, StoreError};
 use tertulia_store_postgres::PostgresStore;
 use tertulia_store_sqlite::SqliteStore;
@@ -42,6 +43,22 @@ impl Home {
             Self::Sqlite(store) => Arc::clone(store) as _,
             Self::Postgres(store) => Arc::clone(store) as _,
         }
+    }
+
+    /// How it is with the replicas, for metrics; `None` where none are set.
+    pub fn replicas(&self) -> Option<ReplicaWatch> {
+        let Self::Postgres(store) = self else { return None };
+        if store.replicas().is_empty() {
+            return None;
+        }
+        let store = Arc::clone(store);
+        let look = move || {
+            let all = store.replicas().into_iter();
+            let all = all.map(|one| ReplicaState { is_used: one.is_used, lag_ms: one.lag_ms, reads: one.reads });
+            let fallbacks = store.fallbacks().into_iter().map(|(why, count)| (why.name(), count));
+            ReplicaStates { all: all.collect(), fallbacks: fallbacks.collect() }
+        };
+        Some(ReplicaWatch::new(look))
     }
 
     /// What has to be done about every second.

@@ -46,7 +46,7 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let seed = powers().bytes();
     let trouble = settings.flaky.map(|flaky| Arc::new(Trouble::new(flaky, u64::from_le_bytes(seed))));
     let bus = cluster.as_ref().map(|cluster| BusWatch::new(cluster.state()));
-    let gateway = Gateway::new(Arc::clone(&parts.services), doors(settings, trouble.clone(), bus));
+    let gateway = Gateway::new(Arc::clone(&parts.services), doors(settings, trouble.clone(), bus, &parts));
     let listener = tokio::net::TcpListener::bind(settings.listen)
         .await
         .with_context(|| format!("can't listen on {}", settings.listen))?;
@@ -85,7 +85,12 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn doors(settings: &Settings, trouble: Option<Arc<Trouble>>, bus: Option<BusWatch>) -> tertulia_gateway::Settings {
+fn doors(
+    settings: &Settings,
+    trouble: Option<Arc<Trouble>>,
+    bus: Option<BusWatch>,
+    parts: &Parts,
+) -> tertulia_gateway::Settings {
     tertulia_gateway::Settings {
         public_url: settings.public_url.clone(),
         behind_proxy: settings.behind_proxy == Switch::On,
@@ -94,6 +99,7 @@ fn doors(settings: &Settings, trouble: Option<Arc<Trouble>>, bus: Option<BusWatc
         trouble,
         web: crate::web::app(),
         bus,
+        replicas: parts.home.replicas(),
     }
 }
 

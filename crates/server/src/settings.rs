@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use config::{Config, Environment, File, FileFormat};
@@ -42,6 +43,11 @@ pub struct Settings {
     /// `may_lose`: a promoted replica may lack what was acknowledged, so clients compare what they hold. `loses_nothing` where only synchronous
     /// replicas are promoted.
     pub database_failover: Promotion,
+    /// Streaming replicas to read conversations from, a URL with one host for each; the primary answers what they can't.
+    #[serde(skip_serializing)]
+    pub database_replica_urls: Vec<String>,
+    /// A replica that is further behind is left out, in milliseconds.
+    pub database_replica_lag_max_ms: u64,
     /// `redis://host`, `redis-sentinel://a,b,c/master` or `redis-cluster://a,b,c`: how several servers tell one another.
     #[serde(skip_serializing)]
     pub redis_url: Option<String>,
@@ -141,6 +147,8 @@ impl Default for Settings {
             database_prepared: Statements::Cached,
             database_partitions: 16,
             database_failover: Promotion::MayLose,
+            database_replica_urls: Vec::new(),
+            database_replica_lag_max_ms: 5000,
             redis_url: None,
             redis_prefix: "tertulia".into(),
             flaky: None,
@@ -151,7 +159,7 @@ impl Default for Settings {
 }
 
 /// First words of the variables that are settings; others that begin with `TERTULIA_` are somebody else's.
-const KNOWN: [&str; 18] = [
+const KNOWN: [&str; 20] = [
     "LISTEN",
     "DATA",
     "PUBLIC_URL",
@@ -165,6 +173,8 @@ const KNOWN: [&str; 18] = [
     "DATABASE_PREPARED",
     "DATABASE_PARTITIONS",
     "DATABASE_FAILOVER",
+    "DATABASE_REPLICA_URLS",
+    "DATABASE_REPLICA_LAG_MAX_MS",
     "REDIS_URL",
     "REDIS_PREFIX",
     "FLAKY",
@@ -189,6 +199,7 @@ impl Settings {
             .separator("__")
             .list_separator(",")
             .with_list_parse_key("cors_origins")
+            .with_list_parse_key("database_replica_urls")
             .try_parsing(true)
             .source(Some(variables));
         let settings: Self =
@@ -199,7 +210,19 @@ impl Settings {
         if !(1..=partitions_max).contains(&settings.database_partitions) {
             bail!("database_partitions: {} is not from 1 to {partitions_max}", settings.database_partitions);
         }
+        settings.check_replicas()?;
         Ok(settings)
+    }
+
+    fn check_replicas(&self) -> anyhow::Result<()> {
+        if self.database_url.is_none() && !self.database_replica_urls.is_empty() {
+            bail!("database_replica_urls: replicas of what? Set database_url as well");
+        }
+        for (url, number) in self.database_replica_urls.iter().zip(1..) {
+            tertulia_store_postgres::check_replica_url(url)
+                .with_context(|| format!("database_replica_urls, number {number}"))?;
+        }
+        Ok(())
     }
 
     /// `None`: the log is a file of the folder.
@@ -215,6 +238,8 @@ impl Settings {
             Promotion::MayLose => tertulia_store_postgres::Failover::MayLose,
             Promotion::LosesNothing => tertulia_store_postgres::Failover::LosesNothing,
         };
+        options.replicas.clone_from(&self.database_replica_urls);
+        options.replica_lag_max = Duration::from_millis(self.database_replica_lag_max_ms);
         Some(options)
     }
 
@@ -411,6 +436,27 @@ mod tests {
         assert!(settings.postgres([0; 64]).is_some() && settings.bus(ServerId::from_bytes([0; 16])).unwrap().is_some());
         let error = with(&[database, ("TERTULIA_REDIS_URL", "http://secret")]).unwrap_err().to_string();
         assert!(error.contains("redis url") && !error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn replicas_are_of_a_database_and_each_has_its_url() {
+        let database = ("TERTULIA_DATABASE_URL", "postgres://me:secret@d/tertulia");
+        let replicas = |urls| ("TERTULIA_DATABASE_REPLICA_URLS", urls);
+        let two = replicas("postgres://me:secret@r/tertulia,postgres://me:secret@s/tertulia");
+        let settings = with(&[database, two, ("TERTULIA_DATABASE_REPLICA_LAG_MAX_MS", "250")]).unwrap();
+        assert!(!settings.print().unwrap().contains("secret"));
+        let options = settings.postgres([0; 64]).unwrap();
+        assert_eq!((options.replicas.len(), options.replica_lag_max), (2, Duration::from_millis(250)));
+        for (variables, told) in [
+            (vec![two], "database_url"),
+            (vec![database, replicas("postgres://me:secret@r,s/tertulia")], "number 2"),
+            (vec![database, replicas("postgres://me:secret@r:port/tertulia")], "number 1"),
+            (vec![database, replicas("http://secret")], "number 1"),
+        ] {
+            let error = format!("{:#}", with(&variables).unwrap_err());
+            assert!(error.contains("database_replica_urls") && error.contains(told), "{error}");
+            assert!(!error.contains("secret"), "{error}");
+        }
     }
 
     #[test]

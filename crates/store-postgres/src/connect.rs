@@ -57,6 +57,24 @@ impl Target {
         self
     }
 
+    /// The same for one replica: one host, whether it takes writes or not.
+    pub fn of_replica(url: &str) -> Result<Self, OpenError> {
+        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            return Err(OpenError::Url(
+                "each replica has a URL of its own: postgres://user:password@host/database".into(),
+            ));
+        }
+        let mut target = Self::parse(url)?;
+        let [config] = &mut target.hosts[..] else {
+            return Err(OpenError::Url("each replica has a URL of its own, with one host".into()));
+        };
+        if config.get_hosts().len() != 1 {
+            return Err(OpenError::Url("each replica has a URL of its own, with one host".into()));
+        }
+        config.target_session_attrs(TargetSessionAttrs::Any);
+        Ok(target)
+    }
+
     /// For messages: hosts and database, nothing secret.
     pub fn place(&self) -> String {
         let hosts: Vec<String> = self

@@ -16,6 +16,13 @@ pub(crate) enum Fault {
     /// The server has not answered for so long that it is given up.
     #[error("the database does not answer")]
     Silent,
+    #[error("no connection to read with: {0}")]
+    NoConnection(String),
+    #[error("a lookup took too long")]
+    Late,
+    /// A replica that has not got yet what this answer has to hold.
+    #[error("the replica is behind")]
+    Behind,
     /// The log is on another line of history than its state says: whoever writes settles that first.
     #[error("the database has another history than the log's state says")]
     OtherHistory,

@@ -7,7 +7,7 @@
 //! This crate must not know: who may do what (it asks `Rules`), HTTP, sockets, clocks.
 //!
 //! The way through: `migrations/` the tables; [`write`] one transaction; [`read`] one lookup; [`rows`] how rows look; [`session`] how statements are sent;
-//! [`connect`] how a database is reached; [`schema`] versions; [`lineage`] epochs.
+//! [`connect`] how a database is reached; [`replicas`] who else may be read from; [`schema`] versions; [`lineage`] epochs.
 
 mod connect;
 mod error;
@@ -15,6 +15,7 @@ mod index;
 mod lineage;
 mod read;
 mod readers;
+mod replicas;
 mod rows;
 mod schema;
 mod session;
@@ -27,6 +28,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 pub use lineage::{Failover, OnNewEpoch, Seed};
+pub use replicas::{Fallback, ReplicaState};
 pub use schema::OpenError;
 pub use session::Prepared;
 use tertulia_store::*;
@@ -35,7 +37,10 @@ use crate::connect::Target;
 use crate::error::{Fault, Sql};
 use crate::index::Indexer;
 use crate::lineage::Lineage;
-use crate::readers::{DEADLINE, Readers, told};
+use crate::read::difference::{Begun, PageMax, begun, fill, page};
+use crate::read::warrant::{Sight, sight};
+use crate::readers::{Readers, Times, told};
+use crate::replicas::Replicas;
 use crate::session::Session;
 use crate::writer::{Counts, Desk, Writer};
 
@@ -48,8 +53,15 @@ pub struct Options {
     /// `postgres://user:password@host[:port][,host2]/database?sslmode=disable|prefer|require|verify-full[&sslrootcert=FILE]`. Of several hosts the one
     /// that takes writes is used. With `require` too the server's certificate and name are checked.
     pub url: String,
-    /// Connections that read.
+    /// Connections that read, at the primary and at each replica.
     pub readers: usize,
+    /// Streaming replicas that may be read from, each by a URL of its own, with one host. None is needed for anything: what they can't answer, or not in
+    /// time, the primary answers.
+    pub replicas: Vec<String>,
+    /// A replica that has been behind for longer is left out. 5 s.
+    pub replica_lag_max: Duration,
+    /// How often each replica is looked at. 1 s; up to 32 times as long for one that is away.
+    pub replica_check_every: Duration,
     pub prepared: Prepared,
     /// Into how many parts a new log's messages are divided, 1 to [`PARTITIONS_MAX`]; of no effect on one that is there.
     pub partitions: u16,
@@ -63,12 +75,20 @@ pub struct Options {
     pub seed: Seed,
 }
 
+/// Whether a replica can be reached by this URL, without trying it. The error holds no secret.
+pub fn check_replica_url(url: &str) -> Result<(), OpenError> {
+    Target::of_replica(url).map(drop)
+}
+
 impl Options {
-    /// Four readers, named statements, sixteen partitions, and no trust in replicas.
+    /// Four readers, named statements, sixteen partitions, no replica that is read from, and no trust in those that are promoted.
     pub fn new(url: impl Into<String>, seed: Seed) -> Self {
         Self {
             url: url.into(),
             readers: 4,
+            replicas: Vec::new(),
+            replica_lag_max: Duration::from_secs(5),
+            replica_check_every: Duration::from_secs(1),
             prepared: Prepared::default(),
             partitions: 16,
             silence_max: Duration::from_secs(60),
@@ -96,6 +116,7 @@ pub struct WriterCounts {
 pub struct PostgresStore {
     writer: Writer,
     readers: Arc<Readers>,
+    replicas: Replicas,
     indexer: Indexer,
     counts: Arc<Counts>,
     lineage: Arc<Lineage>,
@@ -115,7 +136,8 @@ impl PostgresStore {
         schema::migrate(&target, options.partitions.clamp(1, PARTITIONS_MAX)).await?;
         let lineage = Arc::new(Lineage::new(options.seed, options.failover, options.on_new_epoch.clone()));
         schema::begin(&target, options.prepared, &lineage).await?;
-        let readers = Readers::new(&target, options.readers, options.prepared, DEADLINE)?;
+        let readers = Readers::new(&target, options.readers, options.prepared, Times::of(&target))?;
+        let replicas = Replicas::start(options, &readers)?;
         let indexer = Indexer::start(target.clone(), options.prepared, options.silence_max)
             .map_err(|e| OpenError::failed(&target, e))?;
         let counts = Arc::<Counts>::default();
@@ -130,13 +152,14 @@ impl PostgresStore {
             backlog: Arc::clone(&indexer.backlog),
         };
         let writer = Writer::start(Arc::new(desk)).map_err(|e| OpenError::failed(&target, e))?;
-        Ok(Arc::new(Self { writer, readers, indexer, counts, lineage }))
+        Ok(Arc::new(Self { writer, readers, replicas, indexer, counts, lineage }))
     }
 
     /// Commits what waits and stops the writer, then closes what reads; later writes are refused. Blocks until that is done.
     pub fn close(&self) {
         self.writer.close();
         self.indexer.close();
+        self.replicas.close();
         self.readers.close();
     }
 
@@ -153,6 +176,16 @@ impl PostgresStore {
             reconnects: read(&self.counts.reconnects),
             found: read(&self.counts.found),
         }
+    }
+
+    /// In the order of [`Options::replicas`].
+    pub fn replicas(&self) -> Vec<ReplicaState> {
+        self.replicas.states()
+    }
+
+    /// How often the primary answered what a replica was asked, and why.
+    pub fn fallbacks(&self) -> [(Fallback, u64); 6] {
+        self.replicas.fallbacks()
     }
 
     fn read<T, F, R>(&self, lookup: F) -> Reading<'_, T>
@@ -248,7 +281,19 @@ impl Store for PostgresStore {
     }
 
     fn conversations(&self, user: UserId, after: Option<ListCursor>, limit: usize) -> Reading<'_, ConversationPage> {
-        self.read(move |s| async move { read::conversations::page(&s, user, after, limit).await })
+        Box::pin(async move {
+            if let Some(replica) = self.replicas.choose()
+                && let Some((warrant, has_more)) =
+                    self.read(move |s| async move { read::conversations::chosen(&s, user, after, limit).await }).await?
+            {
+                let ids = warrant.ids();
+                let listed = move |s: Arc<Session>| async move { read::conversations::listed(&s, user, &ids).await };
+                if let Some(conversations) = replica.read(warrant, listed).await {
+                    return Ok(ConversationPage { conversations, has_more });
+                }
+            }
+            self.read(move |s| async move { read::conversations::page(&s, user, after, limit).await }).await
+        })
     }
 
     fn history(
@@ -258,7 +303,22 @@ impl Store for PostgresStore {
         range: HistoryRange,
         limit: usize,
     ) -> Reading<'_, Option<HistoryPage>> {
-        self.read(move |s| async move { read::history::page(&s, user, conversation, range, limit).await })
+        let page =
+            move |s: Arc<Session>| async move { read::history::page(&s, user, conversation, range, limit).await };
+        Box::pin(async move {
+            if let Some(replica) = self.replicas.choose() {
+                match self.read(move |s| async move { sight(&s, user, conversation).await }).await? {
+                    Sight::Nothing => return Ok(None),
+                    Sight::Here => {}
+                    Sight::There(warrant) => {
+                        if let Some(found) = replica.read(warrant, page).await {
+                            return Ok(found);
+                        }
+                    }
+                }
+            }
+            self.read(page).await
+        })
     }
 
     fn message(&self, user: UserId, conversation: ConversationId, message: MessageId) -> Reading<'_, Option<Message>> {
@@ -273,8 +333,23 @@ impl Store for PostgresStore {
         conversations_max: usize,
         messages_max: usize,
     ) -> Reading<'_, DifferencePage> {
-        let max = read::difference::PageMax { conversations: conversations_max, messages: messages_max };
-        self.read(move |s| async move { read::difference::page(&s, user, from, have.as_ref(), max).await })
+        let max = PageMax { conversations: conversations_max, messages: messages_max };
+        let have = Arc::new(have);
+        Box::pin(async move {
+            if let Some(replica) = self.replicas.choose() {
+                let have = Arc::clone(&have);
+                let begun =
+                    self.read(move |s| async move { begun(&s, user, from, have.as_ref().as_ref(), max).await }).await?;
+                let (plan, warrant) = match begun {
+                    Begun::Done(page) => return Ok(page),
+                    Begun::Planned(plan, warrant) => (plan, warrant),
+                };
+                if let Some(page) = replica.read(warrant, move |s| async move { fill(&s, &plan).await }).await {
+                    return Ok(page);
+                }
+            }
+            self.read(move |s| async move { page(&s, user, from, have.as_ref().as_ref(), max).await }).await
+        })
     }
 
     fn search(
@@ -284,7 +359,20 @@ impl Store for PostgresStore {
         within: Option<ConversationId>,
         limit: usize,
     ) -> Reading<'_, Vec<Message>> {
-        self.read(move |s| async move { read::search::messages(&s, user, &text, within, limit).await })
+        Box::pin(async move {
+            if let Some(replica) = self.replicas.choose().filter(|_| read::search::is_searchable(&text)) {
+                let places = self.read(move |s| async move { read::search::places(&s, user, within).await }).await?;
+                if let Some(warrant) = places.warrant(user) {
+                    let text = text.clone();
+                    let found =
+                        move |s: Arc<Session>| async move { read::search::found(&s, &places, &text, limit).await };
+                    if let Some(messages) = replica.read(warrant, found).await {
+                        return Ok(messages);
+                    }
+                }
+            }
+            self.read(move |s| async move { read::search::messages(&s, user, &text, within, limit).await }).await
+        })
     }
 
     /// Of what this server wrote.

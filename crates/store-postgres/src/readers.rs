@@ -21,32 +21,54 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(1);
 /// How long a lookup waits for a connection.
 const QUEUE_DEADLINE: Duration = Duration::from_secs(5);
 
+/// How long a lookup may take in each of its steps.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    /// Until it has a connection of those that are there.
+    pub queue: Duration,
+    /// Until a new connection has come about.
+    pub connect: Duration,
+    /// From then on.
+    pub lookup: Duration,
+    /// One statement, by the database's own clock: then it still answers.
+    pub statement: Duration,
+}
+
+impl Times {
+    pub fn of(target: &Target) -> Self {
+        let connect = target.patience() + QUEUE_DEADLINE;
+        Self { queue: QUEUE_DEADLINE, connect, lookup: DEADLINE, statement: DEADLINE }
+    }
+}
+
 /// One snapshot for all statements of a lookup. The settings are those of the transaction, because behind a pooler a session is everybody's.
 ///
 /// Plans must not depend on statistics, which are missing when a log is young and old when it grows: every lookup has its index, so whole tables are
 /// never to be read, and nothing that is planned is worth compiling.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
-     SET LOCAL statement_timeout = 1000; SET LOCAL idle_in_transaction_session_timeout = 5000;
-     SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off";
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = 5000;
+     SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off;
+     SET LOCAL statement_timeout = ";
 
 pub(crate) struct Readers {
     pool: Pool,
     prepared: Prepared,
+    begin: Arc<str>,
     deadline: Duration,
     /// Lookups under way. One whose asker has gone away keeps its place until it has ended.
     tasks: Mutex<JoinSet<()>>,
 }
 
 impl Readers {
-    pub fn new(target: &Target, size: usize, prepared: Prepared, deadline: Duration) -> Result<Arc<Self>, OpenError> {
+    pub fn new(target: &Target, size: usize, prepared: Prepared, times: Times) -> Result<Arc<Self>, OpenError> {
         let pool = Pool::builder(target.manager())
             .max_size(size.max(1))
             .runtime(Runtime::Tokio1)
-            .wait_timeout(Some(QUEUE_DEADLINE))
-            .create_timeout(Some(target.patience() + QUEUE_DEADLINE))
+            .wait_timeout(Some(times.queue))
+            .create_timeout(Some(times.connect))
             .build()
             .map_err(|e| OpenError::Tls(e.to_string()))?;
-        Ok(Arc::new(Self { pool, prepared, deadline, tasks: Mutex::default() }))
+        let begin = format!("{BEGIN}{}", times.statement.as_millis()).into();
+        Ok(Arc::new(Self { pool, prepared, begin, deadline: times.lookup, tasks: Mutex::default() }))
     }
 
     pub async fn read<T, F, R>(self: Arc<Self>, lookup: F) -> Sql<T>
@@ -55,24 +77,20 @@ impl Readers {
         F: FnOnce(Arc<Session>) -> R + Send + 'static,
         R: Future<Output = Sql<T>> + Send + 'static,
     {
-        let object = self
-            .pool
-            .get()
-            .await
-            .map_err(|error| Fault::Unavailable(format!("no connection to read with: {error}")))?;
+        let object = self.pool.get().await.map_err(|error| Fault::NoConnection(error.to_string()))?;
         let session = Arc::new(Session::pooled(object, self.prepared));
         let (found_is, found) = oneshot::channel();
-        let deadline = self.deadline;
+        let (begin, deadline) = (Arc::clone(&self.begin), self.deadline);
         let task = async move {
             let looking = lookup(Arc::clone(&session));
             // The beginning is sent before the first statement, and waited for together with it.
-            let both = async { futures_util::join!(session.batch(BEGIN), looking) };
+            let both = async { futures_util::join!(session.batch(&begin), looking) };
             let looked_up = tokio::time::timeout(deadline, both).await;
             let result = match looked_up {
                 Ok((Ok(()), found)) => found,
                 Ok((Err(fault), _)) => Err(fault),
                 Err(_) => {
-                    let _ = found_is.send(Err(Fault::Unavailable("a lookup took too long".into())));
+                    let _ = found_is.send(Err(Fault::Late));
                     return;
                 }
             };
@@ -122,7 +140,8 @@ mod tests {
         let postgres = Postgres::start(PostgresOptions::default()).unwrap();
         postgres.create("log").unwrap();
         let target = Target::parse(&postgres.url("log")).unwrap();
-        (postgres, Readers::new(&target, size, Prepared::Cached, deadline).unwrap())
+        let times = Times { lookup: deadline, ..Times::of(&target) };
+        (postgres, Readers::new(&target, size, Prepared::Cached, times).unwrap())
     }
 
     async fn one(readers: &Arc<Readers>) -> Sql<i64> {
@@ -176,7 +195,7 @@ mod tests {
         for _ in 0..3 {
             let long = |session: Arc<Session>| async move { session.rows("SELECT pg_sleep(30)", &[]).await.map(drop) };
             let ended = within("the deadline", Arc::clone(&readers).read(long)).await.unwrap();
-            assert!(matches!(ended, Err(Fault::Unavailable(_))), "{ended:?}");
+            assert!(matches!(ended, Err(Fault::Late)), "{ended:?}");
             assert_eq!(one(&readers).await.unwrap(), 1, "a short one is not hindered");
         }
     }

@@ -10,7 +10,7 @@ use tertulia_store::conformance::Home;
 use tertulia_store::{CommitSink, Rules, Store};
 use tertulia_store_postgres::{PostgresStore, Prepared};
 
-use crate::database::Cluster;
+use crate::database::{Cluster, Followed, Pair};
 
 /// A cluster of its own for each test, because a horizon is the whole cluster's.
 struct OnPostgres {
@@ -30,6 +30,11 @@ impl Home for OnPostgres {
         options.prepared = self.prepared;
         PostgresStore::open(&options, rules, sink).await.expect("an empty database becomes a log") as Arc<dyn Store>
     }
+}
+
+/// Read at a replica that has everything acknowledged: but for the search, whose index follows later, it answers all that it may.
+mod with_replica {
+    tertulia_store::conformance_tests!(super::Followed::by(super::Pair::in_step().await));
 }
 
 mod cached {

@@ -246,6 +246,8 @@ impl Drop for Postgres {
             let shown = log.get(log.len().saturating_sub(LINES_SHOWN)..).unwrap_or_default();
             eprintln!("PostgreSQL said:\n{}", shown.join("\n"));
         }
+        // A test that failed may have left it paused, and then it does not end.
+        let _ = self.resume();
         let _ = self.stop(Stop::Immediate);
     }
 }

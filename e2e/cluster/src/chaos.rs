@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use tertulia_testkit::Random;
 use tertulia_testkit::chaos::{Chaos, Profile};
+use tertulia_testkit::postgres::Stop;
 
 use crate::place::Place;
 
@@ -17,6 +18,9 @@ pub enum Fault {
     KillRedis,
     PauseRedis,
     PausePostgres,
+    /// The replica that is read from, and that every commit waits for.
+    PauseReplica,
+    KillReplica,
     RestartNginx,
     /// On the way between the people and nginx.
     Storm,
@@ -26,13 +30,15 @@ pub enum Fault {
 
 impl Fault {
     /// With how often it is drawn; the promotion comes when it is due.
-    const DRAWN: [(Self, usize); 8] = [
+    const DRAWN: [(Self, usize); 10] = [
         (Self::KillServer, 4),
         (Self::RestartServer, 3),
         (Self::PauseServer, 1),
         (Self::KillRedis, 3),
         (Self::PauseRedis, 1),
         (Self::PausePostgres, 2),
+        (Self::PauseReplica, 2),
+        (Self::KillReplica, 2),
         (Self::RestartNginx, 1),
         (Self::Storm, 2),
     ];
@@ -91,6 +97,20 @@ pub async fn befall(place: &mut Place, links: &Chaos, server: usize, fault: Faul
             pass(away).await;
             place.primary().resume()?;
         }
+        Fault::PauseReplica => {
+            if let Some(replica) = place.standby() {
+                replica.pause()?;
+                pass(away).await;
+                replica.resume()?;
+            }
+        }
+        Fault::KillReplica => {
+            if let Some(replica) = place.standby() {
+                replica.stop(Stop::Immediate)?;
+                pass(away).await;
+                replica.launch()?;
+            }
+        }
         Fault::RestartNginx => place.nginx.launch().await?,
         Fault::Storm => {
             links.storm(Profile::MIXED);
@@ -121,7 +141,7 @@ mod tests {
     fn every_fault_is_drawn_about_as_often_as_it_should_be() {
         let mut random = Random::new(7);
         let mut counts: BTreeMap<Fault, usize> = BTreeMap::new();
-        for _ in 0..1700 {
+        for _ in 0..2100 {
             *counts.entry(Fault::draw(&mut random)).or_default() += 1;
         }
         for (fault, weight) in Fault::DRAWN {

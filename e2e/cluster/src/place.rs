@@ -30,7 +30,7 @@ pub struct Place {
     /// Takes the writes.
     primary: Postgres,
     standby: Option<Postgres>,
-    /// As it was at the beginning: both, whichever takes the writes.
+    /// As it was at the beginning: both, whichever takes the writes. The standby of the beginning is read from as well.
     database_url: String,
     pub redis: Redis,
     pub servers: Vec<Server>,
@@ -64,7 +64,9 @@ impl Place {
         let mut ports = Vec::new();
         for number in 0..plan.servers {
             let port = free_port()?;
-            let options = options(&plan, number, &database_url, &redis)?.port(port);
+            let options = options(&plan, number, &database_url, &redis)?
+                .env("TERTULIA_DATABASE_REPLICA_URLS", standby.url(NAME))
+                .port(port);
             let mut server = Server::start(options).await?;
             EXPECTED.iter().for_each(|text| server.allow(text));
             servers.push(server);
@@ -81,6 +83,11 @@ impl Place {
 
     pub const fn primary(&self) -> &Postgres {
         &self.primary
+    }
+
+    /// Who follows the primary; nobody right after a promotion.
+    pub const fn standby(&mut self) -> Option<&mut Postgres> {
+        self.standby.as_mut()
     }
 
     /// The primary is gone as if its machine were; the standby, which has confirmed every commit, takes over. Without one there is nothing to do.

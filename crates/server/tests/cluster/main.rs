@@ -255,3 +255,39 @@ async fn after_a_promotion_everybody_connects_anew_and_is_told_that_the_log_is_a
     ana.request("message.send", message(dm, "2", "after")).await?;
     Ok(())
 }
+
+/// What is asked right after the answer or the news, at another server, which reads at the replica.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_told_of_something_finds_it_also_where_a_replica_is_read_from() -> Result<()> {
+    let mut town = Town::with_replica(1).await?;
+    let replica = town.replica.as_ref().context("a replica")?.url("chat");
+    let reader = town.server_with(|options| options.env("TERTULIA_DATABASE_REPLICA_URLS", &replica)).await?;
+    let people = town.servers[0].people(["ana", "bo"]).await?;
+    let dm = town.api(0, &people[0]).dm(&people[1]).await?.id;
+    let mut ana = town.connect(0, &people[0]).await?;
+    let mut bo = reader.connect(&people[1]).await?;
+    let at_reader = reader.api(&people[1]);
+    within("the replica is read from", async {
+        while at_reader.metric("tertulia_replica_up{replica=\"1\"}").await? != 1 {}
+        anyhow::Ok(())
+    })
+    .await??;
+    for n in 1..=100 {
+        ana.request("message.send", message(dm, &format!("id-{n}"), &format!("m{n}"))).await?;
+        let heard = next_message(&mut bo, &mut Vec::new()).await?;
+        let read = at_reader.history_after(dm, n - 1).await?;
+        assert_eq!(read.last().map(|last| last.message_id), Some(heard.message_id));
+    }
+    assert!(at_reader.metric("tertulia_replica_reads_total{replica=\"1\"}").await? > 0);
+    town.replica.as_mut().context("a replica")?.stop(Stop::Immediate)?;
+    ana.request("message.send", message(dm, "last", "last")).await?;
+    assert_eq!(next_message(&mut bo, &mut Vec::new()).await?.body, "last");
+    assert_eq!(at_reader.history_after(dm, 100).await?[0].body, "last");
+    within("the replica is left out", async {
+        while at_reader.metric("tertulia_replica_up{replica=\"1\"}").await? != 0 {}
+        anyhow::Ok(())
+    })
+    .await??;
+    assert_eq!(readiness(&reader).await?["status"], "ok");
+    Ok(())
+}

@@ -23,10 +23,6 @@ const LOG_STATE: &str = "SELECT epoch,
         ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint = timeline, generation, w.pos
      FROM log_state, (SELECT coalesce(max(pos), 0) AS pos FROM writers) w";
 
-pub(crate) async fn log_state(session: &Session) -> Sql<LogState> {
-    Ok(generation_and_state(session).await?.1)
-}
-
 /// The generation grows with each other history that the log goes on with.
 pub(crate) async fn generation_and_state(session: &Session) -> Sql<(i64, LogState)> {
     let row = session.one(LOG_STATE, &[]).await?;

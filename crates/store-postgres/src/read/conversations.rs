@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::error::Sql;
 use crate::read::accounts::limit_of;
+use crate::read::warrant::{Warrant, history_columns};
 use crate::rows::{
     MessageRow, at, conversation_at, kind_of, member_columns, member_from, message_columns, message_from, role_of,
     time_at, user_columns, user_from, visibility_of, with_reactions,
@@ -114,12 +115,47 @@ pub(crate) async fn page(
     after: Option<ListCursor>,
     limit: usize,
 ) -> Sql<ConversationPage> {
-    let (before, id) = after.map_or((i64::MAX, Uuid::max()), |cursor| (cursor.activity_at_ms, cursor.id.uuid()));
+    let (before, id) = beginning(after);
     let rows = session.rows(PAGE, &[&user.uuid(), &before, &id, &limit_of(limit.saturating_add(1))]).await?;
     let mut views: Vec<View> = rows.iter().map(view_from).collect::<Sql<_>>()?;
     let has_more = views.len() > limit;
     views.truncate(limit);
     Ok(ConversationPage { conversations: with_last_messages(session, views).await?, has_more })
+}
+
+/// What the page would show, and nothing of it yet.
+const CHOSEN: &str = concat!(
+    "SELECT p.id, p.rev, p.version, ",
+    history_columns!(),
+    " FROM log_state l CROSS JOIN (SELECT c.id, c.rev, m.xmin::text::bigint AS version, c.activity_at
+        FROM members m JOIN conversations c ON c.id = m.conversation_id
+        WHERE m.user_id = $1 AND m.removed_at IS NULL AND NOT coalesce(m.hidden_seq >= c.last_seq, false)
+            AND (c.activity_at, c.id) < ($2, $3)
+        ORDER BY c.activity_at DESC, c.id DESC LIMIT $4) p ORDER BY p.activity_at DESC, p.id DESC"
+);
+
+/// Which conversations the page shows, in their order, and whether there are more; `None` where the log's history is not settled.
+pub(crate) async fn chosen(
+    session: &Session,
+    user: UserId,
+    after: Option<ListCursor>,
+    limit: usize,
+) -> Sql<Option<(Warrant, bool)>> {
+    let (before, id) = beginning(after);
+    let rows = session.rows(CHOSEN, &[&user.uuid(), &before, &id, &limit_of(limit.saturating_add(1))]).await?;
+    let has_more = rows.len() > limit;
+    let shown = rows.get(..limit).unwrap_or(&rows);
+    Ok(Warrant::from_rows(user, shown)?.map(|warrant| (warrant.exact(), has_more)))
+}
+
+/// These conversations as in a list, in this order.
+pub(crate) async fn listed(session: &Session, user: UserId, ids: &[ConversationId]) -> Sql<Vec<Conversation>> {
+    let mut views = views(session, user, ids).await?;
+    with_last_messages(session, ids.iter().filter_map(|id| views.remove(id)).collect()).await
+}
+
+fn beginning(after: Option<ListCursor>) -> (i64, Uuid) {
+    after.map_or((i64::MAX, Uuid::max()), |cursor| (cursor.activity_at_ms, cursor.id.uuid()))
 }
 
 const VIEWS: &str = views!(

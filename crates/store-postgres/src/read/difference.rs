@@ -6,8 +6,11 @@
 //! here from `base >= position`: the horizon stands still while rows above it arrive (docs/adr/0008).
 //!
 //! Some conversations are read at a time, with the same number of statements whatever they hold.
+//!
+//! What changed, and the cursor, are read first ([`plan`]); what the conversations hold after it ([`fill`]), perhaps from a replica.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use tertulia_proto::sync::{Held, SyncConversation};
 use tertulia_proto::{Conversation, ConversationId, Member, Message, Seq, UserId};
@@ -15,9 +18,10 @@ use tertulia_store::{ChangedFor, DifferencePage, Holdings, LogState, SyncFrom};
 use uuid::Uuid;
 
 use crate::error::Sql;
-use crate::read::accounts::{limit_of, log_state};
+use crate::read::accounts::{generation_and_state, limit_of};
 use crate::read::conversations;
 use crate::read::conversations::{Above, View};
+use crate::read::warrant::{Head, Warrant};
 use crate::rows::{MessageRow, at, conversation_at, message_columns, message_from, with_reactions};
 use crate::session::Session;
 
@@ -37,6 +41,25 @@ pub(crate) struct PageMax {
     pub messages: usize,
 }
 
+/// What is to be told, and of what: all that only the log itself can say.
+pub(crate) struct Plan {
+    asked: Asked,
+    changed: Vec<Changed>,
+    target: i64,
+    reset: bool,
+    conversations_max: usize,
+    generation: i64,
+}
+
+impl Plan {
+    /// What whoever reads the contents must have; `None` where there are none to be read.
+    fn warrant(&self) -> Option<Warrant> {
+        let told = self.changed.iter().take(self.conversations_max);
+        let heads: Vec<Head> = told.filter(|changed| !changed.removed).map(|changed| changed.head).collect();
+        (!heads.is_empty()).then(|| Warrant::new(self.asked.user, self.generation, heads))
+    }
+}
+
 /// Who asks for what.
 struct Asked {
     user: UserId,
@@ -47,6 +70,7 @@ struct Asked {
 
 struct Changed {
     id: ConversationId,
+    head: Head,
     removed: bool,
     joined_pos: i64,
     held: Option<Held>,
@@ -67,7 +91,35 @@ pub(crate) async fn page(
     have: Option<&Holdings>,
     max: PageMax,
 ) -> Sql<DifferencePage> {
-    let LogState { position, end, .. } = log_state(session).await?;
+    fill(session, &plan(session, user, from, have, max).await?).await
+}
+
+/// What only the log itself can say has been said.
+pub(crate) enum Begun {
+    /// There is no more to it.
+    Done(DifferencePage),
+    /// The contents are to be read by whoever has what the warrant says.
+    Planned(Arc<Plan>, Warrant),
+}
+
+/// The first half of [`page`]; [`fill`] is the other.
+pub(crate) async fn begun(
+    session: &Session,
+    user: UserId,
+    from: SyncFrom,
+    have: Option<&Holdings>,
+    max: PageMax,
+) -> Sql<Begun> {
+    let plan = plan(session, user, from, have, max).await?;
+    match plan.warrant() {
+        Some(warrant) => Ok(Begun::Planned(Arc::new(plan), warrant)),
+        None => Ok(Begun::Done(fill(session, &plan).await?)),
+    }
+}
+
+/// What changed, and where the next difference begins.
+async fn plan(session: &Session, user: UserId, from: SyncFrom, have: Option<&Holdings>, max: PageMax) -> Sql<Plan> {
+    let (generation, LogState { position, end, .. }) = generation_and_state(session).await?;
     // Where the first page stood. What was shown once stays shown, though the horizon may fall a little: what works for the search counts in it for a moment.
     let target = from.within.map_or(position.max(from.base), |(target, _)| target);
     let limit = max.conversations.saturating_add(1);
@@ -77,39 +129,34 @@ pub(crate) async fn page(
         None => Some(changed(session, user, from, limit).await?),
         Some(have) => changed_beyond(session, user, from, have, limit).await?,
     };
+    let conversations_max = max.conversations;
     if let Some(changed) = changed {
         let asked = Asked { user, from, says_what_it_holds: have.is_some(), messages_max: max.messages };
-        return fill(session, &asked, changed, target, max.conversations).await;
+        return Ok(Plan { asked, changed, target, reset: false, conversations_max, generation });
     }
     let from = SyncFrom::BEGINNING;
     let asked = Asked { user, from, says_what_it_holds: false, messages_max: max.messages };
-    let everything = self::changed(session, user, from, limit).await?;
-    let page = fill(session, &asked, everything, position, max.conversations).await?;
-    Ok(DifferencePage { reset: true, ..page })
+    let changed = self::changed(session, user, from, limit).await?;
+    Ok(Plan { asked, changed, target: position, reset: true, conversations_max, generation })
 }
 
 /// A page of the changed conversations, as many as its bounds let through.
-async fn fill(
-    session: &Session,
-    asked: &Asked,
-    changed: Vec<Changed>,
-    target: i64,
-    conversations_max: usize,
-) -> Sql<DifferencePage> {
-    let done = SyncFrom { base: target, within: None };
-    let mut page =
-        DifferencePage { conversations: Vec::new(), removed: Vec::new(), next: done, has_more: false, reset: false };
+pub(crate) async fn fill(session: &Session, plan: &Plan) -> Sql<DifferencePage> {
+    let Plan { asked, changed, target, reset, conversations_max, .. } = plan;
+    let next = SyncFrom { base: *target, within: None };
+    let (conversations, removed) = (Vec::new(), Vec::new());
+    let mut page = DifferencePage { conversations, removed, next, has_more: false, reset: *reset };
     let (mut last, mut rows, mut bytes) = (None, 0, 0);
     for together in changed.chunks(TOGETHER) {
         let mut read = read(session, asked, together).await?;
         for changed in together {
             let count = page.conversations.len() + page.removed.len();
-            if count >= conversations_max || rows >= ROWS_MAX || bytes >= BYTES_MAX {
+            if count >= *conversations_max || rows >= ROWS_MAX || bytes >= BYTES_MAX {
                 page.has_more = true;
                 page.next = SyncFrom { base: asked.from.base, within: last };
                 return Ok(page);
             }
-            last = Some((target, changed.id));
+            last = Some((*target, changed.id));
             if changed.removed {
                 page.removed.push(changed.id);
             } else if let Some(conversation) = read.remove(&changed.id) {
@@ -123,8 +170,8 @@ async fn fill(
 }
 
 /// A removed member learns of the removal, and of nothing after it. A client that has nothing yet need not hear of it at all.
-const CHANGED: &str = "SELECT id, removed, joined_pos FROM (
-        SELECT c.id AS id, m.removed_at IS NOT NULL AS removed, m.joined_pos AS joined_pos,
+const CHANGED: &str = "SELECT id, removed, joined_pos, rev, version FROM (
+        SELECT c.id AS id, m.removed_at IS NOT NULL AS removed, m.joined_pos AS joined_pos, c.rev AS rev, m.xmin::text::bigint AS version,
             CASE WHEN m.removed_at IS NULL THEN greatest(c.pos, m.pos) ELSE m.pos END AS pos
         FROM members m JOIN conversations c ON c.id = m.conversation_id WHERE m.user_id = $1) p
      WHERE pos > $2 AND id > $3 AND NOT (removed AND $4) ORDER BY id LIMIT $5";
@@ -135,8 +182,9 @@ async fn changed(session: &Session, user: UserId, from: SyncFrom, limit: usize) 
     let rows = session.rows(CHANGED, &[&user.uuid(), &from.base, &after, &begins, &limit_of(limit)]).await?;
     rows.iter()
         .map(|row| {
-            let (removed, joined_pos) = (at(row, 1)?, at(row, 2)?);
-            Ok(Changed { id: conversation_at(row, 0)?, removed, joined_pos, held: None })
+            let (id, removed, joined_pos) = (conversation_at(row, 0)?, at(row, 1)?, at(row, 2)?);
+            let head = Head::new(id, at(row, 3)?, at(row, 4)?);
+            Ok(Changed { id, head, removed, joined_pos, held: None })
         })
         .collect()
 }
@@ -167,7 +215,7 @@ pub(crate) async fn changed_for(session: &Session, people: &[UserId], above: i64
 
 const PLACES: &str = "SELECT c.id, m.removed_at IS NOT NULL, m.joined_pos, m.personal_pos,
         CASE WHEN m.removed_at IS NULL THEN greatest(c.pos, m.pos) ELSE m.pos END,
-        CASE WHEN m.removed_at IS NULL THEN c.rev ELSE m.rev END, c.last_seq
+        CASE WHEN m.removed_at IS NULL THEN c.rev ELSE m.rev END, c.last_seq, m.xmin::text::bigint
      FROM members m JOIN conversations c ON c.id = m.conversation_id WHERE m.user_id = $1";
 
 /// The same for a client that says what it holds; `None` where it holds what is not in this log.
@@ -200,7 +248,8 @@ async fn changed_beyond(
             None => pos > from.base && !(removed && from == SyncFrom::BEGINNING),
         };
         if is_told && from.within.is_none_or(|(_, after)| id > after) {
-            found.push(Changed { id, removed, joined_pos, held });
+            let head = Head::new(id, rev, at(&row, 7)?);
+            found.push(Changed { id, head, removed, joined_pos, held });
         }
     }
     if known < have.len() {

@@ -5,3 +5,4 @@ pub(crate) mod conversations;
 pub(crate) mod difference;
 pub(crate) mod history;
 pub(crate) mod search;
+pub(crate) mod warrant;

@@ -10,7 +10,8 @@ use uuid::Uuid;
 use crate::error::Sql;
 use crate::read::accounts::limit_of;
 use crate::read::history;
-use crate::rows::{Key, at, conversation_at};
+use crate::read::warrant::{Head, Warrant, history_columns};
+use crate::rows::{Key, at};
 use crate::session::Session;
 
 /// Conversations looked into by one statement.
@@ -19,10 +20,30 @@ const PLACES: usize = 32;
 /// What is shorter has no trigram, and is found nowhere.
 const CHARS_MIN: usize = 3;
 
-struct Place {
+pub(crate) struct Place {
     id: ConversationId,
     visible_after_seq: i64,
     activity_at: i64,
+    head: Head,
+}
+
+/// Where a person may look, the most recently active first.
+pub(crate) struct Places {
+    all: Vec<Place>,
+    /// `None` where the log's history is not settled.
+    generation: Option<i64>,
+}
+
+impl Places {
+    /// What whoever looks must have; `None` where only the log itself may look.
+    pub fn warrant(&self, user: UserId) -> Option<Warrant> {
+        Some(Warrant::new(user, self.generation?, self.all.iter().map(|place| place.head).collect()).with_index())
+    }
+}
+
+/// Whether a text can be found anywhere.
+pub(crate) fn is_searchable(text: &str) -> bool {
+    text.chars().count() >= CHARS_MIN
 }
 
 /// The newest hit of a place that has not been taken yet; the greatest is the newest of all.
@@ -41,10 +62,15 @@ pub(crate) async fn messages(
     within: Option<ConversationId>,
     limit: usize,
 ) -> Sql<Vec<Message>> {
-    if text.chars().count() < CHARS_MIN {
+    if !is_searchable(text) {
         return Ok(Vec::new());
     }
-    let places = places(session, user, within).await?;
+    found(session, &places(session, user, within).await?, text, limit).await
+}
+
+/// The newest hits in these places.
+pub(crate) async fn found(session: &Session, places: &Places, text: &str, limit: usize) -> Sql<Vec<Message>> {
+    let places = &places.all;
     let (mut next_place, mut known) = (0, Vec::<VecDeque<(i64, i64)>>::new());
     let mut heap = BinaryHeap::new();
     let mut found: Vec<Key> = Vec::new();
@@ -96,14 +122,22 @@ async fn newest_hits(session: &Session, text: &str, places: &[Place], limit: usi
     Ok(hits)
 }
 
-/// Where the person may look, the most recently active first.
-async fn places(session: &Session, user: UserId, within: Option<ConversationId>) -> Sql<Vec<Place>> {
-    let select = "SELECT c.id, m.visible_after_seq, c.activity_at FROM members m JOIN conversations c ON c.id = m.conversation_id
-         WHERE m.user_id = $1 AND m.removed_at IS NULL AND ($2::uuid IS NULL OR c.id = $2) ORDER BY c.activity_at DESC, c.id DESC";
+const PLACES_OF: &str = concat!(
+    "SELECT c.id, c.rev, m.xmin::text::bigint, ",
+    history_columns!(),
+    ", coalesce(p.seq, 0), coalesce(p.rev, 0), m.visible_after_seq, c.activity_at
+     FROM log_state l CROSS JOIN members m JOIN conversations c ON c.id = m.conversation_id LEFT JOIN search_progress p ON p.conversation_id = c.id
+     WHERE m.user_id = $1 AND m.removed_at IS NULL AND ($2::uuid IS NULL OR c.id = $2) ORDER BY c.activity_at DESC, c.id DESC"
+);
+
+pub(crate) async fn places(session: &Session, user: UserId, within: Option<ConversationId>) -> Sql<Places> {
     let within: Option<Uuid> = within.map(|id| id.uuid());
-    let rows = session.rows(select, &[&user.uuid(), &within]).await?;
+    let rows = session.rows(PLACES_OF, &[&user.uuid(), &within]).await?;
     let place = |row: &tokio_postgres::Row| {
-        Ok(Place { id: conversation_at(row, 0)?, visible_after_seq: at(row, 1)?, activity_at: at(row, 2)? })
+        let head = Head::from_row(row)?.indexed(at(row, 5)?, at(row, 6)?);
+        Ok(Place { id: head.id, visible_after_seq: at(row, 7)?, activity_at: at(row, 8)?, head })
     };
-    rows.iter().map(place).collect()
+    let all = rows.iter().map(place).collect::<Sql<Vec<_>>>()?;
+    let generation = Warrant::from_rows(user, &rows)?.map(|warrant| warrant.generation);
+    Ok(Places { all, generation })
 }

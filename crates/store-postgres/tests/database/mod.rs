@@ -8,12 +8,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use tertulia_store::conformance::Home;
 use tertulia_store::conformance::house::House;
 use tertulia_store::conformance::sink::Sink;
 use tertulia_store::{CommitSink, Rules, Store, Write, WriteResult};
-use tertulia_store_postgres::{Options, PostgresStore, Seed};
+use tertulia_store_postgres::{Fallback, Options, PostgresStore, ReplicaState, Seed};
+use tertulia_testkit::postgres::ADMINISTRATION;
 use tertulia_testkit::{Postgres, PostgresOptions, within};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -120,6 +123,102 @@ impl Server {
         self.store.submit(write, Box::new(move |result: &WriteResult| drop(tell.send(result.clone()))));
         told
     }
+}
+
+/// A primary and a replica that follows it.
+pub struct Pair {
+    pub primary: Cluster,
+    pub replica: Postgres,
+}
+
+impl Pair {
+    pub fn start() -> Self {
+        let primary = Cluster::start();
+        let replica = follower(&primary);
+        Self { primary, replica }
+    }
+
+    /// Nothing is acknowledged before the replica shows it.
+    pub async fn in_step() -> Self {
+        let pair = Self::start();
+        for setting in ["synchronous_standby_names = '*'", "synchronous_commit = remote_apply"] {
+            pair.primary.psql(ADMINISTRATION, &format!("ALTER SYSTEM SET {setting}"));
+        }
+        pair.primary.psql(ADMINISTRATION, "SELECT pg_reload_conf()");
+        // Nobody may be connected to the template of databases for longer than a statement.
+        let in_step = async {
+            let state = "SELECT coalesce(bool_and(sync_state = 'sync'), false) FROM pg_stat_replication";
+            while pair.primary.psql(ADMINISTRATION, state) != "t" {
+                tokio::task::yield_now().await;
+            }
+        };
+        within("the replica confirms every commit", in_step).await.expect("it comes to be");
+        pair
+    }
+
+    /// A new log, read at the replica by whoever opens it.
+    pub fn log(&self) -> Log {
+        let mut log = self.primary.log();
+        log.options.replicas = vec![self.replica.url(log.name())];
+        log.options.replica_check_every = Duration::from_millis(10);
+        log
+    }
+}
+
+/// Logs that are read at a replica wherever that has what the answer needs.
+pub struct Followed {
+    pub pair: Pair,
+    stores: Mutex<Vec<Arc<PostgresStore>>>,
+}
+
+impl Followed {
+    pub fn by(pair: Pair) -> Self {
+        Self { pair, stores: Mutex::default() }
+    }
+
+    /// The one that was opened last.
+    pub fn store(&self) -> Arc<PostgresStore> {
+        Arc::clone(self.stores.lock().last().expect("a log was opened"))
+    }
+}
+
+impl Home for Followed {
+    async fn open(&self, rules: Arc<dyn Rules>, sink: Arc<dyn CommitSink>) -> Arc<dyn Store> {
+        let store = PostgresStore::open(&self.pair.log().options, rules, sink).await.expect("the database opens");
+        until_replica(&store, "the replica is read from", |replica| replica.is_used).await;
+        self.stores.lock().push(Arc::clone(&store));
+        store as Arc<dyn Store>
+    }
+}
+
+/// What a replica that is well can't answer for another reason than being behind is a fault of ours.
+impl Drop for Followed {
+    fn drop(&mut self) {
+        let stores = std::mem::take(&mut *self.stores.lock());
+        if std::thread::panicking() {
+            return;
+        }
+        for store in stores {
+            for (why, count) in store.fallbacks() {
+                assert!(why == Fallback::Behind || count == 0, "{why:?}: {count}");
+            }
+        }
+    }
+}
+
+/// A replica of a cluster.
+pub fn follower(primary: &Cluster) -> Postgres {
+    Postgres::start_from(PostgresOptions::default(), |to| primary.postgres.back_up(to, true)).expect("a replica starts")
+}
+
+/// Until the store says so of its only replica.
+pub async fn until_replica(store: &PostgresStore, what: &str, is_so: impl Fn(ReplicaState) -> bool) {
+    let looked = async {
+        while !store.replicas().first().copied().is_some_and(&is_so) {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(what, looked).await.expect("it comes to be");
 }
 
 /// A connection of a stranger.
