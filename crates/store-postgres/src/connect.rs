@@ -69,6 +69,21 @@ impl Target {
         format!("{}/{}", hosts.join(","), self.config.get_dbname().unwrap_or("?"))
     }
 
+    /// A URL without name and password: what somebody repeats who knows these.
+    pub fn address(&self) -> String {
+        let ports = self.config.get_ports();
+        let port = |at: usize| ports.get(at).or(ports.last()).copied().unwrap_or(5432);
+        let hosts = self.config.get_hosts().iter().enumerate().map(|(at, host)| match host {
+            tokio_postgres::config::Host::Tcp(name) => format!("{name}:{}", port(at)),
+            #[cfg(unix)]
+            tokio_postgres::config::Host::Unix(path) => {
+                format!("{}:{}", path.display().to_string().replace('/', "%2F"), port(at))
+            }
+        });
+        let hosts: Vec<String> = hosts.collect();
+        format!("postgres://{}/{}", hosts.join(","), self.config.get_dbname().unwrap_or("?"))
+    }
+
     pub async fn connect(&self) -> Sql<(Client, Connection<Socket, impl TlsStream + Unpin + Send + use<>>)> {
         // The driver's own limit is for the socket; whoever accepts and says nothing has to be given up as well.
         let connecting = self.config.connect(self.tls.clone());
