@@ -23,7 +23,7 @@ use clap::{Args, Parser, Subcommand};
 use tertulia_gateway::flaky::Flaky;
 use tertulia_store::portable::MoveError;
 
-use crate::moving::{Place, Wish};
+use crate::moving::Wish;
 use crate::settings::{LogFormat, Settings};
 
 /// Self-hosted chat.
@@ -105,10 +105,10 @@ enum Command {
     Move {
         /// Where the log is: sqlite:FOLDER or postgres://USER:PASSWORD@HOST/DATABASE. The variable keeps a password out of the list of processes.
         #[arg(long, value_name = "PLACE", env = "TERTULIA_MOVE_FROM", hide_env_values = true)]
-        from: Place,
+        from: String,
         /// Where it goes; has to be empty.
         #[arg(long, value_name = "PLACE", env = "TERTULIA_MOVE_TO", hide_env_values = true)]
-        to: Place,
+        to: String,
         /// Looks at both ends and says how much there is to move; changes nothing.
         #[arg(long)]
         dry_run: bool,
@@ -236,7 +236,8 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Doctor { common, new_epoch } => say(&commands::doctor(&common.settings()?, new_epoch).await?),
             Command::Move { from, to, dry_run, start_over, config } => {
                 let settings = Settings::load(config.as_deref(), std::env::vars().collect())?;
-                let wish = Wish { from, to, dry_run, start_over };
+                // Not as clap parses: it would repeat what it can't read, and a password with it.
+                let wish = Wish { from: from.parse()?, to: to.parse()?, dry_run, start_over };
                 say(&moving::command(&settings, wish, powers::powers().bytes()).await?);
             }
         }

@@ -25,9 +25,9 @@ pub enum Place {
 }
 
 impl std::str::FromStr for Place {
-    type Err = String;
+    type Err = MoveError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, MoveError> {
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
             return Ok(Self::Postgres(text.to_owned()));
         }
@@ -38,7 +38,7 @@ impl std::str::FromStr for Place {
                 Ok(Self::Sqlite(if is_file { path.parent().unwrap_or(path) } else { path }.to_owned()))
             }
             // What it is instead may hold a password.
-            _ => Err("an end is sqlite:FOLDER or postgres://USER:PASSWORD@HOST/DATABASE".to_owned()),
+            _ => Err(MoveError::Refused("an end is sqlite:FOLDER or postgres://USER:PASSWORD@HOST/DATABASE".into())),
         }
     }
 }
@@ -206,7 +206,7 @@ mod tests {
                 == Ok(Place::Postgres("postgres://me:secret@host/chat".into()))
         );
         for wrong in ["data", "sqlite:", "mysql://me:secret@host/chat"] {
-            let error = wrong.parse::<Place>().err().unwrap();
+            let error = wrong.parse::<Place>().err().unwrap().to_string();
             assert!(error.contains("postgres://") && !error.contains("secret"), "{error}");
         }
     }

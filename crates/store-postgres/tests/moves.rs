@@ -240,7 +240,7 @@ async fn change(twins: &mut Twins, from: &Place, to: &Place) {
     assert_eq!((state.position, state.end), (end, end), "an idle log has nothing to tell");
     twins.compare().await;
     twins.repeat().await;
-    twins.live(25).await;
+    twins.live(15).await;
     twins.compare().await;
 }
 
@@ -459,6 +459,31 @@ async fn a_database_with_a_server_on_it_is_not_moved() {
     .expect("now it moves");
 }
 
+/// A program that had the file open before (`tertulia token` beside a server) waits while it moves, and is refused then.
+#[tokio::test]
+async fn a_tool_that_has_the_file_open_writes_nothing_to_a_log_that_moved() {
+    let mut places = Places::new();
+    let (from, to) = (places.file(), places.database());
+    let world = World::open(&from).await;
+    let [ana, bo] = world.people(["ana", "bo"]).await;
+    let dm = world.dm(ana, bo).await;
+    let (person, message) = (world.newcomer("cy"), world.message(ana, dm, "late"));
+    let session = SessionId::from_bytes(world.id());
+    let expires_at = world.now().plus_ms(1000);
+    let late = vec![
+        Write::EnsureUser(person),
+        conformance::writes::sending(&message),
+        Write::OpenSession { session, user: ana, user_agent: None, expires_at, now: world.now() },
+    ];
+    moved(&from, &to, false, |_| Ok(())).await.expect("the log moves");
+    for told in world.burst(late).await {
+        assert!(
+            matches!(&told, Err(WriteError::Store(StoreError::Unavailable(why))) if why.contains("moved")),
+            "{told:?}"
+        );
+    }
+}
+
 /// A server that is called otherwise is not seen. It can write nothing while the log moves, and nothing after.
 #[tokio::test]
 async fn a_server_that_was_not_seen_writes_nothing_to_a_log_that_moves() {
@@ -514,7 +539,10 @@ async fn a_log_that_was_left_has_another_epoch_for_whoever_does_not_see_the_mark
     moved(&database, &back, false, |_| Ok(())).await.expect("and on");
     let Place::File(folder) = &file else { panic!("a file") };
     let connection = rusqlite::Connection::open(folder.join("tertulia.db")).expect("a file");
-    connection.execute_batch("DROP TABLE log_move").expect("the mark goes");
+    let triggers =
+        "SELECT coalesce(group_concat('DROP TRIGGER ' || name, ';'), '') FROM sqlite_schema WHERE type = 'trigger'";
+    let triggers: String = connection.query_row(triggers, [], |row| row.get(0)).expect("a text");
+    connection.execute_batch(&format!("{triggers}; DROP TABLE log_move")).expect("the mark goes");
     drop(connection);
     places.psql(&database, "DROP TABLE log_move");
     for place in [&file, &database] {

@@ -96,6 +96,13 @@ impl PostgresEnd {
     }
 
     async fn insert(&mut self, table: &'static Table, rows: &[Row]) -> Sql<()> {
+        for row in rows {
+            if row.iter().any(|value| matches!(value, Value::Text(text) if text.contains('\0'))) {
+                let key: Vec<String> = row.iter().take(table.key).map(Value::to_string).collect();
+                let what = "holds a NUL, which PostgreSQL does not take: change that text at the source";
+                return Err(Fault::Corrupt(format!("{} {} {what}", table.name, key.join(" "))));
+            }
+        }
         let columns = table.columns.iter().enumerate();
         let params: Vec<cells::Param<'_>> = columns.map(|(at, column)| cells::many(rows, at, column.kind)).collect();
         let types: Vec<Type> = params.iter().map(|(_, kind)| kind.clone()).collect();

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _};
-use tertulia_store::portable::{Departure, Identity, Progress, decode, encode};
+use tertulia_store::portable::{Departure, Identity, Progress, TABLES, decode, encode};
 
 use crate::rows::{Sql, bad_value};
 use crate::schema::OpenError;
@@ -73,7 +73,8 @@ pub fn advance(connection: &Connection, progress: &Progress) -> Sql<()> {
     if updated == 1 { Ok(()) } else { Err(bad_value("another move has begun here")) }
 }
 
-/// The file is no longer the one that its witness knows: a program that does not know of moves begins a new epoch on it.
+/// Whoever has the file open still can write nothing more: what people can see, and the tables of those who sign in. The file is no longer the one that
+/// its witness knows, either: should it be written to all the same, it has a new epoch.
 pub fn leave(connection: &Connection, departure: &Departure) -> Sql<()> {
     connection.execute_batch(TABLE)?;
     connection.execute_batch("DELETE FROM log_move")?;
@@ -81,7 +82,22 @@ pub fn leave(connection: &Connection, departure: &Departure) -> Sql<()> {
         "INSERT INTO log_move (id, has_left, move_id, place) VALUES (1, 1, ?1, ?2)",
         (departure.move_id, &departure.to),
     )?;
-    connection.execute("UPDATE log_state SET incarnation = ?1", [departure.move_id]).map(drop)
+    connection.execute("UPDATE log_state SET incarnation = ?1", [departure.move_id])?;
+    for (name, change, table) in seals() {
+        connection.execute_batch(&format!(
+            "CREATE TRIGGER {name} BEFORE {change} ON {table} BEGIN SELECT raise(ABORT, 'this log was moved to another home'); END"
+        ))?;
+    }
+    Ok(())
+}
+
+/// The triggers that keep a file as it is: name, what they keep from happening, and where.
+fn seals() -> impl Iterator<Item = (String, &'static str, &'static str)> {
+    let tables = TABLES.iter().map(|table| table.name).chain(["log_state"]);
+    tables.flat_map(|table| {
+        ["INSERT", "UPDATE", "DELETE"]
+            .map(|change| (format!("log_move_{table}_{}", change.to_lowercase()), change, table))
+    })
 }
 
 pub fn complete(connection: &Connection, identity: &Identity, move_id: &[u8; 16]) -> Sql<()> {
@@ -109,7 +125,8 @@ pub fn refuse(connection: &Connection, folder: &Path) -> Result<(), OpenError> {
 pub fn forget(connection: &Connection, folder: &Path) -> Result<(), OpenError> {
     match refuse(connection, folder) {
         Err(OpenError::Departed { .. }) => {
-            connection.execute_batch("DROP TABLE log_move").map_err(|e| OpenError::failed(folder, e))
+            let drop: String = seals().map(|(name, ..)| format!("DROP TRIGGER IF EXISTS {name};")).collect();
+            connection.execute_batch(&(drop + "DROP TABLE log_move")).map_err(|e| OpenError::failed(folder, e))
         }
         other => other,
     }

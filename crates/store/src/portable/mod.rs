@@ -104,7 +104,7 @@ pub trait End {
 
 pub trait Source: End {
     fn departure(&mut self) -> Doing<'_, Option<Departure>>;
-    /// From here on no server starts on it, and where one does all the same (an older version), it begins a new epoch.
+    /// Called once. From here on no server starts on it, and whoever has it open writes nothing more.
     fn depart<'a>(&'a mut self, departure: &'a Departure) -> Doing<'a, ()>;
 }
 

@@ -112,7 +112,7 @@ pub async fn run(
             let has_changed = progress.fingerprint != fingerprint;
             if has_changed || options.starts_over {
                 // A source that has departed knows this move's name.
-                let move_id = departure.map_or(options.move_id, |departure| departure.move_id);
+                let move_id = departure.as_ref().map_or(options.move_id, |departure| departure.move_id);
                 (Progress { move_id, ..fresh }, Event::StartedOver { has_changed })
             } else {
                 (progress, Event::Resumed)
@@ -130,7 +130,9 @@ pub async fn run(
     }
     let comparison = compare(source, destination, options.page, watch).await?;
     // Not the other way round: two logs of one epoch would be there for a moment.
-    source.depart(&Departure { move_id: progress.move_id, to: destination.place() }).await?;
+    if departure.is_none() {
+        source.depart(&Departure { move_id: progress.move_id, to: destination.place() }).await?;
+    }
     watch(Event::Departed)?;
     destination.complete(&identity, progress.move_id).await?;
     watch(Event::Completed)?;
