@@ -50,7 +50,11 @@ pub async fn migrate(settings: &Settings) -> anyhow::Result<String> {
 }
 
 /// Looks at the file with SQLite's own checks and asks the rows about the promises.
-pub fn doctor(settings: &Settings, new_epoch: bool) -> anyhow::Result<String> {
+pub async fn doctor(settings: &Settings, new_epoch: bool) -> anyhow::Result<String> {
+    if let Some(url) = settings.database_url.as_deref().filter(|_| new_epoch) {
+        tertulia_store_postgres::portable::renew_epoch(url, &crate::powers::powers().bytes()).await?;
+        return Ok("the log has a new epoch, and every client will start over".into());
+    }
     if settings.database_url.is_some() {
         bail!("doctor looks at the file of an embedded database; PostgreSQL has its own tools (pg_amcheck)");
     }

@@ -1,7 +1,7 @@
 //! `tertulia`: self-hosted chat in one binary.
 //!
 //! The only crate that names concrete homes and reads the ambient clock and randomness. The way through: [`settings`] what can be set; [`wiring`] how
-//! the parts fit; [`serve`] the server; [`commands`] the rest.
+//! the parts fit; [`serve`] the server; [`moving`] a log that changes homes; [`commands`] the rest.
 
 mod cluster;
 mod commands;
@@ -9,6 +9,7 @@ mod home;
 mod jwks;
 mod line;
 mod listen;
+mod moving;
 mod powers;
 mod serve;
 mod settings;
@@ -20,7 +21,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use tertulia_gateway::flaky::Flaky;
+use tertulia_store::portable::MoveError;
 
+use crate::moving::Wish;
 use crate::settings::{LogFormat, Settings};
 
 /// Self-hosted chat.
@@ -95,6 +98,27 @@ enum Command {
         #[arg(long)]
         new_epoch: bool,
     },
+    /// Brings a whole log to another home, so that no client notices. Nobody may serve it meanwhile; broken off, the same command goes on.
+    ///
+    /// Ends with 0 when the log has moved, 1 when an end failed on the way, 3 when the ends are not as they have to be and nothing was changed, 4 when the
+    /// ends differ after all was brought.
+    Move {
+        /// Where the log is: sqlite:FOLDER or postgres://USER:PASSWORD@HOST/DATABASE. The variable keeps a password out of the list of processes.
+        #[arg(long, value_name = "PLACE", env = "TERTULIA_MOVE_FROM", hide_env_values = true)]
+        from: String,
+        /// Where it goes; has to be empty.
+        #[arg(long, value_name = "PLACE", env = "TERTULIA_MOVE_TO", hide_env_values = true)]
+        to: String,
+        /// Looks at both ends and says how much there is to move; changes nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Throws away what an unfinished move has brought to the destination.
+        #[arg(long)]
+        start_over: bool,
+        /// A configuration file (TOML), for `database_partitions`.
+        #[arg(long, env = "TERTULIA_CONFIG")]
+        config: Option<PathBuf>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -155,7 +179,11 @@ fn main() -> std::process::ExitCode {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
             say_error(&format!("tertulia: {error:#}"));
-            std::process::ExitCode::FAILURE
+            match error.downcast_ref::<MoveError>() {
+                Some(MoveError::Refused(_)) => std::process::ExitCode::from(3),
+                Some(MoveError::Different(_)) => std::process::ExitCode::from(4),
+                Some(MoveError::Failed(_)) | None => std::process::ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -205,7 +233,13 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Jobs { command: JobsCommand::Stats { common } } => {
                 say(&commands::jobs(&common.settings()?).await?)
             }
-            Command::Doctor { common, new_epoch } => say(&commands::doctor(&common.settings()?, new_epoch)?),
+            Command::Doctor { common, new_epoch } => say(&commands::doctor(&common.settings()?, new_epoch).await?),
+            Command::Move { from, to, dry_run, start_over, config } => {
+                let settings = Settings::load(config.as_deref(), std::env::vars().collect())?;
+                // Not as clap parses: it would repeat what it can't read, and a password with it.
+                let wish = Wish { from: from.parse()?, to: to.parse()?, dry_run, start_over };
+                say(&moving::command(&settings, wish, powers::powers().bytes()).await?);
+            }
         }
         Ok(())
     })

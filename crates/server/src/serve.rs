@@ -129,12 +129,12 @@ async fn stop(parts: &Parts, gateway: &Gateway, server: Server) -> anyhow::Resul
 }
 
 /// Two servers on one folder would each tell only half of the people.
-fn lock(folder: &Path) -> anyhow::Result<File> {
+pub fn lock(folder: &Path) -> anyhow::Result<File> {
     let path = folder.join("serve.lock");
     let file = File::create(&path).with_context(|| format!("can't make {}", path.display()))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(_) => bail!("another server runs on {}", folder.display()),
+        Err(_) => bail!("another server runs on {}, or `tertulia move` does", folder.display()),
     }
 }
 

@@ -57,6 +57,15 @@ impl Target {
         self
     }
 
+    /// Called otherwise among the connections of its database; and how it was called.
+    pub fn named(mut self, name: &str) -> (Self, String) {
+        let before = self.hosts.first().and_then(Config::get_application_name).unwrap_or_default().to_owned();
+        for host in &mut self.hosts {
+            host.application_name(name);
+        }
+        (self, before)
+    }
+
     /// The same for one replica: one host, whether it takes writes or not.
     pub fn of_replica(url: &str) -> Result<Self, OpenError> {
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
@@ -88,6 +97,22 @@ impl Target {
             })
             .collect();
         format!("{}/{}", hosts.join(","), self.hosts.first().and_then(Config::get_dbname).unwrap_or("?"))
+    }
+
+    /// A URL without name and password: what somebody repeats who knows these.
+    pub fn address(&self) -> String {
+        let hosts = self.hosts.iter().flat_map(|config| {
+            let ports = config.get_ports();
+            let port = move |at: usize| ports.get(at).or(ports.last()).copied().unwrap_or(5432);
+            config.get_hosts().iter().enumerate().map(move |(at, host)| match host {
+                Host::Tcp(name) => format!("{name}:{}", port(at)),
+                #[cfg(unix)]
+                Host::Unix(path) => format!("{}:{}", path.display().to_string().replace('/', "%2F"), port(at)),
+            })
+        });
+        let hosts: Vec<String> = hosts.collect();
+        let database = self.hosts.first().and_then(Config::get_dbname).unwrap_or("?");
+        format!("postgres://{}/{database}", hosts.join(","))
     }
 
     pub async fn connect(&self) -> Sql<Established> {

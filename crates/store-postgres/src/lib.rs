@@ -7,12 +7,14 @@
 //! This crate must not know: who may do what (it asks `Rules`), HTTP, sockets, clocks.
 //!
 //! The way through: `migrations/` the tables; [`write`] one transaction; [`read`] one lookup; [`rows`] how rows look; [`session`] how statements are sent;
-//! [`connect`] how a database is reached; [`replicas`] who else may be read from; [`schema`] versions; [`lineage`] epochs.
+//! [`connect`] how a database is reached; [`replicas`] who else may be read from; [`schema`] versions; [`lineage`] epochs; [`portable`] a move to or from
+//! another home.
 
 mod connect;
 mod error;
 mod index;
 mod lineage;
+pub mod portable;
 mod read;
 mod readers;
 mod replicas;

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use crate::error::Sql;
+use crate::error::{Fault, Sql};
 use crate::rows::at;
 use crate::session::{Param, Session};
 
@@ -34,7 +34,7 @@ pub(crate) const SHARE_LINEAGE: &str = "SELECT pg_advisory_xact_lock_shared(1952
 const OWN_LINEAGE: &str = "SELECT pg_advisory_xact_lock(1952805492, 1818848869)";
 
 /// More transactions than a replica can be behind, or a copy be older: their numbers have 32 bits, of which a server keeps half ahead of it.
-const LEAP: i64 = 1 << 32;
+pub(crate) const LEAP: i64 = 1 << 32;
 
 /// What one process knows of the log's history.
 pub(crate) struct Lineage {
@@ -54,6 +54,8 @@ const STATE: &str = "SELECT position_offset, generation, system_identifier, time
         (SELECT c.system_identifier FROM pg_control_system() c),
         ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint
      FROM log_state";
+
+const IS_MARKED: &str = "SELECT to_regclass('log_move') IS NOT NULL";
 
 const RENEW: &str = "UPDATE log_state SET epoch = coalesce($1, epoch), position_offset = $2, generation = generation + 1, system_identifier = $3,
         timeline = $4";
@@ -132,6 +134,10 @@ impl Lineage {
     /// The generation and its epoch; `None` where something has changed and may not be written down.
     async fn settled(&self, session: &Session, may_change: bool) -> Sql<Option<(i64, Uuid)>> {
         session.rows(if may_change { OWN_LINEAGE } else { SHARE_LINEAGE }, &[]).await?;
+        // A server that has the log open finds here that it is no longer its to write to.
+        if at(&session.one(IS_MARKED, &[]).await?, 0)? {
+            return Err(Fault::Unavailable("the log is being moved, or was".into()));
+        }
         let row = session.one(STATE, &[]).await?;
         let (offset, generation, system, timeline): (i64, i64, i64, i64) =
             (at(&row, 0)?, at(&row, 1)?, at(&row, 2)?, at(&row, 3)?);

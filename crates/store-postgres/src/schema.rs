@@ -61,6 +61,20 @@ pub enum OpenError {
     Encoding { place: String, found: String },
     #[error("{0} commits before it has written: synchronous_commit can't be turned on")]
     NotDurable(String),
+    #[error("{0} is of an older version of Tertulia: `tertulia migrate` brings it up to this one")]
+    Older(String),
+    #[error("{0} is being moved: wait until `tertulia move` has ended")]
+    Moving(String),
+    #[error(
+        "{place} is the unfinished destination of a move, and nothing is served from it: go on with `tertulia move --from {from} --to {place}`, or \
+         empty the database and serve the source"
+    )]
+    Unfinished { place: String, from: String },
+    #[error(
+        "the log in {place} was moved to {to}: serve that one. If it is to go on here as another log, with every client starting over: `tertulia doctor \
+         --new-epoch`"
+    )]
+    Departed { place: String, to: String },
     #[error("can't open {place}: {cause}")]
     Failed { place: String, cause: String },
 }
@@ -75,8 +89,11 @@ impl OpenError {
 pub(crate) async fn begin(target: &Target, prepared: Prepared, lineage: &Lineage) -> Result<(), OpenError> {
     let failed = |fault: Fault| OpenError::failed(target, fault);
     let mut driver = JoinSet::new();
-    let session = Session::own(connect(target, &mut driver).await.map_err(failed)?, prepared);
-    session.batch("BEGIN; SET LOCAL synchronous_commit = on").await.map_err(failed)?;
+    let client = connect(target, &mut driver).await.map_err(failed)?;
+    client.batch_execute("BEGIN; SET LOCAL synchronous_commit = on").await.map_err(|e| failed(e.into()))?;
+    // A log that is on its way to or from elsewhere is nobody's to open.
+    crate::portable::refuse(target, &client).await?;
+    let session = Session::own(client, prepared);
     let shown = session
         .one("SELECT current_setting('synchronous_commit'), current_setting('fsync')", &[])
         .await
@@ -92,6 +109,20 @@ pub(crate) async fn begin(target: &Target, prepared: Prepared, lineage: &Lineage
     lineage.begin(&session).await.map_err(failed)?;
     session.batch("COMMIT").await.map_err(failed)?;
     lineage.settle(&session).await.map_err(failed)
+}
+
+/// An error where something is yet to be applied, or something newer was.
+pub(crate) async fn is_current(target: &Target, client: &Client) -> Result<(), OpenError> {
+    let applied = applied(client).await.map_err(|fault| OpenError::failed(target, fault))?;
+    if missing(target, MIGRATIONS, &applied)?.is_empty() { Ok(()) } else { Err(OpenError::Older(target.place())) }
+}
+
+/// An error where a pooler may give the locks of this connection to others.
+pub(crate) async fn alone(target: &Target, client: &Client) -> Result<(), OpenError> {
+    let failed = |fault: Fault| OpenError::failed(target, fault);
+    let rows = client.query_typed("SELECT pg_backend_pid()", &[]).await.map_err(|e| failed(e.into()))?;
+    let backend = rows.first().map(|row| at::<i32>(row, 0)).transpose().map_err(failed)?.unwrap_or_default();
+    Lock { backend }.is_alone(target).await
 }
 
 struct Applied {
@@ -148,7 +179,7 @@ fn is_about_extension(error: &tokio_postgres::Error) -> bool {
     error.as_db_error().is_some_and(|db| db.message().contains("extension"))
 }
 
-async fn connect(target: &Target, driver: &mut JoinSet<()>) -> Sql<Client> {
+pub(crate) async fn connect(target: &Target, driver: &mut JoinSet<()>) -> Sql<Client> {
     let (client, connection) = target.connect().await?;
     driver.spawn(async move {
         if let Err(error) = connection.await {

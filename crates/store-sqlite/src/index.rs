@@ -154,7 +154,7 @@ impl Indexer {
     }
 }
 
-fn remove(index: &Path) {
+pub(crate) fn remove(index: &Path) {
     for suffix in ["", "-wal", "-shm"] {
         let mut name = index.as_os_str().to_owned();
         name.push(suffix);

@@ -5,11 +5,13 @@
 //!
 //! This crate must not know: who may do what (it asks `Rules`), HTTP, sockets, clocks.
 //!
-//! The way through: `migrations/` the tables; [`write`] one commit; [`read`] one lookup; [`rows`] how rows look; [`schema`] opening a file.
+//! The way through: `migrations/` the tables; [`write`] one commit; [`read`] one lookup; [`rows`] how rows look; [`schema`] opening a file;
+//! [`portable`] a move to or from another home.
 
 mod error;
 mod index;
 pub mod maintenance;
+pub mod portable;
 mod read;
 mod readers;
 mod rows;
@@ -67,6 +69,7 @@ impl SqliteStore {
         let (log, index) = (folder.join("tertulia.db"), folder.join("search.db"));
         let connection = schema::open_writer(&log)?;
         private(&log);
+        portable::refuse(&connection, folder)?;
         let witness = folder.join("incarnation");
         let is_new: i64 = connection
             .query_row("SELECT count(*) FROM log_state", [], |row| row.get(0))
@@ -199,7 +202,7 @@ impl Drop for SqliteStore {
 }
 
 /// Nobody else on the machine reads the messages.
-fn private(file: &Path) {
+pub(crate) fn private(file: &Path) {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;

@@ -32,12 +32,14 @@ fn lines(connection: &Connection, query: &str) -> rusqlite::Result<Vec<String>> 
     connection.prepare(query)?.query_map([], |row| row.get(0))?.collect()
 }
 
-/// Gives the log a new epoch: every client starts over. For a restore that the server can't see, such as a snapshot of the whole machine.
+/// Gives the log a new epoch: every client starts over. For a restore that the server can't see, such as a snapshot of the whole machine; and for one that was
+/// moved away and is to go on here as another log.
 pub fn renew_epoch(folder: &Path, epoch: &[u8; 16]) -> Result<(), OpenError> {
     let path = folder.join("tertulia.db");
+    let failed = |e: rusqlite::Error| OpenError::failed(&path, e);
     let connection = open_writer(&path)?;
-    connection
-        .execute("UPDATE log_state SET epoch = ?1", [epoch.as_slice()])
-        .map(drop)
-        .map_err(|e| OpenError::failed(&path, e))
+    let transaction = connection.unchecked_transaction().map_err(failed)?;
+    crate::portable::forget(&transaction, folder)?;
+    transaction.execute("UPDATE log_state SET epoch = ?1", [epoch.as_slice()]).map_err(failed)?;
+    transaction.commit().map_err(failed)
 }

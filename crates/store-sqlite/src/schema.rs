@@ -25,6 +25,18 @@ pub enum OpenError {
     Newer { path: String, found: i64, known: i64 },
     #[error("{0} is an SQLite file of another program")]
     Foreign(String),
+    #[error("{0} is of an older version of Tertulia: `tertulia migrate` brings it up to this one")]
+    Older(String),
+    #[error(
+        "{folder} is the unfinished destination of a move, and nothing is served from it: go on with `tertulia move --from {from} --to sqlite:{folder}`, or \
+         remove the folder and serve the source"
+    )]
+    Unfinished { folder: String, from: String },
+    #[error(
+        "the log in {folder} was moved to {to}: serve that one. If it is to go on here as another log, with every client starting over: \
+         `tertulia doctor --new-epoch --data {folder}`"
+    )]
+    Departed { folder: String, to: String },
     #[error("can't open {path}: {cause}")]
     Failed { path: String, cause: String },
 }
@@ -105,6 +117,21 @@ fn migrate(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     connection.execute_batch("COMMIT").map_err(failed)
 }
 
+/// An error where the file is not one of ours, or not of this version; nothing is changed.
+pub(crate) fn is_current(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let failed = |e: rusqlite::Error| OpenError::failed(path, e);
+    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(failed);
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    let (application, found) = (pragma("application_id")?, pragma("user_version")?);
+    let path = path.display().to_string();
+    match found {
+        _ if application != i64::from(APPLICATION_ID) => Err(OpenError::Foreign(path)),
+        _ if found > known => Err(OpenError::Newer { path, found, known }),
+        _ if found < known => Err(OpenError::Older(path)),
+        _ => Ok(()),
+    }
+}
+
 /// 64 unpredictable bytes: for the epoch, the incarnation and the token secret of a new log.
 pub type Seed = [u8; 64];
 
@@ -165,7 +192,7 @@ pub(crate) fn begin_incarnation(
     Ok(Some(Witness { path: witness.to_owned(), incarnation: incarnation.to_vec(), position: Mutex::new(position) }))
 }
 
-fn write_witness(path: &Path, incarnations: &[&[u8]], position: i64) -> Result<(), OpenError> {
+pub(crate) fn write_witness(path: &Path, incarnations: &[&[u8]], position: i64) -> Result<(), OpenError> {
     let failed = |e: std::io::Error| OpenError::failed(path, e);
     let mut text: String = incarnations.iter().map(|bytes| hex(bytes) + "\n").collect();
     text.push_str(&format!("position {position}\n"));

@@ -6,9 +6,10 @@
 //!
 //! What may not be here: SQL, errors for absence (`Option`) or for what was done already (an outcome), anything only one home could do.
 //!
-//! The way through: [`write`] what happens, [`rules`] who is asked, [`read`] what is looked up, [`conformance`] what every home must pass.
+//! The way through: [`write`] what happens, [`rules`] who is asked, [`read`] what is looked up, [`portable`] how a log changes homes, [`conformance`] what every home must pass.
 
 pub mod conformance;
+pub mod portable;
 pub mod read;
 pub mod rules;
 pub mod write;
