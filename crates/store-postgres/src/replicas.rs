@@ -41,7 +41,7 @@ const SAMPLES_MAX: usize = 64;
 /// Why the primary answered what a replica was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fallback {
-    /// It had not got yet what the answer had to hold. It goes on being asked.
+    /// It had not got yet what the answer had to hold, or, more seldom, had more already. It goes on being asked.
     Behind,
     /// It stopped the lookup by itself, for taking long or being in the way of what it has to follow. It goes on being asked.
     Cancelled,

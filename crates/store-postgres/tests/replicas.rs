@@ -160,6 +160,35 @@ async fn a_replica_that_stands_still_answers_what_it_has_and_nothing_else() {
     assert!(readers.reader.replicas()[0].is_used);
 }
 
+/// A replica that is not waited for may be ahead: what it shows and the one that is waited for lacks would be gone after a promotion.
+#[tokio::test]
+async fn what_is_not_acknowledged_yet_is_not_shown_though_a_replica_has_it() {
+    let pair = Pair::start();
+    let readers = readers(pair.log()).await;
+    let world = &readers.world;
+    let [alice, bob] = world.people(["alice", "bob"]).await;
+    let group = world.group(alice, &[bob]).await;
+    let old = world.send(alice, group, "acknowledged").await;
+    readers.until_used().await;
+    let waits_for = |whom: &str| {
+        pair.primary.psql(readers.log.name(), &format!("ALTER SYSTEM SET synchronous_standby_names = '{whom}'"));
+        pair.primary.psql(readers.log.name(), "SELECT pg_reload_conf()");
+    };
+    waits_for("nobody");
+    let waiting = readers.log.raw().await;
+    waiting.until("SELECT current_setting('synchronous_standby_names') <> ''").await;
+    let sent = world.submit(sending(&world.message(alice, group, "not yet")));
+    let replica = Raw::connect(&readers.log.options.replicas[0]).await;
+    replica.until("SELECT count(*) = 2 FROM messages").await;
+    assert_eq!(world.history(bob, group).await, [old]);
+    let anew = world.store.difference(bob, SyncFrom::BEGINNING, None, 50, 50).await.expect("the store reads");
+    assert_eq!(anew.conversations[0].messages.len(), 1);
+    assert_eq!(readers.fallbacks(Fallback::Behind), 2, "{:?}", readers.reader.fallbacks());
+    waits_for("");
+    sent.await.expect("it goes through");
+    readers.sees_what_is(bob, &[group]).await;
+}
+
 #[tokio::test]
 async fn a_replica_that_is_too_far_behind_is_left_out_until_it_has_caught_up() {
     let pair = Pair::start();
