@@ -18,7 +18,7 @@ use tertulia_store_postgres::{Fallback, Options, PostgresStore, ReplicaState};
 use tertulia_testkit::postgres::Stop;
 use tertulia_testkit::{Postgres, within};
 
-use crate::database::{Cluster, Log, Pair, Raw, Server, follower, seed, until_replica};
+use crate::database::{Cluster, Log, PATIENT, Pair, Raw, Server, follower, seed, until_replica};
 
 /// A replica is looked at in the beginning, and not again within a test.
 const NEVER: Duration = Duration::from_secs(3600);
@@ -362,7 +362,13 @@ impl Line {
         };
         let url = format!("postgres://postgres@{},{}/{name}", place(&primary.postgres), place(&heir));
         let replicas = vec![second.url(&name)];
-        let options = Options { url, replicas, replica_check_every: look_every, ..primary.options(&name) };
+        let options = Options {
+            url,
+            replicas,
+            replica_check_every: look_every,
+            replica_deadline: PATIENT,
+            ..primary.options(&name)
+        };
         Server::open(&Options { replicas: Vec::new(), ..options.clone() }).await.store.close();
         let raw = Raw::connect(&primary.postgres.url(&name)).await;
         raw.until(&all_have_all(2)).await;
