@@ -20,8 +20,8 @@ pub(crate) enum Fault {
     NoConnection(String),
     #[error("a lookup took too long")]
     Late,
-    /// A replica that has not got yet what this answer has to hold.
-    #[error("the replica is behind")]
+    /// A replica that does not stand where this answer has to be read.
+    #[error("the replica is not where the primary is")]
     Behind,
     /// The log is on another line of history than its state says: whoever writes settles that first.
     #[error("the database has another history than the log's state says")]

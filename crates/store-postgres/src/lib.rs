@@ -62,6 +62,8 @@ pub struct Options {
     pub replicas: Vec<String>,
     /// A replica that has been behind for longer is left out. 5 s.
     pub replica_lag_max: Duration,
+    /// How long a replica may take to answer a lookup; half as long to give it a connection. 500 ms.
+    pub replica_deadline: Duration,
     /// How often each replica is looked at. 1 s; up to 32 times as long for one that is away.
     pub replica_check_every: Duration,
     pub prepared: Prepared,
@@ -90,6 +92,7 @@ impl Options {
             readers: 4,
             replicas: Vec::new(),
             replica_lag_max: Duration::from_secs(5),
+            replica_deadline: Duration::from_millis(500),
             replica_check_every: Duration::from_secs(1),
             prepared: Prepared::default(),
             partitions: 16,

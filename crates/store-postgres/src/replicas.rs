@@ -23,14 +23,11 @@ use crate::rows::at;
 use crate::schema::OpenError;
 use crate::session::Session;
 
-/// How long a lookup may be about a replica before the primary is asked: the honest ones take some milliseconds. By the replica's own clock it ends
-/// earlier than by ours, so that one that is slow can be told from one that hangs.
-const TIMES: Times = Times {
-    queue: Duration::from_millis(250),
-    connect: Duration::from_millis(250),
-    lookup: Duration::from_millis(500),
-    statement: Duration::from_millis(400),
-};
+/// How long a lookup may be about a replica before the primary is asked. By the replica's own clock a statement ends earlier than by ours, so that one that
+/// is slow can be told from one that hangs.
+fn times(deadline: Duration) -> Times {
+    Times { queue: deadline / 2, connect: deadline / 2, lookup: deadline, statement: deadline * 4 / 5 }
+}
 
 /// The longest pause before a replica is looked at again, in usual ones. One that has been well for so long begins with the shortest again.
 const PAUSE_MAX: u32 = 32;
@@ -41,7 +38,7 @@ const SAMPLES_MAX: usize = 64;
 /// Why the primary answered what a replica was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fallback {
-    /// It had not got yet what the answer had to hold. It goes on being asked.
+    /// It had not got yet what the answer had to hold, or, more seldom, had more already. It goes on being asked.
     Behind,
     /// It stopped the lookup by itself, for taking long or being in the way of what it has to follow. It goes on being asked.
     Cancelled,
@@ -257,6 +254,10 @@ impl Health {
     }
 
     fn note(&mut self, lsn: i64, seen_at: Instant) {
+        // The primary has gone back: what it was nobody will come to.
+        if self.unreached.back().is_some_and(|(_, last)| *last > lsn) {
+            self.unreached.clear();
+        }
         if lsn > self.shown && self.unreached.back().is_none_or(|(_, last)| *last < lsn) {
             if self.unreached.len() >= SAMPLES_MAX {
                 self.unreached.pop_back();
@@ -325,7 +326,7 @@ impl Replicas {
             let target = Target::of_replica(url)?;
             all.push(Arc::new(Replica {
                 number,
-                readers: Readers::new(&target, options.readers, options.prepared, TIMES)?,
+                readers: Readers::new(&target, options.readers, options.prepared, times(options.replica_deadline))?,
                 health: Mutex::new(Health::new()),
                 reads: AtomicU64::new(0),
                 fallbacks: Arc::clone(&fallbacks),
@@ -392,4 +393,84 @@ fn millis(time: Duration) -> u64 {
 )]
 fn instant() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVERY: Duration = Duration::from_secs(1);
+
+    fn standing(is_replica: bool, lsn: i64) -> Standing {
+        Standing { is_replica, lsn, system: 1, epoch: uuid::Uuid::nil(), generation: 1 }
+    }
+
+    /// The primary was seen there so long ago.
+    fn note(health: &mut Health, lsn: i64, ago: Duration) {
+        health.note(lsn, instant() - ago);
+    }
+
+    fn complaint(health: &mut Health, primary: i64, found: Standing) -> Option<&'static str> {
+        let falls = health.falls;
+        health.judge(&standing(false, primary), &found, Duration::from_secs(5), falls, EVERY);
+        health.complaint
+    }
+
+    #[test]
+    fn a_replica_is_behind_since_the_primary_was_where_it_is_not_yet() {
+        let mut health = Health::new();
+        for (lsn, ago) in [(10, 9), (20, 6), (20, 5), (30, 3)] {
+            note(&mut health, lsn, Duration::from_secs(ago));
+        }
+        assert_eq!(complaint(&mut health, 30, standing(true, 10)), Some("it is too far behind"));
+        assert_eq!(health.lag.as_secs(), 6);
+        assert_eq!(complaint(&mut health, 30, standing(true, 29)), None);
+        assert_eq!((health.lag.as_secs(), health.is_used), (3, true));
+        assert_eq!(complaint(&mut health, 30, standing(true, 30)), None);
+        assert_eq!(health.lag, Duration::ZERO, "nothing is written, and nothing is missing");
+    }
+
+    #[test]
+    fn a_replica_that_is_away_for_long_is_remembered_with_bounds() {
+        let mut health = Health::new();
+        for lsn in 1..=1000 {
+            note(&mut health, lsn, Duration::from_secs(2000 - lsn.unsigned_abs()));
+        }
+        assert_eq!((health.unreached.len(), health.lag.as_secs()), (SAMPLES_MAX, 1999));
+        note(&mut health, 500, Duration::ZERO);
+        assert_eq!(health.unreached.len(), 1, "the primary went back, and nobody comes to where it was");
+    }
+
+    #[test]
+    fn a_replica_beyond_its_primary_is_of_another_history() {
+        let mut health = Health::new();
+        assert_eq!(complaint(&mut health, 30, standing(true, 40)), None, "it may have come later");
+        assert_eq!(complaint(&mut health, 30, standing(true, 40)), Some("it has another history than the primary"));
+        assert!(!health.is_used);
+        assert_eq!(complaint(&mut health, 41, standing(true, 40)), None);
+    }
+
+    #[test]
+    fn a_replica_that_is_away_is_looked_at_more_and_more_seldom() {
+        let mut health = Health::new();
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            let begun = instant();
+            health.fall(EVERY);
+            pauses.push(health.look_at.map_or(0, |at| (at - begun).as_secs()));
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 32, 32]);
+        // What was asked before it fell the last time does not bring it back.
+        let before = health.falls - 1;
+        let (primary, found) = (standing(false, 1), standing(true, 1));
+        health.judge(&primary, &found, EVERY, before, EVERY);
+        assert!(!health.is_used);
+        assert_eq!(complaint(&mut health, 1, found), None);
+        assert!(health.is_used);
+        health.fall(EVERY);
+        assert!(
+            health.look_at.is_some_and(|at| at > instant() + EVERY * 30),
+            "it was well too short to be trusted again"
+        );
+    }
 }

@@ -11,9 +11,10 @@ use tertulia_store::conformance::world::World;
 use tertulia_store::conformance::writes::sending;
 use tertulia_store::*;
 use tertulia_store_postgres::Options;
-use tertulia_testkit::PostgresOptions;
+use tertulia_testkit::postgres::ADMINISTRATION;
+use tertulia_testkit::{Postgres, PostgresOptions};
 
-use crate::database::Cluster;
+use crate::database::{Cluster, Followed, Pair};
 
 /// What must never be read whole.
 const LARGE: [&str; 7] =
@@ -21,13 +22,16 @@ const LARGE: [&str; 7] =
 
 /// A cluster that writes down how it went about each statement.
 fn explaining() -> Cluster {
-    let options = PostgresOptions::default()
+    Cluster::start_with(explanations())
+}
+
+fn explanations() -> PostgresOptions {
+    PostgresOptions::default()
         .set("session_preload_libraries", "auto_explain")
         .set("auto_explain.log_min_duration", "0")
         .set("auto_explain.log_analyze", "on")
         .set("auto_explain.log_timing", "off")
-        .set("log_line_prefix", "");
-    Cluster::start_with(options)
+        .set("log_line_prefix", "")
 }
 
 struct Plan {
@@ -115,15 +119,52 @@ async fn no_large_table_is_read_whole_and_a_conversation_lies_in_one_partition()
         all.extend(one);
         all.extend(reads_of_many(&cluster, &world, bob, &groups).await);
         assert!(all.len() > 50, "{} plans are too few: are they in the log?", all.len());
-        for plan in &all {
-            let whole = plan.nodes.iter().find(|node| {
-                LARGE.iter().any(|table| {
-                    let at = format!("Seq Scan on {table}");
-                    node.contains(&format!("{at} ")) || node.contains(&format!("{at}_"))
-                })
-            });
-            assert_eq!(whole, None, "{}\n{:#?}", plan.statement, plan.nodes);
-        }
+        none_is_read_whole(&all);
+    }
+}
+
+fn none_is_read_whole(plans: &[Plan]) {
+    for plan in plans {
+        let whole = plan.nodes.iter().find(|node| {
+            LARGE.iter().any(|table| {
+                let at = format!("Seq Scan on {table}");
+                node.contains(&format!("{at} ")) || node.contains(&format!("{at}_"))
+            })
+        });
+        assert_eq!(whole, None, "{}\n{:#?}", plan.statement, plan.nodes);
+    }
+}
+
+#[tokio::test]
+async fn no_large_table_is_read_whole_at_a_replica_nor_by_what_is_asked_before_it() {
+    let primary = explaining();
+    let replica = Postgres::start_from(explanations(), |to| primary.postgres.back_up(to, true));
+    let home = Followed::by(Pair { primary, replica: replica.expect("a replica starts") });
+    let world = World::open(&home).await;
+    let [alice, bob] = world.people(["alice", "bob"]).await;
+    let mut groups = Vec::new();
+    for _ in 0..8 {
+        groups.push(world.open_group(alice, &[bob]).await);
+    }
+    for group in &groups {
+        world.send_many(alice, *group, 100).await;
+    }
+    world.search_caught_up().await;
+    let raw = database::Raw::connect(&home.pair.primary.postgres.url(ADMINISTRATION)).await;
+    raw.until("SELECT coalesce(bool_and(replay_lsn >= pg_current_wal_insert_lsn()), false) FROM pg_stat_replication")
+        .await;
+    let clusters = [&home.pair.primary.postgres, &home.pair.replica];
+    let before = clusters.map(|cluster| cluster.log().len());
+    world.history(bob, groups[0]).await;
+    world.list(bob, 3).await;
+    world.found(bob, "100").await;
+    world.store.difference(bob, SyncFrom::BEGINNING, None, 50, 20).await.expect("the store reads");
+    assert!(home.store().replicas()[0].reads >= 4, "{:?}", home.store().replicas());
+    assert!(home.store().fallbacks().iter().all(|(_, count)| *count == 0), "{:?}", home.store().fallbacks());
+    for (cluster, before) in clusters.into_iter().zip(before) {
+        let plans = plans(&cluster.log()[before..]);
+        assert!(plans.len() > 5, "{} plans are too few: are they in the log?", plans.len());
+        none_is_read_whole(&plans);
     }
 }
 

@@ -18,7 +18,7 @@ use tertulia_store_postgres::{Fallback, Options, PostgresStore, ReplicaState};
 use tertulia_testkit::postgres::Stop;
 use tertulia_testkit::{Postgres, within};
 
-use crate::database::{Cluster, Log, Pair, Raw, Server, follower, seed, until_replica};
+use crate::database::{Cluster, Log, PATIENT, Pair, Raw, Server, follower, seed, until_replica};
 
 /// A replica is looked at in the beginning, and not again within a test.
 const NEVER: Duration = Duration::from_secs(3600);
@@ -158,6 +158,35 @@ async fn a_replica_that_stands_still_answers_what_it_has_and_nothing_else() {
     assert_eq!(world.found(bob, "needle").await, ["needle two", "needle one"]);
     assert!(readers.fallbacks(Fallback::Behind) >= behind + 4);
     assert!(readers.reader.replicas()[0].is_used);
+}
+
+/// A replica that is not waited for may be ahead: what it shows and the one that is waited for lacks would be gone after a promotion.
+#[tokio::test]
+async fn what_is_not_acknowledged_yet_is_not_shown_though_a_replica_has_it() {
+    let pair = Pair::start();
+    let readers = readers(pair.log()).await;
+    let world = &readers.world;
+    let [alice, bob] = world.people(["alice", "bob"]).await;
+    let group = world.group(alice, &[bob]).await;
+    let old = world.send(alice, group, "acknowledged").await;
+    readers.until_used().await;
+    let waits_for = |whom: &str| {
+        pair.primary.psql(readers.log.name(), &format!("ALTER SYSTEM SET synchronous_standby_names = '{whom}'"));
+        pair.primary.psql(readers.log.name(), "SELECT pg_reload_conf()");
+    };
+    waits_for("nobody");
+    let waiting = readers.log.raw().await;
+    waiting.until("SELECT current_setting('synchronous_standby_names') <> ''").await;
+    let sent = world.submit(sending(&world.message(alice, group, "not yet")));
+    let replica = Raw::connect(&readers.log.options.replicas[0]).await;
+    replica.until("SELECT count(*) = 2 FROM messages").await;
+    assert_eq!(world.history(bob, group).await, [old]);
+    let anew = world.store.difference(bob, SyncFrom::BEGINNING, None, 50, 50).await.expect("the store reads");
+    assert_eq!(anew.conversations[0].messages.len(), 1);
+    assert_eq!(readers.fallbacks(Fallback::Behind), 2, "{:?}", readers.reader.fallbacks());
+    waits_for("");
+    sent.await.expect("it goes through");
+    readers.sees_what_is(bob, &[group]).await;
 }
 
 #[tokio::test]
@@ -333,7 +362,13 @@ impl Line {
         };
         let url = format!("postgres://postgres@{},{}/{name}", place(&primary.postgres), place(&heir));
         let replicas = vec![second.url(&name)];
-        let options = Options { url, replicas, replica_check_every: look_every, ..primary.options(&name) };
+        let options = Options {
+            url,
+            replicas,
+            replica_check_every: look_every,
+            replica_deadline: PATIENT,
+            ..primary.options(&name)
+        };
         Server::open(&Options { replicas: Vec::new(), ..options.clone() }).await.store.close();
         let raw = Raw::connect(&primary.postgres.url(&name)).await;
         raw.until(&all_have_all(2)).await;

@@ -196,6 +196,7 @@ impl Town {
         let verdict = self.verdict().await;
         let counts: Vec<String> = faults.iter().map(|(fault, count)| format!("{fault:?} {count}")).collect();
         say(&format!("faults: {}\nlinks: {:?}", counts.join(", "), self.links.tally()));
+        say(&format!("read at the replica since the servers' last starts: {}", self.replica_reads().await?));
         // Why it does not come to an end may be in what was seen.
         if let Err(error) = ended {
             return Err(error.context(format!("{verdict:?}")));
@@ -223,6 +224,14 @@ impl Town {
             *counts.entry(fault).or_default() += 1;
         }
         Ok(counts)
+    }
+
+    async fn replica_reads(&self) -> Result<u64> {
+        let mut sum = 0;
+        for server in &self.place.servers {
+            sum += server.api(&self.people[0]).metric("tertulia_replica_reads_total{replica=\"1\"}").await?;
+        }
+        Ok(sum)
     }
 
     /// All that was written reaches everybody, and everybody has read it; then each writes down what it has in the end.

@@ -145,7 +145,7 @@ pub(crate) async fn chosen(
     let rows = session.rows(CHOSEN, &[&user.uuid(), &before, &id, &limit_of(limit.saturating_add(1))]).await?;
     let has_more = rows.len() > limit;
     let shown = rows.get(..limit).unwrap_or(&rows);
-    Ok(Warrant::from_rows(user, shown)?.map(|warrant| (warrant.exact(), has_more)))
+    Ok(Warrant::from_rows(user, shown)?.map(|warrant| (warrant, has_more)))
 }
 
 /// These conversations as in a list, in this order.

@@ -1,7 +1,7 @@
 //! What the primary says before a replica is asked: who may see which conversations, and how far each has come there.
 //!
-//! A replica may answer where it has all of that, of the same history. So an answer is never older than the question, whoever was told what before it, and
-//! who was removed sees nothing (docs/adr/0008).
+//! A replica may answer where it stands exactly there, on the same history. So its answer is the one that the primary would have given: never older than the
+//! question, whoever was told what before it; nor newer than what is acknowledged, which a promotion could take back (docs/adr/0008).
 
 use tertulia_proto::{ConversationId, UserId};
 use tokio_postgres::Row;
@@ -52,18 +52,17 @@ pub(crate) struct Warrant {
     user: UserId,
     pub generation: i64,
     heads: Vec<Head>,
-    is_exact: bool,
     is_indexed: bool,
 }
 
-/// How many of the conversations are there, as far as they should be.
+/// How many of the conversations are there, and as they should be.
 macro_rules! held {
     ($from:literal, $and:literal) => {
         concat!(
             "SELECT l.generation = $1 AND pg_is_in_recovery(), (SELECT count(*)
                 FROM unnest($3::uuid[], $4::bigint[], $5::bigint[]",
             $from,
-            " WHERE m.xmin::text::bigint = w.version AND c.rev >= w.rev AND (c.rev = w.rev OR NOT $6)",
+            " WHERE m.xmin::text::bigint = w.version AND c.rev = w.rev",
             $and,
             ") FROM log_state l"
         )
@@ -77,7 +76,7 @@ const HELD: &str = held!(
 );
 
 const HELD_WITH_INDEX: &str = held!(
-    ", $7::bigint[], $8::bigint[]) AS w (id, rev, version, indexed_seq, indexed_rev)
+    ", $6::bigint[], $7::bigint[]) AS w (id, rev, version, indexed_seq, indexed_rev)
         JOIN conversations c ON c.id = w.id JOIN members m ON m.conversation_id = w.id AND m.user_id = $2
         LEFT JOIN search_progress p ON p.conversation_id = w.id",
     " AND coalesce(p.seq, 0) >= w.indexed_seq AND coalesce(p.rev, 0) >= w.indexed_rev"
@@ -85,7 +84,7 @@ const HELD_WITH_INDEX: &str = held!(
 
 impl Warrant {
     pub const fn new(user: UserId, generation: i64, heads: Vec<Head>) -> Self {
-        Self { user, generation, heads, is_exact: false, is_indexed: false }
+        Self { user, generation, heads, is_indexed: false }
     }
 
     /// From rows whose first five columns are a head's and [`history_columns!`]. `None` where there is none, or the history is not settled.
@@ -96,12 +95,6 @@ impl Warrant {
         }
         let heads = rows.iter().map(Head::from_row).collect::<Sql<_>>()?;
         Ok(Some(Self::new(user, at(first, 3)?, heads)))
-    }
-
-    /// Where what is shown depends on how conversations stand to one another: the replica may not be further either.
-    pub const fn exact(mut self) -> Self {
-        self.is_exact = true;
-        self
     }
 
     /// The search must have come as far as well.
@@ -124,10 +117,10 @@ impl Warrant {
             let seqs: Vec<i64> = self.heads.iter().map(|head| head.indexed.0).collect();
             let followed: Vec<i64> = self.heads.iter().map(|head| head.indexed.1).collect();
             let params: &[&dyn crate::session::Param] =
-                &[&self.generation, &user, &ids, &revs, &versions, &self.is_exact, &seqs, &followed];
+                &[&self.generation, &user, &ids, &revs, &versions, &seqs, &followed];
             session.opt(HELD_WITH_INDEX, params).await?
         } else {
-            session.opt(HELD, &[&self.generation, &user, &ids, &revs, &versions, &self.is_exact]).await?
+            session.opt(HELD, &[&self.generation, &user, &ids, &revs, &versions]).await?
         };
         // A log without a state is not this one.
         let Some(row) = row else { return Err(Fault::OtherHistory) };
