@@ -11,12 +11,14 @@ use std::sync::Arc;
 
 use tertulia_store::conformance::Home;
 use tertulia_store::conformance::world::{World, by_id};
-use tertulia_store::portable::{Destination, Event, MoveError, PageMax, Source, Standing, Summary, TABLES, plan, run};
+use tertulia_store::portable::{
+    Destination, Event, MoveError, PageMax, Purpose, Source, Standing, Summary, TABLES, plan, run,
+};
 use tertulia_store::*;
 use tertulia_store_postgres::portable::{self as postgres, PostgresEnd};
 use tertulia_store_postgres::{Options, PostgresStore};
 use tertulia_store_sqlite::SqliteStore;
-use tertulia_store_sqlite::portable::{self as sqlite, SqliteEnd};
+use tertulia_store_sqlite::portable::SqliteEnd;
 use tertulia_testkit::Folder;
 use tertulia_testkit::postgres::Stop;
 
@@ -56,8 +58,8 @@ impl Place {
 
     async fn source(&self) -> Result<Box<dyn Source>, MoveError> {
         Ok(match self {
-            Self::File(folder) => Box::new(SqliteEnd::source(folder, sqlite::Purpose::Move)?),
-            Self::Database(options) => Box::new(PostgresEnd::source(&options.url, postgres::Purpose::Move).await?),
+            Self::File(folder) => Box::new(SqliteEnd::source(folder, Purpose::Move)?),
+            Self::Database(options) => Box::new(PostgresEnd::source(&options.url, Purpose::Move).await?),
         })
     }
 
@@ -640,7 +642,7 @@ async fn a_plan_counts_and_changes_nothing() {
         files
     };
     let before = files();
-    let mut source = SqliteEnd::source(folder, sqlite::Purpose::Look).expect("a source");
+    let mut source = SqliteEnd::source(folder, Purpose::Look).expect("a source");
     let standing = PostgresEnd::look(&options.url).await.expect("an empty database");
     assert_eq!(standing, Standing::Empty);
     let plan = plan(&mut source, standing).await.expect("a plan");
