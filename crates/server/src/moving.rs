@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tertulia_store::portable::{
-    Destination, Event, MoveError, Options, PageMax, Plan, Source, Standing, Summary, TABLES, plan, run,
+    Destination, Event, MoveError, Options, PageMax, Plan, Purpose, Source, Standing, Summary, TABLES, plan, run,
 };
-use tertulia_store_postgres::portable::{self as postgres, PostgresEnd};
-use tertulia_store_sqlite::portable::{self as sqlite, SqliteEnd};
+use tertulia_store_postgres::portable::PostgresEnd;
+use tertulia_store_sqlite::portable::SqliteEnd;
 
 use crate::serve::lock;
 use crate::settings::Settings;
@@ -66,8 +66,8 @@ pub async fn command(settings: &Settings, wish: Wish, move_id: [u8; 16]) -> Resu
     }
     let _locks = [locked(&wish.from)?, locked(&wish.to)?];
     let mut source: Box<dyn Source> = match &wish.from {
-        Place::Sqlite(folder) => Box::new(SqliteEnd::source(folder, sqlite::Purpose::Move)?),
-        Place::Postgres(url) => Box::new(PostgresEnd::source(url, postgres::Purpose::Move).await?),
+        Place::Sqlite(folder) => Box::new(SqliteEnd::source(folder, Purpose::Move)?),
+        Place::Postgres(url) => Box::new(PostgresEnd::source(url, Purpose::Move).await?),
     };
     let mut destination: Box<dyn Destination> = match &wish.to {
         Place::Sqlite(folder) => Box::new(SqliteEnd::destination(folder)?),
@@ -86,8 +86,8 @@ pub async fn command(settings: &Settings, wish: Wish, move_id: [u8; 16]) -> Resu
 async fn looked(wish: &Wish) -> Result<String, MoveError> {
     let _locks = [free(&wish.from)?, free(&wish.to)?];
     let mut source: Box<dyn Source> = match &wish.from {
-        Place::Sqlite(folder) => Box::new(SqliteEnd::source(folder, sqlite::Purpose::Look)?),
-        Place::Postgres(url) => Box::new(PostgresEnd::source(url, postgres::Purpose::Look).await?),
+        Place::Sqlite(folder) => Box::new(SqliteEnd::source(folder, Purpose::Look)?),
+        Place::Postgres(url) => Box::new(PostgresEnd::source(url, Purpose::Look).await?),
     };
     let standing: Standing = match &wish.to {
         Place::Sqlite(folder) => SqliteEnd::look(folder)?,
@@ -174,6 +174,9 @@ impl Teller {
     }
 
     fn count(&mut self, doing: &str, what: &'static str, rows: u64, is_done: bool) {
+        if is_done && rows == 0 {
+            return;
+        }
         let now = instant();
         if self.what != what || rows == 0 {
             (self.what, self.began, self.told) = (what, now, now);

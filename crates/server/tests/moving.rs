@@ -149,8 +149,11 @@ async fn a_chat_moves_to_postgresql_and_back_and_nobody_notices() -> Result<()> 
     ensure!(third.run(&["doctor"]).await?.contains("sound"));
     // What was left can go on as another log.
     first.run(&["doctor", "--new-epoch"]).await?;
-    first.launch().await?;
-    ensure!(first.api(&chat.alice).difference(None).await?.epoch.to_string() != chat.epoch);
+    second.run(&["doctor", "--new-epoch"]).await?;
+    for server in [&mut first, &mut second] {
+        server.launch().await?;
+        ensure!(server.api(&chat.alice).difference(None).await?.epoch.to_string() != chat.epoch);
+    }
     Ok(())
 }
 

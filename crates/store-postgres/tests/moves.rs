@@ -11,16 +11,18 @@ use std::sync::Arc;
 
 use tertulia_store::conformance::Home;
 use tertulia_store::conformance::world::{World, by_id};
-use tertulia_store::portable::{Destination, Event, MoveError, PageMax, Source, Standing, Summary, TABLES, plan, run};
+use tertulia_store::portable::{
+    Destination, Event, MoveError, PageMax, Purpose, Source, Standing, Summary, TABLES, plan, run,
+};
 use tertulia_store::*;
 use tertulia_store_postgres::portable::{self as postgres, PostgresEnd};
 use tertulia_store_postgres::{Options, PostgresStore};
 use tertulia_store_sqlite::SqliteStore;
-use tertulia_store_sqlite::portable::{self as sqlite, SqliteEnd};
+use tertulia_store_sqlite::portable::SqliteEnd;
 use tertulia_testkit::Folder;
 use tertulia_testkit::postgres::Stop;
 
-use crate::database::{Cluster, seed};
+use crate::database::{Cluster, Raw, seed};
 use crate::life::{Chance, InMemory, Things, begin, seen, told, write};
 
 /// Pages so small that a short life has many borders.
@@ -56,8 +58,8 @@ impl Place {
 
     async fn source(&self) -> Result<Box<dyn Source>, MoveError> {
         Ok(match self {
-            Self::File(folder) => Box::new(SqliteEnd::source(folder, sqlite::Purpose::Move)?),
-            Self::Database(options) => Box::new(PostgresEnd::source(&options.url, postgres::Purpose::Move).await?),
+            Self::File(folder) => Box::new(SqliteEnd::source(folder, Purpose::Move)?),
+            Self::Database(options) => Box::new(PostgresEnd::source(&options.url, Purpose::Move).await?),
         })
     }
 
@@ -126,6 +128,14 @@ async fn close(world: &mut World) {
 
 async fn reopen(world: &mut World, place: &Place) {
     world.store = place.opened(world.rules.clone(), world.sink.clone()).await.expect("the log opens");
+    // The index of a database learns behind the opening what it has to make up for.
+    if let Place::Database(options) = place {
+        let behind =
+            "SELECT NOT EXISTS (SELECT 1 FROM conversations c LEFT JOIN search_progress p ON p.conversation_id = c.id
+             WHERE c.last_seq > coalesce(p.seq, 0) OR EXISTS (SELECT 1 FROM messages x
+                WHERE x.conversation_id = c.id AND x.amended AND x.rev > coalesce(p.rev, 0)))";
+        Raw::connect(&options.url).await.until(behind).await;
+    }
 }
 
 /// A life in two homes of which one stays where it is.
@@ -142,7 +152,8 @@ impl Twins {
     async fn new(place: &Place, seed: u64) -> Self {
         let (still, moving) = (World::open(&InMemory).await, World::open(place).await);
         let things = [begin(&still).await, begin(&moving).await];
-        for world in [&still, &moving] {
+        for (world, things) in [(&still, &things[0]), (&moving, &things[1])] {
+            like(world, things).await;
             for (name, hash) in [("shop", [1; 32]), ("till", [2; 32])] {
                 let (id, scopes) =
                     (ApiKeyId::from_bytes(world.id()), vec!["chat:read".to_owned(), "chat:write".to_owned()]);
@@ -211,6 +222,19 @@ impl Twins {
     }
 }
 
+/// Several people with the same reaction: pages end between them.
+async fn like(world: &World, things: &Things) {
+    let (conversation, people) = (things.groups[1], &things.people[1..4]);
+    let message = world.send(people[0], conversation, "liked").await.message_id;
+    for (emoji, count) in [("❤️", 2), ("👍", 3), ("😀", 3)] {
+        for &actor in &people[..count] {
+            let emoji = conformance::writes::emoji(emoji);
+            let like = Write::SetReaction { conversation, message, actor, emoji, present: true, per_message_max: 9 };
+            world.done(like).await;
+        }
+    }
+}
+
 async fn difference(world: &World, person: UserId, base: i64) -> String {
     let from = SyncFrom { base, within: None };
     let mut page = world.store.difference(person, from, None, 100, 100).await.expect("the store reads");
@@ -244,17 +268,23 @@ async fn change(twins: &mut Twins, from: &Place, to: &Place) {
     twins.compare().await;
 }
 
+/// A file whose positions are above every number that a database will give to a transaction.
+async fn far_on(place: &Place) {
+    drop(World::open(place).await);
+    let Place::File(folder) = place else { panic!("no file") };
+    let file = rusqlite::Connection::open(folder.join("tertulia.db")).expect("a file");
+    file.execute_batch("UPDATE log_state SET position = 1 << 40").expect("an update");
+}
+
 #[tokio::test]
 async fn a_log_lives_on_in_any_home_as_if_it_had_not_moved() {
     let mut places = Places::new();
-    for seed in 1..=2 {
-        let way =
-            [places.file(), places.database(), places.file(), places.file(), places.database(), places.database()];
-        let mut twins = Twins::new(&way[0], seed).await;
-        twins.live(40).await;
-        for pair in way.windows(2) {
-            change(&mut twins, &pair[0], &pair[1]).await;
-        }
+    let way = [places.file(), places.database(), places.file(), places.file(), places.database(), places.database()];
+    far_on(&way[0]).await;
+    let mut twins = Twins::new(&way[0], 1).await;
+    twins.live(40).await;
+    for pair in way.windows(2) {
+        change(&mut twins, &pair[0], &pair[1]).await;
     }
 }
 
@@ -330,6 +360,45 @@ async fn a_database_that_crashes_under_a_move_loses_no_row_of_it() {
     moved(&from, &to, false, |_| Ok(())).await.expect("the log moves");
     reopen(&mut twins.moving, &to).await;
     twins.compare().await;
+}
+
+/// Has the destination fail in the middle of a batch of messages, or no longer.
+fn break_off(places: &Places, place: &Place, breaks: bool) {
+    match place {
+        Place::Database(_) if breaks => places.psql(
+            place,
+            "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''on purpose''; END';
+             CREATE TRIGGER broken BEFORE INSERT ON messages FOR EACH ROW WHEN (NEW.seq = 5) EXECUTE FUNCTION broken()",
+        ),
+        Place::Database(_) => places.psql(place, "DROP FUNCTION broken CASCADE"),
+        Place::File(folder) => {
+            let file = rusqlite::Connection::open(folder.join("tertulia.db")).expect("a file");
+            let make = "CREATE TRIGGER broken BEFORE INSERT ON messages WHEN NEW.key & 0xffffffff = 5 BEGIN SELECT raise(ABORT, 'on purpose'); END";
+            file.execute_batch(if breaks { make } else { "DROP TRIGGER broken" }).expect("a trigger");
+            String::new()
+        }
+    };
+}
+
+#[tokio::test]
+async fn a_batch_that_fails_halfway_is_brought_whole_the_next_time() {
+    let mut places = Places::new();
+    let ways = [(places.file(), places.database()), (places.database(), places.file())];
+    for (from, to) in ways {
+        let mut twins = lived(&from).await;
+        let failed = moved(&from, &to, false, |event| {
+            if event == Event::Begun {
+                break_off(&places, &to, true);
+            }
+            Ok(())
+        });
+        let failed = failed.await.expect_err("it breaks off");
+        assert!(matches!(&failed, MoveError::Failed(why) if why.contains("on purpose")), "{failed:?}");
+        break_off(&places, &to, false);
+        moved(&from, &to, false, |_| Ok(())).await.expect("the log moves");
+        reopen(&mut twins.moving, &to).await;
+        twins.compare().await;
+    }
 }
 
 #[tokio::test]
@@ -445,6 +514,11 @@ async fn a_database_with_a_server_on_it_is_not_moved() {
     assert!(matches!(&why, MoveError::Refused(why) if why.contains("is being served")), "{why:?}");
     twins.live(3).await;
     close(&mut twins.moving).await;
+    let held = from.source().await.expect("a source");
+    assert!(from.refusal().await.contains("is being moved"));
+    let why = from.source().await.err().expect("one move at a time");
+    assert!(matches!(&why, MoveError::Refused(why) if why.contains("another move")), "{why:?}");
+    drop(held);
     moved(&from, &to, false, |event| {
         if event == Event::Begun {
             let Place::Database(options) = &from else { panic!("a database") };
@@ -568,7 +642,7 @@ async fn a_plan_counts_and_changes_nothing() {
         files
     };
     let before = files();
-    let mut source = SqliteEnd::source(folder, sqlite::Purpose::Look).expect("a source");
+    let mut source = SqliteEnd::source(folder, Purpose::Look).expect("a source");
     let standing = PostgresEnd::look(&options.url).await.expect("an empty database");
     assert_eq!(standing, Standing::Empty);
     let plan = plan(&mut source, standing).await.expect("a plan");

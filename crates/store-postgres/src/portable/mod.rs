@@ -19,15 +19,6 @@ use crate::lineage::LEAP;
 use crate::rows::at;
 use crate::schema::{self, OpenError};
 
-/// What a source is opened for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// Nothing is changed, and others may write meanwhile.
-    Look,
-    /// Nobody else writes until it is dropped.
-    Move,
-}
-
 /// Of the lock that a move holds alone, and who opens the log tries in common: "tert", "move".
 const LOCK: (i32, i32) = (0x7465_7274, 0x6d6f_7665);
 
@@ -61,7 +52,7 @@ impl Line {
             schema::connect(&target, &mut driver).await.map_err(|fault| refused(OpenError::failed(&target, fault)))?;
         // Every page is a range of an index, whatever the statistics say.
         let settings = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off;
-             SET lock_timeout = 5000";
+             SET lock_timeout = 5000; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0";
         client.batch_execute(settings).await.map_err(|e| refused(OpenError::failed(&target, Fault::from(e))))?;
         Ok(Self { client, target, servers, _driver: driver })
     }
@@ -72,6 +63,10 @@ impl Line {
 
     fn failed(&self, fault: impl Into<Fault>) -> MoveError {
         MoveError::Failed(format!("{}: {}", self.place(), fault.into()))
+    }
+
+    async fn set(&self, statement: &str) -> Result<(), MoveError> {
+        self.client.batch_execute(statement).await.map_err(|e| self.failed(e))
     }
 
     async fn ask<T: for<'a> tokio_postgres::types::FromSql<'a>>(&self, statement: &str) -> Result<T, MoveError> {

@@ -8,21 +8,12 @@ use std::path::{Path, PathBuf};
 use rusqlite::types::{ToSqlOutput, Value as Cell, ValueRef};
 use rusqlite::{Connection, OpenFlags, ToSql};
 use tertulia_store::portable::{
-    Departure, Destination, Doing, End, Identity, Kind, MoveError, PageMax, Progress, Row, Source, Standing, TABLES,
-    Table, Value,
+    Departure, Destination, Doing, End, Identity, Kind, MoveError, PageMax, Progress, Purpose, Row, Source, Standing,
+    TABLES, Table, Value,
 };
 
 pub(crate) use self::mark::{forget, refuse};
 use crate::schema::{self, OpenError};
-
-/// What a source is opened for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// Nothing is changed, and others may write meanwhile.
-    Look,
-    /// Nobody else writes until it is dropped.
-    Move,
-}
 
 /// How long other processes may take to let go of the file.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(3);

@@ -70,6 +70,15 @@ pub struct Departure {
     pub to: String,
 }
 
+/// What a source is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Nothing is changed, and others may write meanwhile.
+    Look,
+    /// Nobody else writes until it is dropped.
+    Move,
+}
+
 /// How a destination is found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
