@@ -505,6 +505,27 @@ async fn a_destination_that_holds_something_is_refused_and_left_alone() {
     }
 }
 
+/// What is there may be somebody's, and its servers may be of that version.
+#[tokio::test]
+async fn a_destination_of_an_older_version_is_left_at_it() {
+    let mut places = Places::new();
+    let (from, file, database) = (places.file(), places.file(), places.database());
+    lived(&from).await;
+    drop(World::open(&file).await);
+    drop(World::open(&database).await);
+    let Place::File(folder) = &file else { panic!("a file") };
+    let connection = rusqlite::Connection::open(folder.join("tertulia.db")).expect("a file");
+    connection.execute_batch("PRAGMA user_version = 2").expect("a pragma");
+    places.psql(&database, "DELETE FROM tertulia_migrations WHERE number = 3");
+    for to in [&file, &database] {
+        let why = moved(&from, to, false, |_| Ok(())).await.expect_err("it is older");
+        assert!(matches!(&why, MoveError::Refused(why) if why.contains("older version")), "{why:?}");
+    }
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).expect("a pragma");
+    assert_eq!(version, 2);
+    assert_eq!(places.psql(&database, "SELECT max(number) FROM tertulia_migrations"), "2");
+}
+
 #[tokio::test]
 async fn a_database_with_a_server_on_it_is_not_moved() {
     let mut places = Places::new();

@@ -49,7 +49,10 @@ impl PostgresEnd {
     /// Made where it is not there; `partitions` counts then only.
     pub async fn destination(url: &str, partitions: u16) -> Result<Self, MoveError> {
         let line = Line::connect(url).await?;
-        schema::migrate(&line.target, partitions.clamp(1, crate::PARTITIONS_MAX)).await.map_err(refused)?;
+        // One that is there already may be somebody's: it is not brought up to this version here.
+        if !line.is_made().await? {
+            schema::migrate(&line.target, partitions.clamp(1, crate::PARTITIONS_MAX)).await.map_err(refused)?;
+        }
         line.hold().await?;
         Ok(Self { line, known: HashMap::new() })
     }

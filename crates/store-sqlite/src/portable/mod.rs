@@ -58,6 +58,13 @@ impl SqliteEnd {
     pub fn destination(folder: &Path) -> Result<Self, MoveError> {
         std::fs::create_dir_all(folder).map_err(|e| refused(OpenError::failed(folder, e)))?;
         let path = folder.join("tertulia.db");
+        // One that is there already may be somebody's: it is not brought up to this version here.
+        if path.exists() {
+            let end = Self { folder: absolute(folder), connection: existing(&path).map_err(refused)? };
+            if end.tables().map_err(|e| end.failed(e))? > 0 {
+                schema::is_current(&end.connection, &path).map_err(refused)?;
+            }
+        }
         let connection = schema::open_writer(&path).map_err(refused)?;
         crate::private(&path);
         // Batches need not be on the disk one by one: what is lost with the power is brought again.
