@@ -9,6 +9,7 @@
 
 mod error;
 mod index;
+mod jobs;
 pub mod maintenance;
 mod read;
 mod readers;
@@ -215,7 +216,7 @@ impl Store for SqliteStore {
             Home::File { writer, .. } => writer.submit(write, done),
             Home::Inline(connection) => {
                 let connection = connection.lock();
-                self.desk.process(&connection, vec![(write, done)]);
+                self.desk.process(&connection, vec![(write, done)], Vec::new());
                 // No thread follows behind here: the index arrives with the commit.
                 let indexed = index::behind(&connection).and_then(|behind| {
                     behind.into_iter().try_for_each(|no| {
@@ -343,5 +344,9 @@ impl Store for SqliteStore {
                 Ok(JobCounts { ready: row.get(0)?, dead: row.get(1)? })
             })
         })
+    }
+
+    fn jobs(&self) -> &dyn JobQueue {
+        self
     }
 }
