@@ -133,6 +133,7 @@ impl Runner {
             poll_at: now,
             seed_at: now,
             pause_until: now,
+            is_cut_off: false,
             stop_at: None,
         };
         shift.work(stop).await;
@@ -164,6 +165,7 @@ struct Shift {
     seed_at: Timestamp,
     /// The store failed: nothing is asked before.
     pause_until: Timestamp,
+    is_cut_off: bool,
     /// Stopping: handlers have until then.
     stop_at: Option<Timestamp>,
 }
@@ -312,7 +314,10 @@ impl Shift {
             Err(error) => self.pause(&error),
         }
         match (claim, claimed) {
-            (Some(claim), Ok(claimed)) => self.begin(&claim, claimed),
+            (Some(claim), Ok(claimed)) => {
+                self.is_cut_off = false;
+                self.begin(&claim, claimed);
+            }
             (None, _) => {}
             (_, Err(error)) => self.pause(&error),
         }
@@ -406,7 +411,12 @@ impl Shift {
     }
 
     fn pause(&mut self, error: &StoreError) {
-        tracing::warn!(%error, "the queue can't be reached");
+        // Once for each outage.
+        if std::mem::replace(&mut self.is_cut_off, true) {
+            tracing::debug!(%error, "the queue still can't be reached");
+        } else {
+            tracing::warn!(%error, "the queue can't be reached");
+        }
         self.pause_until = self.runner.surroundings.now().plus_ms(Runner::ms(self.runner.options.poll));
     }
 

@@ -64,7 +64,8 @@ async fn ready(State(app): State<App>) -> (StatusCode, Json<Ready>) {
 /// In Prometheus' text format.
 #[utoipa::path(get, path = "/metrics", tag = "operations", responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
 async fn metrics(State(app): State<App>) -> Answer<impl IntoResponse> {
-    let text = app.metrics.render(&app.services, app.settings.bus.as_ref()).await.map_err(|error| {
+    let (bus, jobs) = (app.settings.bus.as_ref(), app.settings.jobs.as_ref());
+    let text = app.metrics.render(&app.services, bus, jobs).await.map_err(|error| {
         tracing::error!(%error, "metrics could not be read");
         Refusal::from(tertulia_proto::ApiError::retry(ErrorCode::Unavailable, "the store is not available", 1000))
     })?;
