@@ -27,7 +27,7 @@ pub enum Outcome {
     Done,
     /// Again by the kind's schedule; out of tries: dead.
     Retry(String),
-    /// Again after this time at the earliest (somebody else's `Retry-After`); out of tries: dead.
+    /// Again after this time, a day at most (somebody else's `Retry-After`); out of tries: dead.
     RetryAfter(Duration, String),
     /// Trying again is of no use.
     Dead(String),

@@ -25,7 +25,8 @@ use tertulia_proto::Timestamp;
 /// Time and chance, from outside.
 pub trait Surroundings: Send + Sync + 'static {
     fn now(&self) -> Timestamp;
-    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()>;
+    /// Ready after that time.
+    fn timer(&self, time: Duration) -> BoxFuture<'static, ()>;
     /// 64 bits that nobody foresees.
     fn chance(&self) -> u64;
 }

@@ -23,6 +23,12 @@ use crate::slots::{Key, Slot, Slots};
 /// How often it is looked whether what runs by itself is still queued: a dead letter of it, or a person who dropped it, would end it for ever.
 const SEED_EVERY_MS: i64 = 60_000;
 
+/// Whatever a schedule or somebody's `Retry-After` says.
+const WAIT_MAX: Duration = Duration::from_hours(24);
+
+/// Leases and graces longer than that mean nothing any more.
+const TIME_MAX: Duration = Duration::from_hours(24 * 365);
+
 /// How a runner works.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -140,12 +146,12 @@ impl Runner {
     }
 
     fn ms(time: Duration) -> i64 {
-        i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+        i64::try_from(time.min(TIME_MAX).as_millis()).unwrap_or(i64::MAX)
     }
 
     /// An answer that takes longer than a sixth of the lease is none: the leases have to be looked after.
     async fn asked<T>(&self, answer: Reading<'_, T>) -> Result<T, StoreError> {
-        match select(answer, self.surroundings.sleep(self.options.lease / 6)).await {
+        match select(answer, self.surroundings.timer(self.options.lease / 6)).await {
             Either::Left((answer, _)) => answer,
             Either::Right(_) => Err(StoreError::Unavailable("no answer in time".into())),
         }
@@ -192,7 +198,7 @@ impl Shift {
             self.seed().await;
             self.exchange().await;
             self.let_go();
-            let (goes_on, asleep) = (self.goes_on(), self.runner.surroundings.sleep(self.until_next()));
+            let (goes_on, asleep) = (self.goes_on(), self.runner.surroundings.timer(self.until_next()));
             let wake = self.runner.wake.clone();
             tokio::select! {
                 biased;
@@ -238,7 +244,7 @@ impl Shift {
         let kind = &self.runner.kinds[slot.kind];
         let chance = self.runner.surroundings.chance();
         let again = |after: Option<Duration>, reason: String| match kind.schedule.wait(slot.tries, chance) {
-            Some(wait) => JobEnd::Retry { at: now.plus_ms(Runner::ms(after.unwrap_or(wait))), reason },
+            Some(wait) => JobEnd::Retry { at: now.plus_ms(Runner::ms(after.unwrap_or(wait).min(WAIT_MAX))), reason },
             None => JobEnd::Dead { reason },
         };
         let end = match outcome {
@@ -357,7 +363,7 @@ impl Shift {
             run_at: job.run_at,
             created_at: job.created_at,
         };
-        let too_long = self.runner.surroundings.sleep(limit);
+        let too_long = self.runner.surroundings.timer(limit);
         let handler = self.tasks.spawn(async move {
             let running = pin!(AssertUnwindSafe(async move { handler.run(job).await }).catch_unwind());
             let outcome = match select(running, too_long).await {

@@ -47,8 +47,8 @@ impl Surroundings for Real {
         Timestamp::from_ms(now_ms())
     }
 
-    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
-        tokio::time::sleep(time).boxed()
+    fn timer(&self, time: Duration) -> BoxFuture<'static, ()> {
+        tokio::time::timeout(time, std::future::pending::<()>()).map(drop).boxed()
     }
 
     fn chance(&self) -> u64 {
@@ -83,7 +83,7 @@ async fn be_a_worker(place: &str, lines: &str) {
         async move {
             write_line(&file, "begin", &job);
             // As a provider far away would take.
-            tokio::time::sleep(Duration::from_millis(1 + job.id.unsigned_abs() % 40)).await;
+            Real.timer(Duration::from_millis(1 + job.id.unsigned_abs() % 40)).await;
             write_line(&file, "end", &job);
             Outcome::Done
         }

@@ -37,7 +37,7 @@ impl Surroundings for Real {
         self.0.now()
     }
 
-    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
+    fn timer(&self, time: Duration) -> BoxFuture<'static, ()> {
         tokio::time::sleep(time).boxed()
     }
 

@@ -13,6 +13,9 @@ ALTER TABLE jobs ADD COLUMN IF NOT EXISTS spared int NOT NULL DEFAULT 0;
 ALTER TABLE jobs ADD COLUMN IF NOT EXISTS reasons text COLLATE "C" NOT NULL DEFAULT '[]';
 ALTER TABLE jobs ADD COLUMN IF NOT EXISTS dead_at bigint;
 
+-- Each job leaves some dead rows behind within seconds, whatever the table's size.
+ALTER TABLE jobs SET (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
+
 -- Each state by what is asked of it: the next of a kind, leases that ended, the oldest dead letters.
 CREATE INDEX CONCURRENTLY IF NOT EXISTS jobs_ready ON jobs (kind, priority, run_at) WHERE state = 0;
 CREATE INDEX CONCURRENTLY IF NOT EXISTS jobs_running ON jobs (kind, lease_until) WHERE state = 1;

@@ -45,7 +45,7 @@ impl Surroundings for Clock {
         self.at()
     }
 
-    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
+    fn timer(&self, time: Duration) -> BoxFuture<'static, ()> {
         let mut state = self.0.lock();
         let at = state.now_ms + i64::try_from(time.as_millis()).expect("a test is short");
         let (wake, woken) = oneshot::channel();
