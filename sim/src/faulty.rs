@@ -121,6 +121,9 @@ impl Store for FaultyStore {
     fn job_counts(&self) -> Reading<'_, JobCounts> {
         self.inner.job_counts()
     }
+    fn jobs(&self) -> &dyn tertulia_store::JobQueue {
+        self.inner.jobs()
+    }
 }
 
 /// The house's rules, and once in so many sends a refusal for good.

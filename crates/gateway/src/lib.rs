@@ -47,6 +47,38 @@ pub struct Settings {
     pub bus: Option<BusWatch>,
     /// How it is with the replicas that are read from, where there are any.
     pub replicas: Option<ReplicaWatch>,
+    /// What is run here of the queue, if anything.
+    pub jobs: Option<JobsWatch>,
+}
+
+/// What this process has run of one kind of job; `running` is of this moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobFigures {
+    pub kind: &'static str,
+    pub done: u64,
+    pub failed: u64,
+    pub died: u64,
+    pub running: u64,
+}
+
+/// Looks at the workers when somebody asks.
+#[derive(Clone)]
+pub struct JobsWatch(Arc<dyn Fn() -> Vec<JobFigures> + Send + Sync>);
+
+impl JobsWatch {
+    pub fn new(look: impl Fn() -> Vec<JobFigures> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(look))
+    }
+
+    pub fn look(&self) -> Vec<JobFigures> {
+        (self.0)()
+    }
+}
+
+impl std::fmt::Debug for JobsWatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("JobsWatch").field(&self.look()).finish()
+    }
 }
 
 /// What is known of the way to the other servers.

@@ -8,9 +8,10 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tertulia_core::Services;
-use tertulia_store::StoreError;
+use tertulia_store::jobs::{JobState, JobStats};
+use tertulia_store::{StoreError, Timestamp};
 
-use crate::{BusState, BusWatch, ReplicaStates, ReplicaWatch, Settings};
+use crate::{BusState, BusWatch, JobFigures, JobsWatch, ReplicaStates, ReplicaWatch, Settings};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Status {
@@ -22,6 +23,61 @@ struct Ending {
     code: u32,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfKind {
+    kind: String,
+}
+
+/// By kind: what this process has run, and what waits for anybody.
+#[derive(Default)]
+struct JobMetrics {
+    ready: Gauge,
+    dead: Gauge,
+    done: Family<OfKind, Gauge>,
+    failed: Family<OfKind, Gauge>,
+    died: Family<OfKind, Gauge>,
+    running: Family<OfKind, Gauge>,
+    oldest_ready_ms: Family<OfKind, Gauge>,
+}
+
+impl JobMetrics {
+    fn register(&self, registry: &mut Registry) {
+        registry.register("jobs_ready", "Jobs that wait", self.ready.clone());
+        registry.register("jobs_dead", "Dead letters", self.dead.clone());
+        registry.register("jobs_done", "Jobs that were done here", self.done.clone());
+        registry.register("jobs_failed", "Attempts that failed here", self.failed.clone());
+        registry.register("jobs_died", "Jobs that became dead letters here", self.died.clone());
+        registry.register("jobs_running", "Jobs that run here", self.running.clone());
+        registry.register(
+            "jobs_oldest_ready_ms",
+            "How long the oldest job that may run has waited",
+            self.oldest_ready_ms.clone(),
+        );
+    }
+
+    fn show(&self, stats: &[JobStats], figures: Vec<JobFigures>, now: Timestamp) {
+        let all = |state| stats.iter().filter(|one| one.state == state).map(|one| one.count).sum::<i64>();
+        self.ready.set(all(JobState::Ready));
+        self.dead.set(all(JobState::Dead));
+        // A kind of which nothing waits any more is not to keep its last age.
+        self.oldest_ready_ms.clear();
+        for one in stats.iter().filter(|one| one.state == JobState::Ready) {
+            let kind = OfKind { kind: one.kind.clone() };
+            self.oldest_ready_ms.get_or_create(&kind).set((now.ms() - one.oldest.ms()).max(0));
+        }
+        for one in figures {
+            let kind = OfKind { kind: one.kind.to_owned() };
+            let set = |family: &Family<OfKind, Gauge>, value: u64| {
+                family.get_or_create(&kind).set(i64::try_from(value).unwrap_or(i64::MAX));
+            };
+            set(&self.done, one.done);
+            set(&self.failed, one.failed);
+            set(&self.died, one.died);
+            set(&self.running, one.running);
+        }
+    }
+}
+
 pub struct Metrics {
     registry: Registry,
     answers: Family<Status, Counter>,
@@ -31,9 +87,8 @@ pub struct Metrics {
     people: Gauge,
     search_lag_conversations: Gauge,
     search_lag_ms: Gauge,
-    jobs_ready: Gauge,
-    jobs_dead: Gauge,
     log_position: Gauge,
+    jobs: JobMetrics,
     bus: BusMetrics,
     replicas: ReplicaMetrics,
 }
@@ -132,9 +187,8 @@ impl Metrics {
             people: Gauge::default(),
             search_lag_conversations: Gauge::default(),
             search_lag_ms: Gauge::default(),
-            jobs_ready: Gauge::default(),
-            jobs_dead: Gauge::default(),
             log_position: Gauge::default(),
+            jobs: JobMetrics::default(),
             bus: BusMetrics::default(),
             replicas: ReplicaMetrics::default(),
         };
@@ -150,8 +204,7 @@ impl Metrics {
             all.search_lag_conversations.clone(),
         );
         registry.register("search_lag_ms", "Age of the oldest change not yet searchable", all.search_lag_ms.clone());
-        registry.register("jobs_ready", "Jobs that wait", all.jobs_ready.clone());
-        registry.register("jobs_dead", "Dead letters", all.jobs_dead.clone());
+        all.jobs.register(registry);
         registry.register("log_position", "Commit position of the log", all.log_position.clone());
         all.bus.register(registry);
         all.replicas.register(registry);
@@ -188,9 +241,8 @@ impl Metrics {
         let lag = services.store().search_lag();
         self.search_lag_conversations.set(i64::try_from(lag.conversations).unwrap_or(i64::MAX));
         self.search_lag_ms.set(i64::try_from(lag.age_ms).unwrap_or(i64::MAX));
-        let jobs = services.store().job_counts().await?;
-        self.jobs_ready.set(jobs.ready);
-        self.jobs_dead.set(jobs.dead);
+        let stats = services.store().jobs().job_stats().await?;
+        self.jobs.show(&stats, settings.jobs.as_ref().map(JobsWatch::look).unwrap_or_default(), services.now());
         self.log_position.set(services.store().log_state().await?.position);
         self.bus.show(settings.bus.as_ref().map(BusWatch::look).unwrap_or_default());
         self.replicas.show(&settings.replicas.as_ref().map(ReplicaWatch::look).unwrap_or_default());

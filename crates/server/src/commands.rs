@@ -33,12 +33,6 @@ pub async fn revoke_api_key(settings: &Settings, id: &str) -> anyhow::Result<()>
     Ok(parts.services.auth().revoke_api_key(id).await?)
 }
 
-pub async fn jobs(settings: &Settings) -> anyhow::Result<String> {
-    let Parts { home, .. } = wiring::open(settings, false).await?;
-    let counts = home.store().job_counts().await?;
-    Ok(format!("ready {}\ndead {}", counts.ready, counts.dead))
-}
-
 pub async fn migrate(settings: &Settings) -> anyhow::Result<String> {
     let Parts { home, .. } = wiring::open(settings, false).await?;
     let state = home.store().log_state().await?;

@@ -1,16 +1,19 @@
 //! `tertulia`: self-hosted chat in one binary.
 //!
 //! The only crate that names concrete homes and reads the ambient clock and randomness. The way through: [`settings`] what can be set; [`wiring`] how
-//! the parts fit; [`serve`] the server; [`moving`] a log that changes homes; [`commands`] the rest.
+//! the parts fit; [`serve`] the server; [`jobs`] work for later and [`queue`] what is seen of it; [`moving`] a log that changes homes; [`commands`] the
+//! rest.
 
 mod cluster;
 mod commands;
 mod home;
+mod jobs;
 mod jwks;
 mod line;
 mod listen;
 mod moving;
 mod powers;
+mod queue;
 mod serve;
 mod settings;
 mod web;
@@ -37,10 +40,10 @@ struct Cli {
 #[derive(Args)]
 struct Common {
     /// The folder of the database. [default: ./data]
-    #[arg(long)]
+    #[arg(long, global = true)]
     data: Option<PathBuf>,
     /// A configuration file (TOML); see `serve --print-config`.
-    #[arg(long, env = "TERTULIA_CONFIG")]
+    #[arg(long, env = "TERTULIA_CONFIG", global = true)]
     config: Option<PathBuf>,
 }
 
@@ -57,9 +60,20 @@ enum Command {
         /// come twice; reads and writes at which a connection is cut. Without PARTS: latency=50..800,drop=2%,double=2%,cut=1%.
         #[arg(long, value_name = "PARTS", num_args = 0..=1, default_missing_value = "on")]
         flaky: Option<Flaky>,
+        /// Runs no jobs: `tertulia worker` does, on the same PostgreSQL.
+        #[arg(long)]
+        no_worker: bool,
         /// Prints every setting as it would be, and ends.
         #[arg(long)]
         print_config: bool,
+    },
+    /// Runs jobs and nothing else, on PostgreSQL.
+    Worker {
+        #[command(flatten)]
+        common: Common,
+        /// Comma separated: jobs of these kinds only. [default: all]
+        #[arg(long, value_delimiter = ',')]
+        queues: Vec<String>,
     },
     /// Brings the database up to this version, and ends.
     Migrate {
@@ -85,10 +99,12 @@ enum Command {
         #[command(subcommand)]
         command: ApiKeyCommand,
     },
-    /// The queue.
+    /// The queue of jobs, and its dead letters.
     Jobs {
+        #[command(flatten)]
+        common: Common,
         #[command(subcommand)]
-        command: JobsCommand,
+        ask: queue::Ask,
     },
     /// Checks the database.
     Doctor {
@@ -155,15 +171,6 @@ enum ApiKeyCommand {
     },
 }
 
-#[derive(Subcommand)]
-enum JobsCommand {
-    /// How many wait, how many are dead.
-    Stats {
-        #[command(flatten)]
-        common: Common,
-    },
-}
-
 impl Common {
     fn settings(&self) -> anyhow::Result<Settings> {
         let mut settings = Settings::load(self.config.as_deref(), std::env::vars().collect())?;
@@ -202,7 +209,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
-            Command::Serve { common, listen, flaky, print_config } => {
+            Command::Serve { common, listen, flaky, no_worker, print_config } => {
                 let mut settings = common.settings()?;
                 if let Some(listen) = listen {
                     settings.listen = listen;
@@ -214,7 +221,12 @@ fn run(command: Command) -> anyhow::Result<()> {
                     return Ok(());
                 }
                 start_log(&settings)?;
-                serve::serve(&settings).await?;
+                serve::serve(&settings, !no_worker).await?;
+            }
+            Command::Worker { common, queues } => {
+                let settings = common.settings()?;
+                start_log(&settings)?;
+                jobs::work(&settings, &queues).await?;
             }
             Command::Migrate { common } => say(&commands::migrate(&common.settings()?).await?),
             Command::Token { common, email, name } => {
@@ -230,9 +242,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Apikey { command: ApiKeyCommand::Revoke { common, id } } => {
                 commands::revoke_api_key(&common.settings()?, &id).await?
             }
-            Command::Jobs { command: JobsCommand::Stats { common } } => {
-                say(&commands::jobs(&common.settings()?).await?)
-            }
+            Command::Jobs { common, ask } => say(&queue::answer(&common.settings()?, &ask).await?),
             Command::Doctor { common, new_epoch } => say(&commands::doctor(&common.settings()?, new_epoch).await?),
             Command::Move { from, to, dry_run, start_over, config } => {
                 let settings = Settings::load(config.as_deref(), std::env::vars().collect())?;

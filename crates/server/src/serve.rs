@@ -8,12 +8,15 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use tertulia_core::Services;
 use tertulia_gateway::flaky::Trouble;
-use tertulia_gateway::{BusWatch, Gateway, Times};
+use tertulia_gateway::{BusWatch, Gateway, JobFigures, JobsWatch, Times};
+use tertulia_jobs::{Counts, KindCounts, Runner};
 use tertulia_realtime::Closing;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::cluster::Cluster;
+use crate::jobs;
 use crate::listen::{HEAD_TIMEOUT, Server};
 use crate::powers::powers;
 use crate::settings::{Settings, Switch};
@@ -30,7 +33,8 @@ const GOODBYE: Duration = Duration::from_secs(5);
 /// After so long what was answered is on its way to Socket.IO's clients, whose protocol has no last word that they come back after.
 const LAST_WORDS: Duration = Duration::from_millis(300);
 
-pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
+/// `works`: whether jobs are run here as well.
+pub async fn serve(settings: &Settings, works: bool) -> anyhow::Result<()> {
     // A folder is one server's; a database of its own may be several servers'.
     let _lock = if settings.database_url.is_none() {
         std::fs::create_dir_all(&settings.data).with_context(|| format!("can't make {}", settings.data.display()))?;
@@ -46,7 +50,9 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let seed = powers().bytes();
     let trouble = settings.flaky.map(|flaky| Arc::new(Trouble::new(flaky, u64::from_le_bytes(seed))));
     let bus = cluster.as_ref().map(|cluster| BusWatch::new(cluster.state()));
-    let gateway = Gateway::new(Arc::clone(&parts.services), doors(settings, trouble.clone(), bus, &parts));
+    let worker = if works { Some(Worker::start(jobs::runner(settings, &parts.home, &[])?)) } else { None };
+    let watch = worker.as_ref().map(Worker::watch);
+    let gateway = Gateway::new(Arc::clone(&parts.services), doors(settings, trouble.clone(), bus, &parts, watch));
     let listener = tokio::net::TcpListener::bind(settings.listen)
         .await
         .with_context(|| format!("can't listen on {}", settings.listen))?;
@@ -79,10 +85,44 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     tracing::info!("stopping");
     gateway.drain();
     drop(listener);
-    stop(&parts, &gateway, server).await?;
+    stop(&parts, &gateway, server, worker).await?;
     hearing.shutdown().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The runner of jobs, beside the server.
+struct Worker {
+    task: JoinSet<()>,
+    stop: oneshot::Sender<()>,
+    counts: Counts,
+}
+
+impl Worker {
+    fn start(runner: Runner) -> Self {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (counts, mut task) = (runner.counts(), JoinSet::new());
+        task.spawn(async move { runner.run(async { drop(stopped.await) }).await });
+        Self { task, stop, counts }
+    }
+
+    fn watch(&self) -> JobsWatch {
+        let counts = self.counts.clone();
+        let figures = |(kind, counts): (&'static str, KindCounts)| JobFigures {
+            kind,
+            done: counts.done,
+            failed: counts.failed,
+            died: counts.dead,
+            running: counts.running,
+        };
+        JobsWatch::new(move || counts.look().into_iter().map(figures).collect())
+    }
+
+    /// Handlers have their grace, then their jobs are handed back.
+    async fn finish(mut self) {
+        let _ = self.stop.send(());
+        while self.task.join_next().await.is_some() {}
+    }
 }
 
 fn doors(
@@ -90,6 +130,7 @@ fn doors(
     trouble: Option<Arc<Trouble>>,
     bus: Option<BusWatch>,
     parts: &Parts,
+    jobs: Option<JobsWatch>,
 ) -> tertulia_gateway::Settings {
     tertulia_gateway::Settings {
         public_url: settings.public_url.clone(),
@@ -100,11 +141,12 @@ fn doors(
         web: crate::web::app(),
         bus,
         replicas: parts.home.replicas(),
+        jobs,
     }
 }
 
 /// Says goodbye to everybody, commits what was submitted, and tells the other servers.
-async fn stop(parts: &Parts, gateway: &Gateway, server: Server) -> anyhow::Result<()> {
+async fn stop(parts: &Parts, gateway: &Gateway, server: Server, worker: Option<Worker>) -> anyhow::Result<()> {
     parts.services.hub().close_all(Closing::Restarting);
     let emptied = async {
         while parts.services.hub().counts().connections > 0 {
@@ -116,7 +158,13 @@ async fn stop(parts: &Parts, gateway: &Gateway, server: Server) -> anyhow::Resul
         gateway.hang_up().await;
     };
     // Requests under way are answered; whoever does not take the goodbye is cut off.
-    let _ = tokio::time::timeout(GOODBYE, async { tokio::join!(emptied, hanging_up, server.finish()) }).await;
+    let goodbyes = tokio::time::timeout(GOODBYE, async { tokio::join!(emptied, hanging_up, server.finish()) });
+    let working = async {
+        if let Some(worker) = worker {
+            worker.finish().await;
+        }
+    };
+    let _ = tokio::join!(goodbyes, working);
     if let Err(error) = parts.home.tend().await {
         tracing::warn!(%error, "the last housekeeping failed");
     }

@@ -56,6 +56,7 @@ pub struct Settings {
     /// Development only: a bad network on the sockets, such as `latency=50..800,drop=2%,double=2%,cut=1%`; `on` for just these.
     pub flaky: Option<Flaky>,
     pub auth: AuthSettings,
+    pub jobs: JobSettings,
     /// By the names of `tertulia_proto::Limits`, in snake case.
     pub limits: HashMap<String, serde_json::Value>,
 }
@@ -117,6 +118,58 @@ pub struct HostSettings {
     pub jwks_url: Option<String>,
 }
 
+/// Work for later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JobSettings {
+    /// Jobs that one process runs at a time, 1 to 512.
+    pub workers: usize,
+    /// After so long without a sign of its worker a job is given to another, 1 s at least. The clocks of all servers have to agree within a third of it.
+    pub lease_ms: u64,
+    /// How often the queue is looked at for jobs that nobody told of.
+    pub poll_ms: u64,
+    /// How long running jobs have when the process stops; then they are handed back.
+    pub grace_ms: u64,
+    /// Waits between the attempts of jobs that carry messages on, and of clean-ups; each spread by a fifth. One attempt more than waits.
+    pub message_waits_s: Vec<u64>,
+    /// The same of notifications. Nobody works on those yet.
+    pub notification_waits_s: Vec<u64>,
+    /// How long dead letters are kept.
+    pub dead_retention_days: u16,
+}
+
+impl Default for JobSettings {
+    fn default() -> Self {
+        Self {
+            workers: 64,
+            lease_ms: 60_000,
+            poll_ms: 1000,
+            grace_ms: 4000,
+            message_waits_s: vec![10, 30, 60],
+            notification_waits_s: vec![5, 15],
+            dead_retention_days: 30,
+        }
+    }
+}
+
+/// Attempts of one job.
+const WAITS_MAX: usize = 20;
+
+impl JobSettings {
+    fn check(&self) -> anyhow::Result<()> {
+        if !(1..=tertulia_store::jobs::JOBS_PER_CALL_MAX).contains(&self.workers) {
+            bail!("jobs.workers: {} is not from 1 to {}", self.workers, tertulia_store::jobs::JOBS_PER_CALL_MAX);
+        }
+        if self.lease_ms < 1000 || self.poll_ms == 0 {
+            bail!("jobs.lease_ms: 1000 at least, and jobs.poll_ms: 1 at least");
+        }
+        if self.message_waits_s.len().max(self.notification_waits_s.len()) > WAITS_MAX {
+            bail!("jobs.message_waits_s and jobs.notification_waits_s: at most {WAITS_MAX} waits");
+        }
+        Ok(())
+    }
+}
+
 impl Default for AuthSettings {
     fn default() -> Self {
         Self {
@@ -153,13 +206,14 @@ impl Default for Settings {
             redis_prefix: "tertulia".into(),
             flaky: None,
             auth: AuthSettings::default(),
+            jobs: JobSettings::default(),
             limits: HashMap::new(),
         }
     }
 }
 
 /// First words of the variables that are settings; others that begin with `TERTULIA_` are somebody else's.
-const KNOWN: [&str; 20] = [
+const KNOWN: [&str; 21] = [
     "LISTEN",
     "DATA",
     "PUBLIC_URL",
@@ -179,6 +233,7 @@ const KNOWN: [&str; 20] = [
     "REDIS_PREFIX",
     "FLAKY",
     "AUTH",
+    "JOBS",
     "LIMITS",
 ];
 
@@ -200,11 +255,14 @@ impl Settings {
             .list_separator(",")
             .with_list_parse_key("cors_origins")
             .with_list_parse_key("database_replica_urls")
+            .with_list_parse_key("jobs.message_waits_s")
+            .with_list_parse_key("jobs.notification_waits_s")
             .try_parsing(true)
             .source(Some(variables));
         let settings: Self =
             layers.add_source(from_environment).build()?.try_deserialize().context("in the configuration")?;
         settings.limits()?;
+        settings.jobs.check()?;
         settings.bus(ServerId::from_bytes([0; 16]))?;
         let partitions_max = tertulia_store_postgres::PARTITIONS_MAX;
         if !(1..=partitions_max).contains(&settings.database_partitions) {
@@ -394,6 +452,8 @@ mod tests {
             ("TERTULIA_RATE_LIMITS", "off"),
             ("TERTULIA_AUTH__SESSION_TTL_MS", "1000"),
             ("TERTULIA_CORS_ORIGINS", "https://a.example,https://b.example"),
+            ("TERTULIA_JOBS__MESSAGE_WAITS_S", "1,2,3,4"),
+            ("TERTULIA_JOBS__WORKERS", "7"),
             ("TERTULIA_BIN", "of somebody else"),
         ])
         .unwrap();
@@ -402,6 +462,8 @@ mod tests {
         assert_eq!(settings.rate_limits, Switch::Off);
         assert_eq!(settings.auth.session_ttl_ms, 1000);
         assert_eq!(settings.cors_origins.len(), 2);
+        let jobs = JobSettings { workers: 7, message_waits_s: vec![1, 2, 3, 4], ..JobSettings::default() };
+        assert_eq!(settings.jobs, jobs);
     }
 
     #[test]
@@ -465,6 +527,12 @@ mod tests {
         assert!(format!("{error:#}").contains("limits.typing"), "{error:#}");
         let error = with(&[("TERTULIA_DATABASE_PARTITIONS", "65")]).unwrap_err();
         assert!(error.to_string().contains("database_partitions"), "{error}");
+        for (name, value) in
+            [("WORKERS", "0"), ("WORKERS", "513"), ("LEASE_MS", "999"), ("POLL_MS", "0"), ("DEAD_RETENTION", "1")]
+        {
+            let error = with(&[(&format!("TERTULIA_JOBS__{name}"), value)]).unwrap_err();
+            assert!(format!("{error:#}").to_lowercase().contains(&name.to_lowercase()), "{error:#}");
+        }
         assert!(with(&[("TERTULIA_LIMITS__BODY_MAX_BYTES", "many")]).is_err());
         assert!(with(&[("TERTULIA_AUTH__TTL", "1")]).is_err());
         assert!(with(&[("TERTULIA_RATE_LIMITS", "perhaps")]).is_err());

@@ -1,7 +1,7 @@
 //! The log on PostgreSQL: for several servers, replicas, and more than one machine holds.
 //!
 //! One writer thread with group commit ([`writer`]), a pool of connections that read ([`readers`]), the search index
-//! behind the commit ([`index`]). Several processes write at the same time: the locks
+//! behind the commit ([`index`]), and the queue of jobs over connections of its own ([`jobs`]). Several processes write at the same time: the locks
 //! of conversations order them, and the cursor is built on what is certainly visible (docs/adr/0008).
 //!
 //! This crate must not know: who may do what (it asks `Rules`), HTTP, sockets, clocks.
@@ -13,6 +13,7 @@
 mod connect;
 mod error;
 mod index;
+mod jobs;
 mod lineage;
 pub mod portable;
 mod read;
@@ -38,6 +39,7 @@ use tertulia_store::*;
 use crate::connect::Target;
 use crate::error::{Fault, Sql};
 use crate::index::Indexer;
+use crate::jobs::Jobs;
 use crate::lineage::Lineage;
 use crate::read::difference::{Begun, PageMax, begun, fill, page};
 use crate::read::warrant::{Sight, sight};
@@ -123,6 +125,7 @@ pub struct PostgresStore {
     readers: Arc<Readers>,
     replicas: Replicas,
     indexer: Indexer,
+    jobs: Jobs,
     counts: Arc<Counts>,
     lineage: Arc<Lineage>,
 }
@@ -143,6 +146,7 @@ impl PostgresStore {
         schema::begin(&target, options.prepared, &lineage).await?;
         let readers = Readers::new(&target, options.readers, options.prepared, Times::of(&target))?;
         let replicas = Replicas::start(options, &readers)?;
+        let jobs = Jobs::new(&target, options.prepared)?;
         let indexer = Indexer::start(target.clone(), options.prepared, options.silence_max)
             .map_err(|e| OpenError::failed(&target, e))?;
         let counts = Arc::<Counts>::default();
@@ -157,13 +161,14 @@ impl PostgresStore {
             backlog: Arc::clone(&indexer.backlog),
         };
         let writer = Writer::start(Arc::new(desk)).map_err(|e| OpenError::failed(&target, e))?;
-        Ok(Arc::new(Self { writer, readers, replicas, indexer, counts, lineage }))
+        Ok(Arc::new(Self { writer, readers, replicas, indexer, jobs, counts, lineage }))
     }
 
     /// Commits what waits and stops the writer, then closes what reads; later writes are refused. Blocks until that is done.
     pub fn close(&self) {
         self.writer.close();
         self.indexer.close();
+        self.jobs.close();
         self.replicas.close();
         self.readers.close();
     }
@@ -387,5 +392,9 @@ impl Store for PostgresStore {
 
     fn job_counts(&self) -> Reading<'_, JobCounts> {
         self.read(|s| async move { read::accounts::job_counts(&s).await })
+    }
+
+    fn jobs(&self) -> &dyn JobQueue {
+        self
     }
 }

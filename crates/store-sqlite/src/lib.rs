@@ -10,6 +10,7 @@
 
 mod error;
 mod index;
+mod jobs;
 pub mod maintenance;
 pub mod portable;
 mod read;
@@ -218,7 +219,7 @@ impl Store for SqliteStore {
             Home::File { writer, .. } => writer.submit(write, done),
             Home::Inline(connection) => {
                 let connection = connection.lock();
-                self.desk.process(&connection, vec![(write, done)]);
+                self.desk.process(&connection, vec![(write, done)], Vec::new());
                 // No thread follows behind here: the index arrives with the commit.
                 let indexed = index::behind(&connection).and_then(|behind| {
                     behind.into_iter().try_for_each(|no| {
@@ -346,5 +347,9 @@ impl Store for SqliteStore {
                 Ok(JobCounts { ready: row.get(0)?, dead: row.get(1)? })
             })
         })
+    }
+
+    fn jobs(&self) -> &dyn JobQueue {
+        self
     }
 }

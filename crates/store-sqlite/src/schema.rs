@@ -11,10 +11,11 @@ use rusqlite::{Connection, OpenFlags};
 const APPLICATION_ID: i32 = 0x5465_7274;
 
 /// Forward only. A released file's text never changes; the position in this list is the version in the file.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../migrations/0001_log.sql"),
     include_str!("../migrations/0002_personal_pos.sql"),
     include_str!("../migrations/0003_sessions.sql"),
+    include_str!("../migrations/0004_jobs.sql"),
 ];
 
 #[derive(Debug, thiserror::Error)]
@@ -261,7 +262,8 @@ mod tests {
                  INSERT INTO conversations (no, id, kind, created_at, history_visibility, member_count, activity_at, rev, pos)
                  VALUES (1, x'02', 1, 0, 0, 1, 0, 1, 7);
                  INSERT INTO members (conversation_no, user_no, role, joined_at, joined_pos, visible_after_seq, delivered_seq, read_seq, rev, pos)
-                 VALUES (1, 1, 2, 0, 7, 0, 0, 0, 1, 9);"
+                 VALUES (1, 1, 2, 0, 7, 0, 0, 0, 1, 9);
+                 INSERT INTO jobs (kind, unique_key, payload, run_at, created_at) VALUES ('notify', x'02', '{{}}', 5, 5);"
             ))
             .unwrap();
         drop(first);
@@ -272,7 +274,13 @@ mod tests {
                     Ok((row.get(0)?, row.get(1)?))
                 })
                 .unwrap();
-            assert_eq!(found, (9, 3), "what only Alice saw may have changed as late as her row");
+            assert_eq!(found, (9, 4), "what only Alice saw may have changed as late as her row");
+            let job: (i64, i64, String) = writer
+                .query_row("SELECT state, priority, reasons FROM jobs", [], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+                })
+                .unwrap();
+            assert_eq!(job, (0, 1, "[]".to_owned()), "a job of before waits as it did");
         }
         fs::remove_dir_all(folder).unwrap();
     }

@@ -1,6 +1,9 @@
 //! The one writer: a thread that takes whatever waits, commits it as one batch, and hands the results on in commit order.
 //!
 //! No timer: idle means immediate, busy means large batches, because everything that arrives during a commit is in the next one.
+//!
+//! Beside the writes of people there is a second lane for the queue of jobs. Both share each commit, and so the wait for the disk; but of the second
+//! lane a commit takes only so many rows, and it finds them by index: however deep the queue is, sending does not wait for it.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -8,7 +11,9 @@ use std::sync::Arc;
 use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
 use tertulia_store::{CommitSink, Committed, Completion, Rules, StoreError, Write, WriteError};
+use tokio::sync::oneshot;
 
+use crate::rows::Sql;
 use crate::write;
 
 /// Writes that wait for the writer; more are refused as `unavailable`.
@@ -16,6 +21,51 @@ const QUEUE_MAX: usize = 32_768;
 
 /// Writes of one commit. 1,024 measured as enough: the commit's own cost is then under 2 % of the batch (see docs/adr/0003).
 const BATCH_MAX: usize = 1024;
+
+/// Chores that wait for the writer; more are refused as `unavailable`.
+const CHORES_MAX: usize = 1024;
+
+/// Rows of jobs in one commit: what a worker claims and finishes at a time, which is a few milliseconds' work.
+const CHORE_ROWS_MAX: usize = 2 * tertulia_store::jobs::JOBS_PER_CALL_MAX;
+
+/// Work on the queue of jobs. May run more than once, where a commit fails, before it is told.
+pub(crate) trait Chore: Send {
+    /// How many rows it may touch.
+    fn rows(&self) -> usize;
+    fn run(&mut self, connection: &Connection) -> Sql<()>;
+    /// After the commit.
+    fn tell(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+/// A chore whose answer somebody waits for.
+pub(crate) struct Asked<T, F> {
+    pub rows: usize,
+    pub work: F,
+    pub answer: Option<T>,
+    pub told: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T: Send, F: FnMut(&Connection) -> Sql<T> + Send> Chore for Asked<T, F> {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn run(&mut self, connection: &Connection) -> Sql<()> {
+        self.answer = None;
+        // What nobody waits for any more, nobody would work on.
+        if !self.told.is_closed() {
+            self.answer = Some((self.work)(connection)?);
+        }
+        Ok(())
+    }
+
+    fn tell(self: Box<Self>, committed: Result<(), StoreError>) {
+        let Self { answer, told, .. } = *self;
+        let answer = committed.and_then(|()| answer.ok_or_else(|| StoreError::Unavailable("given up".into())));
+        // Gone meanwhile: then the lease ends by itself.
+        let _ = told.send(answer);
+    }
+}
 
 /// Told the numbers of the conversations that a commit changed.
 pub(crate) type Touched = Box<dyn Fn(&BTreeSet<i64>) + Send + Sync>;
@@ -30,34 +80,46 @@ pub(crate) struct Desk {
 
 impl Desk {
     /// Commits the batch, or each write alone where the batch fails: one poisoned write may not take others with it.
-    pub fn process(&self, connection: &Connection, batch: Vec<(Write, Completion)>) {
+    pub fn process(&self, connection: &Connection, batch: Vec<(Write, Completion)>, mut chores: Vec<Box<dyn Chore>>) {
         let (writes, completions): (Vec<Write>, Vec<Completion>) = batch.into_iter().unzip();
-        let results = match write::commit(connection, &*self.rules, &writes) {
-            Ok((results, touched)) => {
-                (self.touched)(&touched);
-                results
+        let (results, mut done) = match write::commit(connection, &*self.rules, &writes, &mut chores) {
+            Ok(outcome) => {
+                (self.touched)(&outcome.touched);
+                (outcome.results, Some(outcome.chores))
             }
-            Err(error) if writes.len() == 1 => {
+            Err(error) if writes.len() == 1 && chores.is_empty() => {
                 tracing::warn!(%error, "a write failed");
-                vec![Err(WriteError::Store(error))]
+                (vec![Err(WriteError::Store(error))], None)
             }
             Err(error) => {
                 tracing::warn!(%error, writes = writes.len(), "a batch failed; its writes are tried one by one");
-                writes.iter().map(|one| self.alone(connection, one)).collect()
+                (writes.iter().map(|one| self.alone(connection, one)).collect(), None)
             }
         };
-        let committed = results.into_iter().zip(completions).map(|(result, done)| Committed { result, done }).collect();
-        self.sink.committed(committed);
+        let committed: Vec<Committed> =
+            results.into_iter().zip(completions).map(|(result, done)| Committed { result, done }).collect();
+        if !committed.is_empty() {
+            self.sink.committed(committed);
+        }
+        if done.is_none() && !chores.is_empty() {
+            done = match write::commit(connection, &*self.rules, &[], &mut chores) {
+                Ok(outcome) => Some(outcome.chores),
+                Err(error) => Some(chores.iter().map(|_| Err(error.clone())).collect()),
+            };
+        }
+        for (chore, done) in chores.into_iter().zip(done.unwrap_or_default()) {
+            chore.tell(done);
+        }
     }
 
     fn alone(&self, connection: &Connection, one: &Write) -> tertulia_store::WriteResult {
-        let (mut results, touched) =
-            write::commit(connection, &*self.rules, std::slice::from_ref(one)).map_err(|error| {
+        let mut outcome =
+            write::commit(connection, &*self.rules, std::slice::from_ref(one), &mut []).map_err(|error| {
                 tracing::warn!(%error, "a write failed");
                 WriteError::Store(error)
             })?;
-        (self.touched)(&touched);
-        results.pop().unwrap_or_else(|| Err(StoreError::Unavailable("no result".into()).into()))
+        (self.touched)(&outcome.touched);
+        outcome.results.pop().unwrap_or_else(|| Err(StoreError::Unavailable("no result".into()).into()))
     }
 
     /// Answers writes that will not be tried.
@@ -69,7 +131,29 @@ impl Desk {
 
 struct Queue {
     waiting: VecDeque<(Write, Completion)>,
+    chores: VecDeque<Box<dyn Chore>>,
     closed: bool,
+}
+
+impl Queue {
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.chores.is_empty()
+    }
+
+    /// What one commit may hold of the second lane, and one at least.
+    fn next_chores(&mut self) -> Vec<Box<dyn Chore>> {
+        let mut next = Vec::new();
+        let mut rows = 0;
+        while let Some(chore) = self.chores.pop_front() {
+            rows += chore.rows();
+            if rows > CHORE_ROWS_MAX && !next.is_empty() {
+                self.chores.push_front(chore);
+                break;
+            }
+            next.push(chore);
+        }
+        next
+    }
 }
 
 pub(crate) struct Writer {
@@ -80,7 +164,7 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub fn start(connection: Connection, desk: Arc<Desk>) -> std::io::Result<Self> {
-        let queue = Queue { waiting: VecDeque::new(), closed: false };
+        let queue = Queue { waiting: VecDeque::new(), chores: VecDeque::new(), closed: false };
         let shared = Arc::new((Mutex::new(queue), Condvar::new()));
         let (theirs, their_desk) = (Arc::clone(&shared), Arc::clone(&desk));
         let thread = std::thread::Builder::new()
@@ -97,8 +181,24 @@ impl Writer {
             drop(queue);
             return self.desk.refuse(vec![(write, done)], why);
         }
-        let was_idle = queue.waiting.is_empty();
+        let was_idle = queue.is_empty();
         queue.waiting.push_back((write, done));
+        drop(queue);
+        if was_idle {
+            woken.notify_one();
+        }
+    }
+
+    pub fn add_chore(&self, chore: Box<dyn Chore>) {
+        let (queue, woken) = &*self.shared;
+        let mut queue = queue.lock();
+        if queue.closed || queue.chores.len() >= CHORES_MAX {
+            let why = if queue.closed { "shutting down" } else { "too much work on the queue waits" };
+            drop(queue);
+            return chore.tell(Err(StoreError::Unavailable(why.into())));
+        }
+        let was_idle = queue.is_empty();
+        queue.chores.push_back(chore);
         drop(queue);
         if was_idle {
             woken.notify_one();
@@ -123,17 +223,17 @@ impl Writer {
 
 fn run(connection: &Connection, shared: &(Mutex<Queue>, Condvar), desk: &Desk) {
     loop {
-        let batch: Vec<_> = {
+        let (batch, chores): (Vec<_>, _) = {
             let mut queue = shared.0.lock();
-            while queue.waiting.is_empty() {
+            while queue.is_empty() {
                 if queue.closed {
                     return;
                 }
                 shared.1.wait(&mut queue);
             }
             let size = queue.waiting.len().min(BATCH_MAX);
-            queue.waiting.drain(..size).collect()
+            (queue.waiting.drain(..size).collect(), queue.next_chores())
         };
-        desk.process(connection, batch);
+        desk.process(connection, batch, chores);
     }
 }

@@ -6,9 +6,11 @@
 //!
 //! What may not be here: SQL, errors for absence (`Option`) or for what was done already (an outcome), anything only one home could do.
 //!
-//! The way through: [`write`] what happens, [`rules`] who is asked, [`read`] what is looked up, [`portable`] how a log changes homes, [`conformance`] what every home must pass.
+//! The way through: [`write`] what happens, [`rules`] who is asked, [`read`] what is looked up, [`jobs`] work for later, [`portable`] how a log changes
+//! homes, [`conformance`] what every home must pass.
 
 pub mod conformance;
+pub mod jobs;
 pub mod portable;
 pub mod read;
 pub mod rules;
@@ -17,6 +19,7 @@ pub mod write;
 use std::future::Future;
 use std::pin::Pin;
 
+pub use jobs::JobQueue;
 pub use read::*;
 pub use rules::{Action, Facts, Rules, Target};
 use tertulia_proto::ApiError;
@@ -136,6 +139,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Jobs by state, for metrics and the conformance suite.
     fn job_counts(&self) -> Reading<'_, JobCounts>;
+    /// The queue that lies beside the log.
+    fn jobs(&self) -> &dyn JobQueue;
 }
 
 pub use tertulia_proto::{

@@ -77,6 +77,10 @@ macro_rules! forwarded {
                 self.log.search_lag()
             }
 
+            fn jobs(&self) -> &dyn tertulia_store::JobQueue {
+                self.log.jobs()
+            }
+
             $(fn $name(&self, $($argument: $type),*) -> tertulia_store::Reading<'_, $answer> {
                 self.log.$name($($argument),*)
             })*

@@ -4,5 +4,6 @@ pub(crate) mod accounts;
 pub(crate) mod conversations;
 pub(crate) mod difference;
 pub(crate) mod history;
+pub(crate) mod jobs;
 pub(crate) mod search;
 pub(crate) mod warrant;

@@ -104,11 +104,12 @@ const UPDATE_SEATS: &str =
         AS w (conversation_id, user_id, delivered, read, rev, pos)
      WHERE m.conversation_id = w.conversation_id AND m.user_id = w.user_id";
 
-/// One job per conversation takes care of everybody who is not there; further messages find it waiting.
+/// One job per conversation takes care of everybody who is not there; further messages find it waiting, and lock it (without a change): claimed before
+/// this commit, it would be worked on without these messages, and none would be left for them.
 const INSERT_JOBS: &str = "INSERT INTO jobs (kind, unique_key, payload, run_at, created_at)
      SELECT 'notify', uuid_send(w.id), '{\"conversationId\":\"' || w.id || '\",\"fromSeq\":' || w.from_seq || '}', w.at, w.at
      FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS w (id, from_seq, at) ORDER BY w.id
-     ON CONFLICT (kind, unique_key) WHERE state = 0 DO NOTHING";
+     ON CONFLICT (kind, unique_key) WHERE state = 0 DO UPDATE SET run_at = jobs.run_at WHERE false";
 
 pub(super) async fn prepare(session: &Session) -> Sql<()> {
     use Type as T;

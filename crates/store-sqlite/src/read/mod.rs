@@ -4,4 +4,5 @@ pub(crate) mod accounts;
 pub(crate) mod conversations;
 pub(crate) mod difference;
 pub(crate) mod history;
+pub(crate) mod jobs;
 pub(crate) mod search;

@@ -6,6 +6,7 @@
 mod accounts;
 mod append;
 mod groups;
+pub(crate) mod jobs;
 mod membership;
 mod messages;
 
@@ -17,6 +18,7 @@ use tertulia_store::{Effect, Facts, Rules, StoreError, Target, Write, WriteError
 
 use crate::error::unavailable;
 use crate::rows::{Sql, kind_of, role_of};
+use crate::writer::Chore;
 
 /// What may go wrong inside a batch: a refusal ends one write, a failure the whole batch.
 pub(crate) enum Stop {
@@ -71,17 +73,26 @@ pub(crate) struct Place {
     pub visible_after_seq: i64,
 }
 
-/// Applies the writes in order and commits them. On a failure nothing has happened.
+/// What came of a commit.
+pub(crate) struct Outcome {
+    pub results: Vec<WriteResult>,
+    pub touched: BTreeSet<i64>,
+    pub chores: Vec<Result<(), StoreError>>,
+}
+
+/// Applies the writes in order, then the chores, and commits all. On a failure nothing has happened; a chore that fails alone takes nothing with it.
 pub(crate) fn commit(
     connection: &Connection,
     rules: &dyn Rules,
     writes: &[Write],
-) -> Result<(Vec<WriteResult>, BTreeSet<i64>), StoreError> {
+    chores: &mut [Box<dyn Chore>],
+) -> Result<Outcome, StoreError> {
     connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut s| s.execute([])).map_err(unavailable)?;
     let done = Batch::begin(connection, rules).and_then(|mut batch| {
         let results = writes.iter().map(|write| batch.apply(write)).collect::<Sql<Vec<_>>>()?;
         batch.finish()?;
-        Ok((results, batch.touched))
+        let chores = chores.iter_mut().map(|chore| apart(connection, &mut **chore)).collect::<Sql<Vec<_>>>()?;
+        Ok(Outcome { results, touched: batch.touched, chores })
     });
     let done = done.and_then(|done| {
         connection.prepare_cached("COMMIT")?.execute([])?;
@@ -94,6 +105,20 @@ pub(crate) fn commit(
         }
         unavailable(error)
     })
+}
+
+/// Inside a savepoint. An error where the whole transaction is gone with it (a full disk).
+fn apart(connection: &Connection, chore: &mut dyn Chore) -> Sql<Result<(), StoreError>> {
+    connection.prepare_cached("SAVEPOINT chore")?.execute([])?;
+    let done = chore.run(connection);
+    if done.is_err() {
+        if connection.is_autocommit() {
+            return done.map(Ok);
+        }
+        connection.prepare_cached("ROLLBACK TO chore")?.execute([])?;
+    }
+    connection.prepare_cached("RELEASE chore")?.execute([])?;
+    Ok(done.map_err(unavailable))
 }
 
 impl<'a> Batch<'a> {

@@ -13,6 +13,7 @@ pub mod asking;
 pub mod difference;
 pub mod holding;
 pub mod house;
+pub mod jobs;
 pub mod ledger;
 pub mod listening;
 pub mod log;
@@ -205,6 +206,31 @@ macro_rules! conformance_tests {
                 a_message_edited_and_deleted_within_one_burst_is_indexed_as_it_ended,
                 a_hit_is_the_whole_message,
             ],
+            jobs: [
+                jobs_come_by_priority_and_then_by_time,
+                a_job_is_claimed_at_its_time_by_who_wants_its_kind,
+                no_more_of_a_kind_are_claimed_than_it_has_room_for,
+                a_ready_job_of_the_same_key_stays_and_keeps_the_earlier_time,
+                a_running_job_leaves_room_for_another_of_its_key,
+                a_lease_that_ended_is_claimed_again_and_counts_as_an_attempt,
+                a_job_whose_worker_was_lost_at_its_last_attempt_is_dead,
+                a_renewed_lease_lasts_and_who_is_late_renews_nothing,
+                a_late_worker_changes_nothing,
+                workers_at_once_never_get_the_same_job,
+                a_failed_attempt_is_tried_again_at_its_time_with_its_reason,
+                a_job_handed_back_is_as_if_it_had_not_been_claimed,
+                a_dead_letter_keeps_its_history_and_is_retried_with_all_attempts,
+                dead_letters_are_dropped_one_by_kind_or_by_age_so_many_at_a_time,
+                a_retry_whose_key_is_ready_again_becomes_one_job_with_it,
+                what_a_job_queues_comes_with_its_end_or_not_at_all,
+                a_batch_of_ends_is_answered_one_by_one,
+                jobs_are_listed_in_pages_by_state_and_kind,
+                the_queue_says_how_many_there_are_and_since_when,
+                no_call_holds_more_than_its_bound,
+                a_message_sent_while_its_notification_runs_queues_another,
+                no_message_is_without_a_notification_while_workers_claim,
+                sessions_that_expired_long_ago_are_forgotten_so_many_at_a_time,
+            ],
             random: [
                 a_random_life_keeps_the_promises,
             ],
@@ -238,6 +264,7 @@ mod tests {
             include_str!("holding.rs"),
             include_str!("people.rs"),
             include_str!("search.rs"),
+            include_str!("jobs.rs"),
             include_str!("random.rs"),
         ];
         for text in topics {

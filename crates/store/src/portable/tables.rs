@@ -108,6 +108,12 @@ pub const TABLES: &[Table] = &[
             int("attempt"),
             int("run_at"),
             int("created_at"),
+            int("priority"),
+            bytes("worker"),
+            int("lease_until"),
+            int("spared"),
+            text("reasons"),
+            int("dead_at"),
         ],
     ),
     of_conversation(

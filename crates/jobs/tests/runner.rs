@@ -1,0 +1,318 @@
+//! A runner on a log in memory, with a clock that only the test moves.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a broken expectation is to stop its test")]
+
+mod clock;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tertulia_jobs::{Job, Kind, KindCounts, Options, Outcome, Runner, Schedule};
+use tertulia_store::conformance::house::House;
+use tertulia_store::conformance::sink::Sink;
+use tertulia_store::jobs::*;
+use tertulia_store::{Store, Timestamp};
+use tertulia_store_sqlite::SqliteStore;
+use tertulia_testkit::until;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+use crate::clock::Clock;
+
+/// A queue, a clock, and workers beside one another.
+struct Work {
+    store: Arc<SqliteStore>,
+    clock: Arc<Clock>,
+    workers: JoinSet<()>,
+    stops: Vec<oneshot::Sender<()>>,
+}
+
+impl Work {
+    fn new() -> Self {
+        let store = SqliteStore::open_in_memory(&[7; 64], Arc::new(House::default()), Arc::new(Sink::default()));
+        let store = store.expect("a log opens in memory");
+        Self { store, clock: Arc::new(Clock::new()), workers: JoinSet::new(), stops: Vec::new() }
+    }
+
+    fn queue(&self) -> &dyn JobQueue {
+        self.store.jobs()
+    }
+
+    fn runner(&self, worker: u8, kinds: Vec<Kind>) -> Runner {
+        let options = Options::new([worker; 16]);
+        Runner::new(Arc::clone(&self.store) as Arc<dyn Store>, self.clock.clone(), kinds, options).expect("a runner")
+    }
+
+    fn start(&mut self, runner: Runner) {
+        let (stop, stopped) = oneshot::channel();
+        self.stops.push(stop);
+        self.workers.spawn(async move { runner.run(async { drop(stopped.await) }).await });
+    }
+
+    async fn add(&self, kind: &str, count: usize) {
+        let job = |n| NewJob {
+            kind: kind.to_owned(),
+            unique_key: None,
+            unless_running: false,
+            payload: format!("{n}"),
+            priority: Priority::Normal,
+            run_at: self.clock.at(),
+            now: self.clock.at(),
+        };
+        self.queue().enqueue((0..count).map(job).collect()).await.expect("jobs are queued");
+    }
+
+    async fn list(&self, state: JobState) -> Vec<JobRecord> {
+        let filter = JobFilter { state, kind: None, after: 0, limit: 500 };
+        self.queue().list_jobs(filter).await.expect("the queue is listed")
+    }
+
+    async fn until_listed(&self, state: JobState, count: usize) -> Vec<JobRecord> {
+        tertulia_testkit::within("so many jobs in this state", async {
+            loop {
+                let found = self.list(state).await;
+                if found.len() == count {
+                    return found;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .expect("it comes to be")
+    }
+}
+
+/// Two tasks can only take turns: whatever is ready is done.
+async fn settle() {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn never() -> impl Fn(Job) -> std::future::Pending<Outcome> + Send + Sync + 'static {
+    |_| std::future::pending()
+}
+
+#[tokio::test]
+async fn jobs_are_run_no_more_at_a_time_than_their_kind_allows() {
+    let mut work = Work::new();
+    let (now, most, all) =
+        (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (theirs, their_most, their_all) = (now.clone(), most.clone(), all.clone());
+    let kind = Kind::new("a", move |_| {
+        let (now, most, all) = (theirs.clone(), their_most.clone(), their_all.clone());
+        async move {
+            most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+            now.fetch_sub(1, Ordering::SeqCst);
+            all.fetch_add(1, Ordering::SeqCst);
+            Outcome::Done
+        }
+    });
+    work.add("a", 100).await;
+    work.add("nobody's", 3).await;
+    let runner = work.runner(1, vec![Kind { concurrency: 5, ..kind }]);
+    let (counts, wake) = (runner.counts(), runner.wake());
+    work.start(runner);
+    until("all are run", || all.load(Ordering::SeqCst) == 100).await.expect("soon");
+    assert_eq!(most.load(Ordering::SeqCst), 5);
+    let left = work.until_listed(JobState::Ready, 3).await;
+    assert!(left.iter().all(|job| job.kind == "nobody's"), "who has no handler stays unclaimed");
+    // The clock stands still: only the hint can tell of this one.
+    work.add("a", 1).await;
+    wake.wake();
+    until("it is counted", || counts.look()["a"] == KindCounts { done: 101, ..KindCounts::default() })
+        .await
+        .expect("soon");
+}
+
+#[tokio::test]
+async fn a_job_that_nobody_told_of_is_found_at_the_next_look() {
+    let mut work = Work::new();
+    work.start(work.runner(1, vec![Kind::new("a", |_| async { Outcome::Done })]));
+    settle().await;
+    work.add("a", 1).await;
+    settle().await;
+    assert_eq!(work.list(JobState::Ready).await.len(), 1);
+    work.clock.advance(1000);
+    work.until_listed(JobState::Ready, 0).await;
+}
+
+#[tokio::test]
+async fn a_handler_that_fails_panics_or_overruns_is_tried_again_by_its_schedule_and_then_dead() {
+    let mut work = Work::new();
+    let kind = Kind::new("a", |job: Job| async move {
+        match job.tries {
+            1 => Outcome::Retry("no luck".into()),
+            2 => panic!("on purpose"),
+            _ => std::future::pending().await,
+        }
+    });
+    work.add("a", 1).await;
+    let runner = work.runner(1, vec![Kind { schedule: Schedule::notifications(), ..kind }]);
+    let counts = runner.counts();
+    work.start(runner);
+    let first = work.until_listed(JobState::Ready, 1).await;
+    until("it has failed", || counts.look()["a"].failed == 1).await.expect("soon");
+    let began = work.clock.at();
+    let again = work.list(JobState::Ready).await[0].run_at.ms() - began.ms();
+    assert!((4000..=6000).contains(&again), "5 s and a fifth: {again} of {first:?}");
+    work.clock.advance(6000);
+    until("it has panicked", || counts.look()["a"].failed == 2).await.expect("soon");
+    work.clock.advance(18_000);
+    work.until_listed(JobState::Running, 1).await;
+    settle().await;
+    work.clock.advance(15_000);
+    let dead = work.until_listed(JobState::Dead, 1).await;
+    let reasons: Vec<&str> = dead[0].reasons.iter().map(|one| one.reason.as_str()).collect();
+    assert_eq!(reasons, ["no luck", "panicked: on purpose", "took longer than 15s"]);
+    assert_eq!(counts.look()["a"], KindCounts { done: 0, failed: 3, dead: 1, running: 0 });
+}
+
+#[tokio::test]
+async fn a_handler_decides_when_it_is_tried_again_and_that_it_is_of_no_use() {
+    let mut work = Work::new();
+    let kind = Kind::new("a", |job: Job| async move {
+        match job.tries {
+            1 => Outcome::RetryAfter(Duration::from_secs(100), "busy".into()),
+            _ => Outcome::Dead("gone".into()),
+        }
+    });
+    work.add("a", 1).await;
+    work.start(work.runner(1, vec![kind]));
+    settle().await;
+    let ready = work.until_listed(JobState::Ready, 1).await;
+    assert_eq!(ready[0].run_at, work.clock.at().plus_ms(100_000));
+    work.clock.advance(100_000);
+    assert_eq!(work.until_listed(JobState::Dead, 1).await[0].tries, 2);
+}
+
+#[tokio::test]
+async fn a_lease_is_renewed_while_its_handler_runs() {
+    let mut work = Work::new();
+    let kind = Kind { limit: Duration::from_secs(3600), ..Kind::new("a", never()) };
+    work.add("a", 3).await;
+    work.start(work.runner(1, vec![kind]));
+    work.until_listed(JobState::Running, 3).await;
+    for _ in 0..20 {
+        settle().await;
+        work.clock.advance(20_000);
+    }
+    settle().await;
+    let running = work.list(JobState::Running).await;
+    assert!(running.iter().all(|job| job.tries == 1 && job.reasons.is_empty()), "{running:?}");
+    assert!(running.iter().all(|job| job.lease_until > Some(work.clock.at().plus_ms(39_000))), "{running:?}");
+}
+
+#[tokio::test]
+async fn who_has_lost_a_lease_drops_its_handler_and_changes_nothing() {
+    let mut work = Work::new();
+    struct Dropped(Arc<AtomicUsize>);
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let theirs = dropped.clone();
+    let kind = Kind::new("a", move |_| {
+        let guard = Dropped(theirs.clone());
+        async move {
+            let _guard = guard;
+            std::future::pending().await
+        }
+    });
+    work.add("a", 1).await;
+    work.start(work.runner(1, vec![Kind { limit: Duration::from_secs(3600), ..kind }]));
+    work.until_listed(JobState::Running, 1).await;
+    settle().await;
+    // Another server, whose clock is far ahead.
+    let kinds = vec![ClaimKind { kind: "a".into(), attempts_max: 3, jobs_max: 1 }];
+    let (now, lease_until) = (work.clock.at().plus_ms(60_000), work.clock.at().plus_ms(600_000));
+    let claim = Claim { kinds, jobs_max: 1, worker: [9; 16], now, lease_until };
+    assert_eq!(work.queue().claim(claim).await.expect("an answer").len(), 1);
+    work.clock.advance(20_000);
+    until("the handler is dropped", || dropped.load(Ordering::SeqCst) == 1).await.expect("at the renewal");
+    assert_eq!(work.list(JobState::Running).await[0].tries, 2, "the other one has it");
+}
+
+#[tokio::test]
+async fn a_runner_that_stops_waits_for_a_while_and_hands_the_rest_back() {
+    let mut work = Work::new();
+    let (finish, may_finish) = (Arc::new(tokio::sync::Notify::new()), Arc::new(AtomicUsize::new(0)));
+    let (theirs, begun) = (finish.clone(), may_finish.clone());
+    let short = Kind::new("short", move |_| {
+        let (finish, begun) = (theirs.clone(), begun.clone());
+        async move {
+            begun.fetch_add(1, Ordering::SeqCst);
+            finish.notified().await;
+            Outcome::Done
+        }
+    });
+    work.add("short", 1).await;
+    work.add("long", 2).await;
+    work.start(work.runner(1, vec![short, Kind::new("long", never())]));
+    work.until_listed(JobState::Running, 3).await;
+    until("it runs", || may_finish.load(Ordering::SeqCst) == 1).await.expect("soon");
+    work.add("short", 1).await;
+    for stop in work.stops.drain(..) {
+        stop.send(()).expect("it listens");
+    }
+    settle().await;
+    finish.notify_waiters();
+    work.until_listed(JobState::Running, 2).await;
+    work.clock.advance(3000);
+    settle().await;
+    assert_eq!(work.list(JobState::Running).await.len(), 2, "they still have time");
+    work.clock.advance(1000);
+    work.workers.join_next().await.expect("a worker").expect("no panic");
+    let ready = work.list(JobState::Ready).await;
+    assert_eq!(ready.len(), 3);
+    assert!(ready.iter().all(|job| job.tries == 0 && job.reasons.is_empty()), "{ready:?}");
+}
+
+#[tokio::test]
+async fn what_runs_by_itself_runs_once_a_period_for_all_servers() {
+    let mut work = Work::new();
+    let runs = Arc::new(AtomicUsize::new(0));
+    for worker in 1..=3 {
+        let runs = runs.clone();
+        let tick = Kind::periodic("tick", Duration::from_secs(3600), move |job: Job| {
+            let runs = runs.clone();
+            async move {
+                // What fails is tried again within its period.
+                if job.tries == 1 && runs.load(Ordering::SeqCst) == 1 {
+                    return Outcome::Retry("no luck".into());
+                }
+                runs.fetch_add(1, Ordering::SeqCst);
+                Outcome::Done
+            }
+        });
+        work.start(work.runner(worker, vec![tick]));
+    }
+    settle().await;
+    for hour in 1..=5_usize {
+        for _ in 0..60 {
+            work.clock.advance(60_000);
+            settle().await;
+        }
+        // The second one failed at first: it was done within the next minute.
+        let runs = runs.load(Ordering::SeqCst);
+        assert!(runs == hour || (hour == 2 && runs == 1), "{runs} runs in {hour} hours");
+    }
+    let ready = work.list(JobState::Ready).await;
+    assert_eq!((ready.len(), ready[0].priority), (1, Priority::Low));
+    assert!(ready[0].run_at > work.clock.at());
+    assert_eq!(Timestamp::from_ms(ready[0].run_at.ms() % 1000), Timestamp::from_ms(0));
+    // Whoever drops it ends nothing for ever.
+    let kinds = vec![ClaimKind { kind: "tick".into(), attempts_max: 1, jobs_max: 1 }];
+    let (now, lease_until) = (ready[0].run_at, ready[0].run_at);
+    let claim = Claim { kinds, jobs_max: 1, worker: [9; 16], now, lease_until };
+    let lost = work.queue().claim(claim).await.expect("an answer").remove(0);
+    let held = Held { id: lost.id, worker: [9; 16], attempt: lost.attempt };
+    let end = JobEnd::Dead { reason: "a person wanted it so".into() };
+    work.queue().finish(vec![Finish { held, end, next: None }], work.clock.at()).await.expect("an answer");
+    work.clock.advance(60_000);
+    work.until_listed(JobState::Ready, 1).await;
+}

@@ -1,0 +1,179 @@
+//! The jobs of this program, and who works on them. `notify`, which every message queues, has no handler yet: nobody claims it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tertulia_core::Powers;
+use tertulia_jobs::{Kind, Options, Outcome, Runner, Schedule, Surroundings};
+use tertulia_proto::Timestamp;
+use tertulia_store::jobs::DeadLetters;
+use tertulia_store::{Store, StoreError};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::home::Home;
+use crate::powers::powers;
+use crate::settings::{JobSettings, Settings};
+use crate::wiring;
+
+/// Rows that one step of the clean-up removes: a step is one short transaction.
+const STEP: usize = 256;
+/// Steps of one run; the next run goes on.
+const STEPS_MAX: usize = 200;
+
+const SWEEP_EVERY: Duration = Duration::from_hours(1);
+
+const DAY_MS: i64 = 86_400_000;
+
+/// A session may be asked for until it expires; after so long nobody remembers it.
+const SESSION_RETENTION_MS: i64 = 30 * DAY_MS;
+
+struct Real(Powers);
+
+impl Surroundings for Real {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    fn timer(&self, time: Duration) -> BoxFuture<'static, ()> {
+        tokio::time::sleep(time).boxed()
+    }
+
+    fn chance(&self) -> u64 {
+        u64::from_le_bytes(self.0.bytes())
+    }
+}
+
+/// All kinds that have a handler.
+fn kinds(settings: &JobSettings, store: &Arc<dyn Store>, powers: &Powers) -> Vec<Kind> {
+    let (store, powers, retention) = (Arc::clone(store), powers.clone(), settings.dead_retention_days);
+    let sweep = Kind::periodic("sweep", SWEEP_EVERY, move |_| {
+        let (store, now) = (Arc::clone(&store), powers.now());
+        async move {
+            match sweep(&*store, now, i64::from(retention) * DAY_MS).await {
+                Ok(()) => Outcome::Done,
+                Err(error) => Outcome::Retry(error.to_string()),
+            }
+        }
+    });
+    vec![Kind { schedule: schedule(&settings.message_waits_s), ..sweep }]
+}
+
+fn schedule(waits_s: &[u64]) -> Schedule {
+    Schedule::of_seconds(waits_s)
+}
+
+/// Removes what nobody needs any more, a step at a time.
+async fn sweep(store: &dyn Store, now: Timestamp, retention_ms: i64) -> Result<(), StoreError> {
+    let (mut sessions, mut letters) = (0, 0);
+    for _ in 0..STEPS_MAX {
+        let gone = store.jobs().forget_sessions(now.plus_ms(-SESSION_RETENTION_MS), STEP).await?;
+        sessions += gone;
+        if gone < STEP {
+            break;
+        }
+    }
+    for _ in 0..STEPS_MAX {
+        let gone = store.jobs().drop_dead(DeadLetters::Before { at: now.plus_ms(-retention_ms), limit: STEP }).await?;
+        letters += gone;
+        if gone < STEP {
+            break;
+        }
+    }
+    tracing::info!(sessions, dead_letters = letters, "swept");
+    Ok(())
+}
+
+/// For those of the kinds that are named, or for all.
+pub fn runner(settings: &Settings, home: &Home, only: &[String]) -> anyhow::Result<Runner> {
+    let (store, powers) = (home.store(), powers());
+    let mut kinds = kinds(&settings.jobs, &store, &powers);
+    if let Some(unknown) = only.iter().find(|name| kinds.iter().all(|kind| kind.name != **name)) {
+        let known: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
+        bail!("--queues: nobody works on {unknown:?}; there is {}", known.join(", "));
+    }
+    kinds.retain(|kind| only.is_empty() || only.iter().any(|name| name == kind.name));
+    let options = Options {
+        jobs_max: settings.jobs.workers,
+        lease: Duration::from_millis(settings.jobs.lease_ms),
+        poll: Duration::from_millis(settings.jobs.poll_ms),
+        grace: Duration::from_millis(settings.jobs.grace_ms),
+        ..Options::new(powers.bytes())
+    };
+    Runner::new(store, Arc::new(Real(powers)), kinds, options).context("jobs")
+}
+
+/// `tertulia worker`.
+pub async fn work(settings: &Settings, only: &[String]) -> anyhow::Result<()> {
+    if settings.database_url.is_none() {
+        bail!(
+            "a worker of its own needs PostgreSQL (database_url). The database of a folder has one writer, which commits for everybody at once and \
+             is in `tertulia serve`, and that runs the workers too: a second process that writes all the time would take turns with it for the file, \
+             and people would wait for its jobs"
+        );
+    }
+    let parts = wiring::open(settings, false).await?;
+    let runner = runner(settings, &parts.home, only)?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tracing::info!("working");
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+    };
+    runner.run(stop).await;
+    let home = parts.home.clone();
+    tokio::task::spawn_blocking(move || home.close()).await?;
+    if let Some(bus) = &parts.bus {
+        bus.close().await;
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tertulia_store::conformance::house::House;
+    use tertulia_store::conformance::sink::Sink;
+    use tertulia_store::jobs::{Claim, ClaimKind, Finish, Held, JobEnd, NewJob, Priority};
+    use tertulia_store_sqlite::SqliteStore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_clean_up_removes_what_is_older_than_its_retention_and_more_than_a_step_of_it() {
+        let store =
+            SqliteStore::open_in_memory(&[7; 64], Arc::new(House::default()), Arc::new(Sink::default())).unwrap();
+        let jobs = store.jobs();
+        let day = |day: i64| Timestamp::from_ms(day * DAY_MS);
+        for (count, died) in [(STEP + 10, 1), (5, 40)] {
+            let job = |_| NewJob {
+                kind: "a".to_owned(),
+                unique_key: None,
+                unless_running: false,
+                payload: String::new(),
+                priority: Priority::Normal,
+                run_at: day(0),
+                now: day(0),
+            };
+            jobs.enqueue((0..count).map(job).collect()).await.unwrap();
+            let kinds = vec![ClaimKind { kind: "a".to_owned(), attempts_max: 1, jobs_max: 512 }];
+            let claim = Claim { kinds, jobs_max: 512, worker: [1; 16], now: day(died), lease_until: day(died + 1) };
+            let claimed = jobs.claim(claim).await.unwrap();
+            let dead = |id, attempt| Finish {
+                held: Held { id, worker: [1; 16], attempt },
+                end: JobEnd::Dead { reason: "no".to_owned() },
+                next: None,
+            };
+            let finished = claimed.iter().map(|job| dead(job.id, job.attempt)).collect();
+            jobs.finish(finished, day(died)).await.unwrap();
+        }
+        sweep(&*store, day(50), 30 * DAY_MS).await.unwrap();
+        assert_eq!(store.job_counts().await.unwrap().dead, 5);
+    }
+}

@@ -1,0 +1,100 @@
+//! The queue of the real binary: what runs by itself, what an operator sees, and workers of their own.
+
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+use tertulia_testkit::{Options, Postgres, PostgresOptions, Server, until};
+
+const TERTULIA: &str = env!("CARGO_BIN_EXE_tertulia");
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_runs_jobs_and_an_operator_looks_after_the_dead_ones() -> Result<()> {
+    let mut server = Server::start(Options::new(TERTULIA)).await?;
+    let database = server.folder().path().join("tertulia.db");
+    until("the clean-up is queued", || {
+        let queued = rusqlite::Connection::open(&database)
+            .and_then(|log| log.query_row("SELECT count(*) FROM jobs WHERE kind = 'sweep'", [], |row| row.get(0)));
+        queued == Ok(1)
+    })
+    .await?;
+    let log = rusqlite::Connection::open(&database)?;
+    log.busy_timeout(std::time::Duration::from_secs(10))?;
+    // Some that died of something, and the clean-up is due.
+    log.execute_batch(
+        "INSERT INTO jobs (kind, payload, state, attempt, run_at, created_at, dead_at, reasons)
+         VALUES ('notify', 'a secret', 2, 3, 0, 0, 4000000000000, '[{\"at\":\"2026-01-01T00:00:00Z\",\"reason\":\"no\\nluck\"}]'),
+            ('notify', '', 2, 3, 0, 0, 4000000000000, '[]'), ('notify', '', 2, 3, 0, 0, 4000000000000, '[]'),
+            ('notify', 'too old', 2, 3, 0, 0, 1, '[]');
+         UPDATE jobs SET run_at = 0 WHERE kind = 'sweep'",
+    )?;
+    until("the clean-up has run", || {
+        log.query_row("SELECT count(*) FROM jobs WHERE payload = 'too old'", [], |row| row.get(0)) == Ok(0)
+    })
+    .await?;
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let mut metrics = String::new();
+    while !metrics.contains("tertulia_jobs_done{kind=\"sweep\"} 1") {
+        metrics = http.get(format!("{}/metrics", server.url())).send().await?.text().await?;
+    }
+    ensure!(metrics.contains("tertulia_jobs_dead 3"), "{metrics}");
+    ensure!(metrics.contains("tertulia_jobs_oldest_ready_ms{kind=\"sweep\"} 0"), "the next one is not due: {metrics}");
+
+    let dead = server.run(&["jobs", "dead", "--kind", "notify"]).await?;
+    ensure!(dead.contains("notify dead tries 3") && dead.contains("no luck") && !dead.contains("secret"), "{dead}");
+    let first = dead.split(' ').next().context("an id")?.to_owned();
+    ensure!(server.run(&["jobs", "retry", &first]).await?.trim() == "retried 1");
+    ensure!(server.run(&["jobs", "drop", "--kind", "notify"]).await?.trim() == "dropped 2");
+    ensure!(!server.command(&["jobs", "drop", &first]).await?.status.success(), "it is not dead any more");
+    let ready = server.run(&["jobs", "list", "--kind", "notify"]).await?;
+    ensure!(ready.starts_with(&format!("{first} notify ready tries 0")), "nobody works on it: {ready}");
+    let stats = server.run(&["jobs", "stats"]).await?;
+    ensure!(stats.starts_with("ready 2\ndead 0\n") && stats.contains("notify ready 1"), "{stats}");
+    ensure!(server.terminate().await?.success());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_has_no_worker_of_its_own_and_says_why() -> Result<()> {
+    let server = Server::start(Options::new(TERTULIA)).await?;
+    let refused = server.command(&["worker"]).await?;
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    ensure!(!refused.status.success() && text.contains("needs PostgreSQL") && text.contains("one writer"), "{text}");
+    Ok(())
+}
+
+/// Ended at the end.
+struct Worker(Child);
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_on_postgresql_works_alone_and_stops_when_it_is_told_to() -> Result<()> {
+    let postgres = Postgres::start(PostgresOptions::default())?;
+    postgres.create("log")?;
+    let worker = |queues: &[&str]| {
+        let mut command = Command::new(TERTULIA);
+        command.arg("worker").args(queues).env("TERTULIA_DATABASE_URL", postgres.url("log"));
+        command.env("TERTULIA_DATABASE_PARTITIONS", "1").stderr(Stdio::piped());
+        command
+    };
+    let refused = worker(&["--queues", "sweep,notify"]).output()?;
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    ensure!(!refused.status.success() && text.contains("\"notify\"") && text.contains("sweep"), "{text}");
+
+    let mut running = Worker(worker(&["--queues", "sweep"]).spawn()?);
+    let ask = |statement: &str| postgres.psql("log", statement).unwrap_or_default();
+    until("the clean-up is queued", || ask("SELECT count(*) FROM jobs WHERE kind = 'sweep'") == "1").await?;
+    ask("INSERT INTO jobs (kind, payload, state, run_at, created_at, dead_at) VALUES ('x', '', 2, 0, 0, 1);
+         UPDATE jobs SET run_at = 0 WHERE kind = 'sweep'");
+    until("it has run", || ask("SELECT count(*) FROM jobs WHERE kind = 'x'") == "0").await?;
+    until("the next one waits", || ask("SELECT state, run_at > 1000 FROM jobs") == "0|t").await?;
+    let pid = rustix::process::Pid::from_child(&running.0);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+    until("it has stopped", || matches!(running.0.try_wait(), Ok(Some(status)) if status.success())).await?;
+    Ok(())
+}

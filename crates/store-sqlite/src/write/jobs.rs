@@ -1,0 +1,299 @@
+//! What happens to the queue, each inside a commit of the writer's.
+
+use rusqlite::{Connection, OptionalExtension, Row};
+use tertulia_store::Timestamp;
+use tertulia_store::jobs::*;
+
+use crate::rows::Sql;
+
+pub(crate) fn enqueue(connection: &Connection, jobs: &[NewJob]) -> Sql<Vec<bool>> {
+    jobs.iter().map(|job| enqueue_one(connection, job)).collect()
+}
+
+fn enqueue_one(connection: &Connection, job: &NewJob) -> Sql<bool> {
+    if let Some(key) = &job.unique_key {
+        let waits = connection
+            .prepare_cached(
+                "UPDATE jobs SET run_at = min(run_at, ?3), priority = min(priority, ?4)
+                 WHERE state = 0 AND kind = ?1 AND unique_key = ?2",
+            )?
+            .execute((&job.kind, key, job.run_at.ms(), job.priority.number()))?;
+        if waits > 0 || (job.unless_running && is_running(connection, &job.kind, key)?) {
+            return Ok(false);
+        }
+    }
+    connection
+        .prepare_cached(
+            "INSERT INTO jobs (kind, unique_key, payload, priority, run_at, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute((
+            &job.kind,
+            &job.unique_key,
+            &job.payload,
+            job.priority.number(),
+            job.run_at.ms(),
+            job.now.ms(),
+        ))?;
+    Ok(true)
+}
+
+fn is_running(connection: &Connection, kind: &str, key: &[u8]) -> Sql<bool> {
+    connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM jobs WHERE state = 1 AND kind = ?1 AND unique_key = ?2)")?
+        .query_row((kind, key), |row| row.get(0))
+}
+
+pub(crate) fn claim(connection: &Connection, claim: &Claim) -> Sql<Vec<ClaimedJob>> {
+    let mut claimed = Vec::new();
+    let mut left: Vec<usize> = claim.kinds.iter().map(|kind| kind.jobs_max).collect();
+    let jobs_max = claim.jobs_max.min(JOBS_PER_CALL_MAX);
+    for (kind, left) in claim.kinds.iter().zip(&mut left) {
+        let most = (*left).min(jobs_max - claimed.len());
+        let rescued = rescue(connection, claim, kind, most)?;
+        *left -= rescued.len();
+        claimed.extend(rescued);
+    }
+    for priority in Priority::ALL {
+        let mut found: Vec<(i64, JobId, usize)> = Vec::new();
+        for (at, kind) in claim.kinds.iter().enumerate() {
+            let most = left[at].min(jobs_max - claimed.len());
+            found.extend(ready(connection, claim, &kind.kind, priority, most)?.into_iter().map(|(t, id)| (t, id, at)));
+        }
+        found.sort_unstable();
+        for (_, id, at) in found.into_iter().take(jobs_max - claimed.len()) {
+            claimed.push(take(connection, claim, id, None)?);
+            left[at] -= 1;
+        }
+    }
+    Ok(claimed)
+}
+
+/// Jobs whose lease has ended: claimed again, or dead where that was their last attempt. So many are looked at.
+fn rescue(connection: &Connection, claim: &Claim, kind: &ClaimKind, most: usize) -> Sql<Vec<ClaimedJob>> {
+    let ended: Vec<(JobId, i64, String)> = connection
+        .prepare_cached(
+            "SELECT id, attempt - spared, reasons FROM jobs WHERE state = 1 AND kind = ?1 AND lease_until <= ?2
+             ORDER BY lease_until LIMIT ?3",
+        )?
+        .query_map((&kind.kind, claim.now.ms(), limit(most)), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<Sql<_>>()?;
+    let mut claimed = Vec::new();
+    for (id, tries, reasons) in ended {
+        let reasons = with_reason(&reasons, claim.now, WORKER_LOST);
+        if tries >= kind.attempts_max {
+            die(connection, id, claim.now, &reasons)?;
+        } else {
+            claimed.push(take(connection, claim, id, Some(&reasons))?);
+        }
+    }
+    Ok(claimed)
+}
+
+fn ready(
+    connection: &Connection,
+    claim: &Claim,
+    kind: &str,
+    priority: Priority,
+    most: usize,
+) -> Sql<Vec<(i64, JobId)>> {
+    if most == 0 {
+        return Ok(Vec::new());
+    }
+    connection
+        .prepare_cached(
+            "SELECT run_at, id FROM jobs WHERE state = 0 AND kind = ?1 AND priority = ?2 AND run_at <= ?3
+             ORDER BY run_at, id LIMIT ?4",
+        )?
+        .query_map((kind, priority.number(), claim.now.ms(), limit(most)), |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
+fn take(connection: &Connection, claim: &Claim, id: JobId, reasons: Option<&str>) -> Sql<ClaimedJob> {
+    connection
+        .prepare_cached(
+            "UPDATE jobs SET state = 1, attempt = attempt + 1, worker = ?2, lease_until = ?3, reasons = coalesce(?4, reasons)
+             WHERE id = ?1 RETURNING id, kind, unique_key, payload, attempt, attempt - spared, run_at, created_at",
+        )?
+        .query_row((id, claim.worker, claim.lease_until.ms(), reasons), |row| {
+            Ok(ClaimedJob {
+                id: row.get(0)?,
+                kind: row.get(1)?,
+                unique_key: row.get(2)?,
+                payload: row.get(3)?,
+                attempt: row.get(4)?,
+                tries: row.get(5)?,
+                run_at: Timestamp::from_ms(row.get(6)?),
+                created_at: Timestamp::from_ms(row.get(7)?),
+            })
+        })
+}
+
+pub(crate) fn renew(connection: &Connection, held: &[Held], lease_until: Timestamp) -> Sql<Vec<bool>> {
+    let mut renew = connection.prepare_cached(
+        "UPDATE jobs SET lease_until = ?4 WHERE id = ?1 AND state = 1 AND worker = ?2 AND attempt = ?3",
+    )?;
+    held.iter().map(|one| Ok(renew.execute((one.id, one.worker, one.attempt, lease_until.ms()))? > 0)).collect()
+}
+
+pub(crate) fn finish(connection: &Connection, finished: &[Finish], now: Timestamp) -> Sql<Vec<bool>> {
+    finished
+        .iter()
+        .map(|one| {
+            let counts = end(connection, one, now)?;
+            if let Some(next) = one.next.as_ref().filter(|_| counts) {
+                enqueue_one(connection, next)?;
+            }
+            Ok(counts)
+        })
+        .collect()
+}
+
+/// What of a row decides about how it goes on.
+struct Place {
+    kind: String,
+    unique_key: Option<Vec<u8>>,
+    payload: String,
+    priority: i64,
+    run_at: i64,
+    reasons: String,
+}
+
+impl Place {
+    const COLUMNS: &str = "kind, unique_key, payload, priority, run_at, reasons";
+
+    fn from_row(row: &Row<'_>) -> Sql<Self> {
+        Ok(Self {
+            kind: row.get(0)?,
+            unique_key: row.get(1)?,
+            payload: row.get(2)?,
+            priority: row.get(3)?,
+            run_at: row.get(4)?,
+            reasons: row.get(5)?,
+        })
+    }
+}
+
+fn end(connection: &Connection, finish: &Finish, now: Timestamp) -> Sql<bool> {
+    let Held { id, worker, attempt } = finish.held;
+    if finish.end == JobEnd::Done {
+        let gone = connection
+            .prepare_cached("DELETE FROM jobs WHERE id = ?1 AND state = 1 AND worker = ?2 AND attempt = ?3")?
+            .execute((id, worker, attempt))?;
+        return Ok(gone > 0);
+    }
+    let select =
+        format!("SELECT {} FROM jobs WHERE id = ?1 AND state = 1 AND worker = ?2 AND attempt = ?3", Place::COLUMNS);
+    let row = connection.prepare_cached(&select)?.query_row((id, worker, attempt), Place::from_row).optional()?;
+    let Some(mut place) = row else { return Ok(false) };
+    match &finish.end {
+        JobEnd::Done => {}
+        JobEnd::Retry { at, reason } => {
+            place.reasons = with_reason(&place.reasons, now, reason);
+            place.run_at = at.ms();
+            be_ready(connection, id, &place, Spare::None)?;
+        }
+        JobEnd::Dead { reason } => die(connection, id, now, &with_reason(&place.reasons, now, reason))?,
+        JobEnd::HandedBack => be_ready(connection, id, &place, Spare::One)?,
+    }
+    Ok(true)
+}
+
+fn die(connection: &Connection, id: JobId, now: Timestamp, reasons: &str) -> Sql<()> {
+    connection
+        .prepare_cached(
+            "UPDATE jobs SET state = 2, worker = NULL, lease_until = NULL, dead_at = ?2, reasons = ?3 WHERE id = ?1",
+        )?
+        .execute((id, now.ms(), reasons))
+        .map(drop)
+}
+
+/// Of the attempts so far, which are forgiven from now on.
+#[derive(Clone, Copy)]
+enum Spare {
+    None,
+    One,
+    All,
+}
+
+/// Running or dead before. Where its key has a ready row already, that one takes it in.
+fn be_ready(connection: &Connection, id: JobId, place: &Place, spare: Spare) -> Sql<()> {
+    let waiting: Option<(JobId, String)> = match &place.unique_key {
+        Some(key) => connection
+            .prepare_cached("SELECT id, reasons FROM jobs WHERE state = 0 AND kind = ?1 AND unique_key = ?2")?
+            .query_row((&place.kind, key), |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?,
+        None => None,
+    };
+    if let Some((other, reasons)) = waiting {
+        connection
+            .prepare_cached(
+                "UPDATE jobs SET payload = ?2, run_at = min(run_at, ?3), priority = min(priority, ?4), reasons = ?5
+                 WHERE id = ?1",
+            )?
+            .execute((other, &place.payload, place.run_at, place.priority, merged_reasons(&reasons, &place.reasons)))?;
+        return connection.prepare_cached("DELETE FROM jobs WHERE id = ?1")?.execute([id]).map(drop);
+    }
+    let (one, all) = match spare {
+        Spare::None => (0, false),
+        Spare::One => (1, false),
+        Spare::All => (0, true),
+    };
+    connection
+        .prepare_cached(
+            "UPDATE jobs SET state = 0, worker = NULL, lease_until = NULL, dead_at = NULL, run_at = ?2, reasons = ?3,
+                spared = CASE WHEN ?5 THEN attempt ELSE spared + ?4 END WHERE id = ?1",
+        )?
+        .execute((id, place.run_at, &place.reasons, one, all))
+        .map(drop)
+}
+
+fn dead_ids(connection: &Connection, which: &DeadLetters) -> Sql<Vec<JobId>> {
+    let id = |row: &Row<'_>| row.get(0);
+    match which {
+        DeadLetters::Of(one) => connection
+            .prepare_cached("SELECT id FROM jobs WHERE state = 2 AND id = ?1")?
+            .query_map([one], id)?
+            .collect(),
+        DeadLetters::OfKind { kind, limit: most } => connection
+            .prepare_cached("SELECT id FROM jobs WHERE state = 2 AND kind = ?1 ORDER BY dead_at, id LIMIT ?2")?
+            .query_map((kind, limit(*most)), id)?
+            .collect(),
+        DeadLetters::Before { at, limit: most } => connection
+            .prepare_cached("SELECT id FROM jobs WHERE state = 2 AND dead_at < ?1 ORDER BY dead_at, id LIMIT ?2")?
+            .query_map((at.ms(), limit(*most)), id)?
+            .collect(),
+    }
+}
+
+pub(crate) fn retry_dead(connection: &Connection, which: &DeadLetters, now: Timestamp) -> Sql<usize> {
+    let ids = dead_ids(connection, which)?;
+    let select = format!("SELECT {} FROM jobs WHERE id = ?1", Place::COLUMNS);
+    for id in &ids {
+        let mut place = connection.prepare_cached(&select)?.query_row([id], Place::from_row)?;
+        place.run_at = now.ms();
+        be_ready(connection, *id, &place, Spare::All)?;
+    }
+    Ok(ids.len())
+}
+
+pub(crate) fn drop_dead(connection: &Connection, which: &DeadLetters) -> Sql<usize> {
+    let ids = dead_ids(connection, which)?;
+    let mut delete = connection.prepare_cached("DELETE FROM jobs WHERE id = ?1")?;
+    for id in &ids {
+        delete.execute([id])?;
+    }
+    Ok(ids.len())
+}
+
+pub(crate) fn forget_sessions(connection: &Connection, at: Timestamp, most: usize) -> Sql<usize> {
+    connection
+        .prepare_cached(
+            "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < ?1 ORDER BY expires_at LIMIT ?2)",
+        )?
+        .execute((at.ms(), limit(most)))
+}
+
+/// Never more than a call may touch.
+fn limit(most: usize) -> i64 {
+    i64::try_from(most.min(JOBS_PER_CALL_MAX)).unwrap_or(0)
+}
