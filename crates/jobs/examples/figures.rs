@@ -1,6 +1,6 @@
 //! Jobs a second of a kind that does nothing, on SQLite: `cargo run --release -p tertulia-jobs --example figures [-- FOLDER [JOBS]]`.
 //!
-//! Prints, and asserts nothing: machines differ. Each count is of one process on one file, whose commits reach the disk. The second one has a deep
+//! Prints, and demands nothing: machines differ. Each count is of one process on one file, whose commits reach the disk. The second one has a deep
 //! queue of jobs that nobody works on beside it; the third shows how long one sent message takes meanwhile.
 
 #![allow(clippy::expect_used, clippy::print_stdout, clippy::disallowed_methods, reason = "a program that measures")]
@@ -15,7 +15,7 @@ use tertulia_jobs::{Kind, Options, Outcome, Runner, Surroundings};
 use tertulia_store::conformance::house::House;
 use tertulia_store::conformance::sink::Sink;
 use tertulia_store::jobs::{JOBS_PER_CALL_MAX, JobQueue, NewJob, Priority};
-use tertulia_store::{Store, Timestamp, Write};
+use tertulia_store::{NewUser, Store, Timestamp, UserId, Write, WriteResult};
 use tertulia_store_sqlite::SqliteStore;
 use tokio::sync::oneshot;
 
@@ -76,17 +76,25 @@ async fn work_through(store: &Arc<SqliteStore>, count: u64, mut meanwhile: impl 
     f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / took.as_secs_f64()
 }
 
-/// How long a commit of somebody else takes, as a send's does.
-async fn one_commit(store: &SqliteStore) -> Duration {
+/// How long somebody else's commit takes that has to reach the disk, as a send's does.
+async fn one_commit(store: &SqliteStore, number: u64) -> Duration {
+    let mut id = [9; 16];
+    id[8..].copy_from_slice(&number.to_be_bytes());
+    let user = NewUser {
+        id: UserId::from_bytes(id),
+        email: None,
+        name: "Alice".to_owned(),
+        password_hash: None,
+        avatar_url: None,
+        now: Timestamp::from_ms(0),
+    };
     let (tell, told) = oneshot::channel();
     let began = Instant::now();
-    store.submit(
-        Write::Fence,
-        Box::new(move |_| {
-            let _ = tell.send(());
-        }),
-    );
-    told.await.expect("a completion is called");
+    let done = move |result: &WriteResult| {
+        let _ = tell.send(result.is_ok());
+    };
+    store.submit(Write::CreateUser(user), Box::new(done));
+    assert!(told.await.expect("a completion is called"), "a person is made");
     began.elapsed()
 }
 
@@ -115,12 +123,17 @@ async fn measure(folder: &Path, count: usize) {
     println!("the same beside {} jobs that nobody works on: {rate:.0} jobs/s", count * 5);
 
     let mut idle = Vec::new();
-    for _ in 0..200 {
-        idle.push(one_commit(&store).await);
+    for number in 0..500 {
+        idle.push(one_commit(&store, number).await);
     }
     queue(store.jobs(), "empty", count).await;
     let mut busy = Vec::new();
-    work_through(&store, jobs, async || busy.push(one_commit(&store).await)).await;
+    let mut number = 1000;
+    work_through(&store, jobs, async || {
+        number += 1;
+        busy.push(one_commit(&store, number).await);
+    })
+    .await;
     println!("a commit of somebody else, idle: {}; while jobs run: {}", told(idle), told(busy));
 }
 

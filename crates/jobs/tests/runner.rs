@@ -201,6 +201,7 @@ async fn a_lease_is_renewed_while_its_handler_runs() {
     }
     settle().await;
     let running = work.list(JobState::Running).await;
+    assert_eq!(running.len(), 3, "they still run");
     assert!(running.iter().all(|job| job.tries == 1 && job.reasons.is_empty()), "{running:?}");
     assert!(running.iter().all(|job| job.lease_until > Some(work.clock.at().plus_ms(39_000))), "{running:?}");
 }

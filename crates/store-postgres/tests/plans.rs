@@ -215,3 +215,55 @@ async fn reads_of_many(cluster: &Cluster, world: &World, bob: UserId, groups: &[
     })
     .await
 }
+
+#[tokio::test]
+async fn the_queue_is_never_read_whole_to_claim_renew_or_end() {
+    use tertulia_store::jobs::*;
+    let cluster = explaining();
+    let log = database::Log { options: cluster.options(&cluster.database()) };
+    let world = World::open(&log).await;
+    let (at, worker) = (Timestamp::from_ms, [1; 16]);
+    let job = |n: i64| NewJob {
+        kind: format!("kind {}", n % 3),
+        unique_key: Some(n.to_be_bytes().to_vec()),
+        unless_running: false,
+        payload: String::new(),
+        priority: Priority::Normal,
+        run_at: at(n),
+        now: at(0),
+    };
+    for statistics in ["", "ANALYZE"] {
+        cluster.psql(log.name(), statistics);
+        let jobs = world.store.jobs();
+        let plans = plans_of(&cluster, async {
+            jobs.enqueue((0..500).map(job).collect()).await.expect("jobs are queued");
+            let kinds =
+                (0..2).map(|n| ClaimKind { kind: format!("kind {n}"), attempts_max: 3, jobs_max: 50 }).collect();
+            let claim = Claim { kinds, jobs_max: 50, worker, now: at(1000), lease_until: at(2000) };
+            let claimed = jobs.claim(claim).await.expect("jobs are claimed");
+            let held: Vec<Held> = claimed.iter().map(|job| Held { id: job.id, worker, attempt: job.attempt }).collect();
+            jobs.renew(held.clone(), at(3000)).await.expect("leases are renewed");
+            let end = |(n, held): (usize, &Held)| {
+                let reason = String::new();
+                let end = match n % 4 {
+                    0 => JobEnd::Done,
+                    1 => JobEnd::Retry { at: at(5000), reason },
+                    2 => JobEnd::Dead { reason },
+                    _ => JobEnd::HandedBack,
+                };
+                Finish { held: *held, end, next: None }
+            };
+            jobs.finish(held.iter().enumerate().map(end).collect(), at(1500)).await.expect("jobs are finished");
+            jobs.retry_dead(DeadLetters::OfKind { kind: "kind 0".into(), limit: 5 }, at(1)).await.expect("an answer");
+            jobs.drop_dead(DeadLetters::Before { at: at(9000), limit: 5 }).await.expect("an answer");
+            jobs.job_stats().await.expect("an answer");
+        })
+        .await;
+        let of_jobs: Vec<&Plan> = plans.iter().filter(|plan| plan.statement.contains("jobs")).collect();
+        assert!(of_jobs.len() > 500, "{} plans are too few: are they in the log?", of_jobs.len());
+        for plan in of_jobs {
+            let whole = plan.nodes.iter().find(|node| node.contains("Seq Scan on jobs"));
+            assert_eq!(whole, None, "{}\n{:#?}", plan.statement, plan.nodes);
+        }
+    }
+}

@@ -6,6 +6,13 @@ use tertulia_store::jobs::*;
 
 use crate::rows::Sql;
 
+const ENDED: &str = "SELECT id, attempt - spared, reasons FROM jobs WHERE state = 1 AND kind = ?1 AND lease_until <= ?2
+             ORDER BY lease_until LIMIT ?3";
+const READY: &str = "SELECT run_at, id FROM jobs WHERE state = 0 AND kind = ?1 AND priority = ?2 AND run_at <= ?3
+             ORDER BY run_at, id LIMIT ?4";
+const DEAD_OF_KIND: &str = "SELECT id FROM jobs WHERE state = 2 AND kind = ?1 ORDER BY dead_at, id LIMIT ?2";
+const DEAD_BEFORE: &str = "SELECT id FROM jobs WHERE state = 2 AND dead_at < ?1 ORDER BY dead_at, id LIMIT ?2";
+
 pub(crate) fn enqueue(connection: &Connection, jobs: &[NewJob]) -> Sql<Vec<bool>> {
     jobs.iter().map(|job| enqueue_one(connection, job)).collect()
 }
@@ -71,10 +78,7 @@ pub(crate) fn claim(connection: &Connection, claim: &Claim) -> Sql<Vec<ClaimedJo
 /// Jobs whose lease has ended: claimed again, or dead where that was their last attempt. So many are looked at.
 fn rescue(connection: &Connection, claim: &Claim, kind: &ClaimKind, most: usize) -> Sql<Vec<ClaimedJob>> {
     let ended: Vec<(JobId, i64, String)> = connection
-        .prepare_cached(
-            "SELECT id, attempt - spared, reasons FROM jobs WHERE state = 1 AND kind = ?1 AND lease_until <= ?2
-             ORDER BY lease_until LIMIT ?3",
-        )?
+        .prepare_cached(ENDED)?
         .query_map((&kind.kind, claim.now.ms(), limit(most)), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
         .collect::<Sql<_>>()?;
     let mut claimed = Vec::new();
@@ -100,10 +104,7 @@ fn ready(
         return Ok(Vec::new());
     }
     connection
-        .prepare_cached(
-            "SELECT run_at, id FROM jobs WHERE state = 0 AND kind = ?1 AND priority = ?2 AND run_at <= ?3
-             ORDER BY run_at, id LIMIT ?4",
-        )?
+        .prepare_cached(READY)?
         .query_map((kind, priority.number(), claim.now.ms(), limit(most)), |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect()
 }
@@ -254,14 +255,12 @@ fn dead_ids(connection: &Connection, which: &DeadLetters) -> Sql<Vec<JobId>> {
             .prepare_cached("SELECT id FROM jobs WHERE state = 2 AND id = ?1")?
             .query_map([one], id)?
             .collect(),
-        DeadLetters::OfKind { kind, limit: most } => connection
-            .prepare_cached("SELECT id FROM jobs WHERE state = 2 AND kind = ?1 ORDER BY dead_at, id LIMIT ?2")?
-            .query_map((kind, limit(*most)), id)?
-            .collect(),
-        DeadLetters::Before { at, limit: most } => connection
-            .prepare_cached("SELECT id FROM jobs WHERE state = 2 AND dead_at < ?1 ORDER BY dead_at, id LIMIT ?2")?
-            .query_map((at.ms(), limit(*most)), id)?
-            .collect(),
+        DeadLetters::OfKind { kind, limit: most } => {
+            connection.prepare_cached(DEAD_OF_KIND)?.query_map((kind, limit(*most)), id)?.collect()
+        }
+        DeadLetters::Before { at, limit: most } => {
+            connection.prepare_cached(DEAD_BEFORE)?.query_map((at.ms(), limit(*most)), id)?.collect()
+        }
     }
 }
 
@@ -296,4 +295,29 @@ pub(crate) fn forget_sessions(connection: &Connection, at: Timestamp, most: usiz
 /// Never more than a call may touch.
 fn limit(most: usize) -> i64 {
     i64::try_from(most.min(JOBS_PER_CALL_MAX)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However deep the queue is: what is asked at every look reads as many rows as it answers.
+    #[test]
+    fn the_next_jobs_are_found_by_index_and_already_in_order() {
+        let connection = crate::schema::open_memory(None).unwrap();
+        for (statement, index) in
+            [(READY, "jobs_ready"), (ENDED, "jobs_running"), (DEAD_BEFORE, "jobs_dead"), (DEAD_OF_KIND, "jobs_dead")]
+        {
+            let explain = format!("EXPLAIN QUERY PLAN {statement}");
+            let mut explained = connection.prepare(&explain).unwrap();
+            let count = explained.parameter_count();
+            let nothing = vec![rusqlite::types::Null; count];
+            let plan: Vec<String> = explained
+                .query_map(rusqlite::params_from_iter(nothing), |row| row.get(3))
+                .unwrap()
+                .collect::<Sql<_>>()
+                .unwrap();
+            assert!(plan.iter().all(|line| line.contains(index) && !line.contains("TEMP B-TREE")), "{plan:?}");
+        }
+    }
 }
