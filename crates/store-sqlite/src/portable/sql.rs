@@ -38,7 +38,8 @@ const PAGES: &[(&str, &str)] = &[
     ),
     (
         "jobs",
-        "SELECT id, kind, unique_key, payload, state, attempt, run_at, created_at FROM jobs WHERE id > ?1 ORDER BY id LIMIT ?2",
+        "SELECT id, kind, unique_key, payload, state, attempt, run_at, created_at, priority, worker, lease_until, spared, reasons, dead_at
+         FROM jobs WHERE id > ?1 ORDER BY id LIMIT ?2",
     ),
     (
         "conversations",
@@ -106,7 +107,8 @@ const INSERTS: &[(&str, &str)] = &[
     ),
     (
         "jobs",
-        "INSERT INTO jobs (id, kind, unique_key, payload, state, attempt, run_at, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO jobs (id, kind, unique_key, payload, state, attempt, run_at, created_at, priority, worker, lease_until, spared, reasons, dead_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     ),
     (
         "conversations",
