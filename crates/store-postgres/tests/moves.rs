@@ -516,7 +516,7 @@ async fn a_destination_of_an_older_version_is_left_at_it() {
     let Place::File(folder) = &file else { panic!("a file") };
     let connection = rusqlite::Connection::open(folder.join("tertulia.db")).expect("a file");
     connection.execute_batch("PRAGMA user_version = 2").expect("a pragma");
-    places.psql(&database, "DELETE FROM tertulia_migrations WHERE number = 3");
+    places.psql(&database, "DELETE FROM tertulia_migrations WHERE number > 2");
     for to in [&file, &database] {
         let why = moved(&from, to, false, |_| Ok(())).await.expect_err("it is older");
         assert!(matches!(&why, MoveError::Refused(why) if why.contains("older version")), "{why:?}");
