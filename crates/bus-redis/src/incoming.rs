@@ -188,6 +188,8 @@ impl Incoming {
         if is_of_another_log {
             // One of the two has yet to find out that the log is another one; what it says then, the log says too.
             tracing::info!(server = %from, "news of another log are passed over");
+            // But who came and went is so in any log, and the log does not know it: its next sign of life has it looked up.
+            self.unknown.insert(from);
             self.hand_over(Heard::Lost);
         } else if !news.is_empty() {
             let count = news.len();

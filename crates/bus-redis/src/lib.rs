@@ -126,6 +126,11 @@ impl RedisBus {
         *self.log.lock() = Some(Uuid::from_bytes(epoch));
     }
 
+    /// The same where no epoch was known so far.
+    pub fn set_first_log(&self, epoch: [u8; 16]) {
+        self.log.lock().get_or_insert(Uuid::from_bytes(epoch));
+    }
+
     /// Tells and listens from now on, in tasks of the current runtime. `people`: who is here. Once.
     pub fn start(&self, people: impl Fn() -> Vec<UserId> + Send + Sync + 'static) -> mpsc::Receiver<Heard> {
         let (sender, heard) = mpsc::channel(HEARD_MAX);

@@ -9,7 +9,7 @@ use tertulia_bus_redis::{Heard, RedisBus};
 use tertulia_core::Services;
 use tertulia_gateway::BusState;
 use tertulia_proto::{ConversationId, Rev, UserId};
-use tertulia_store::{ChangedFor, StoreError};
+use tertulia_store::{ChangedFor, LogState, StoreError};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -66,7 +66,7 @@ impl Cluster {
             tracing::error!("redis_url: can't be reached; this server serves its own people until it can");
         }
         let since = services.store().log_state().await.map(|state| {
-            bus.set_log(state.epoch);
+            bus.set_first_log(state.epoch);
             state.position
         });
         let since = since.inspect_err(|error| tracing::warn!(%error, "where the log is can't be seen yet")).ok();
@@ -93,6 +93,7 @@ impl Cluster {
     pub async fn run(mut self) {
         let patrol = Patrol {
             services: Arc::clone(&self.services),
+            bus: Arc::clone(&self.bus),
             tally: Arc::clone(&self.tally),
             worry: Arc::clone(&self.worry),
             since: self.since,
@@ -148,6 +149,7 @@ impl Worry {
 /// that was ago.
 struct Patrol {
     services: Arc<Services>,
+    bus: Arc<RedisBus>,
     tally: Arc<Tally>,
     worry: Arc<Worry>,
     /// All at or below this position has been looked at. None where it could not be seen at the start: then all is asked about once.
@@ -177,7 +179,8 @@ impl Patrol {
 
     async fn ask(&mut self) -> Result<(), StoreError> {
         // Before looking: what comes later is found the next time.
-        let position = self.services.store().log_state().await?.position;
+        let LogState { position, epoch, .. } = self.services.store().log_state().await?;
+        self.bus.set_first_log(epoch);
         let since = self.since.unwrap_or(0);
         let is_great = self.worry.is_great.swap(false, Ordering::Relaxed);
         let begun = now();

@@ -20,6 +20,7 @@ use tokio_postgres::types::Type;
 
 use crate::connect::Target;
 use crate::error::{Fault, Remedy, Sql, unavailable};
+use crate::lineage::SHARE_LINEAGE;
 use crate::rows::at;
 use crate::schema::OpenError;
 use crate::session::{Param, Prepared, Session};
@@ -37,10 +38,16 @@ const DEADLINE: Duration = Duration::from_secs(15);
 /// Others were in the way so often: then it is an error.
 const TRIES_MAX: u32 = 8;
 
-/// Plans must not depend on statistics, which a queue never keeps up with (see `readers.rs`).
+/// Plans must not depend on statistics, which a queue never keeps up with (see `readers.rs`). A worker that is stopped in the middle of it lets go of its
+/// rows sooner than whoever sends a message gives up waiting for one of them.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = on; SET LOCAL statement_timeout = 10000;
-     SET LOCAL lock_timeout = 5000; SET LOCAL idle_in_transaction_session_timeout = 10000;
+     SET LOCAL lock_timeout = 1000; SET LOCAL idle_in_transaction_session_timeout = 2000;
      SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off";
+
+/// Whether this is still the log that is served here: one that was moved away, or goes on with another history that nobody has settled, has no workers.
+const IS_OURS: &str = "SELECT to_regclass('log_move') IS NULL AND system_identifier = (SELECT c.system_identifier FROM pg_control_system() c)
+        AND ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint = timeline
+     FROM log_state";
 
 pub(crate) struct Jobs {
     pool: Pool,
@@ -78,7 +85,7 @@ impl Jobs {
                 .map_err(|error| StoreError::Unavailable(format!("no connection for jobs: {error}")))?;
             let session = Arc::new(Session::pooled(object, self.prepared));
             let under_way = async {
-                session.batch(BEGIN).await?;
+                begin(&session).await?;
                 let done = work(Arc::clone(&session)).await?;
                 session.batch("COMMIT").await?;
                 Ok(done)
@@ -100,6 +107,21 @@ impl Jobs {
             tries += 1;
             tokio::time::sleep(Duration::from_millis(1 << tries.min(6))).await;
         }
+    }
+}
+
+/// As every transaction that writes to the log.
+async fn begin(session: &Session) -> Sql<()> {
+    session.ready(SHARE_LINEAGE, &[]).await?;
+    session.ready(IS_OURS, &[]).await?;
+    let (begun, shared, is_ours) = futures_util::join!(session.batch(BEGIN), session.rows(SHARE_LINEAGE, &[]), async {
+        session.opt(IS_OURS, &[]).await
+    });
+    begun?;
+    shared?;
+    match is_ours?.map(|row| at::<bool>(&row, 0)).transpose()? {
+        Some(true) => Ok(()),
+        _ => Err(Fault::OtherHistory),
     }
 }
 

@@ -147,8 +147,14 @@ impl Writer {
 }
 
 async fn run(shared: &Arc<Shared>, desk: Arc<Desk>) {
-    let mut scribe =
-        Scribe { desk, shared: Arc::clone(shared), line: None, batch: AtomicI64::new(0), held: HashSet::new() };
+    let mut scribe = Scribe {
+        desk,
+        shared: Arc::clone(shared),
+        line: None,
+        batch: AtomicI64::new(0),
+        held: HashSet::new(),
+        is_hindered: false,
+    };
     // The first write need not wait for it; where it fails, that write tries again.
     if let Err(fault) = scribe.connect().await {
         tracing::debug!(%fault, "the writer has no connection yet");
@@ -193,6 +199,8 @@ struct Scribe {
     batch: AtomicI64,
     /// Conversations that somebody else was seen to hold, until a write goes through.
     held: HashSet<ConversationId>,
+    /// The latest write of those that go alone met a held lock: the next ones do not wait for one.
+    is_hindered: bool,
 }
 
 /// What can be done in one transaction, in the order of the writes.
@@ -224,6 +232,7 @@ impl Scribe {
             let (results, completions) = match part {
                 Part::Alone(write, done) => {
                     let results = self.transact(Ask::Alone(&write)).await;
+                    self.is_hindered = results.as_ref().is_err_and(|fault| fault.remedy() == Remedy::Held);
                     (results.unwrap_or_else(|fault| vec![failed(fault)]), vec![done])
                 }
                 Part::Together(some) => {
@@ -277,23 +286,37 @@ impl Scribe {
         write::rounds::place(write).is_some_and(|(conversation, _)| self.held.contains(&conversation))
     }
 
+    /// Each conversation by itself: one that is free by now is not held up by the others.
     async fn talk_of_held(&mut self, writes: &[&Write]) -> Vec<WriteResult> {
-        if writes.is_empty() {
-            return Vec::new();
+        let mut places: Vec<Option<ConversationId>> =
+            writes.iter().map(|write| write::rounds::place(write).map(|(id, _)| id)).collect();
+        let mut results: Vec<Option<WriteResult>> = writes.iter().map(|_| None).collect();
+        let mut failed_here = 0;
+        while let Some(id) = places.iter().flatten().next().copied() {
+            let here: Vec<usize> = (0..writes.len()).filter(|at| places[*at] == Some(id)).collect();
+            let some: Vec<&Write> = here.iter().map(|at| writes[*at]).collect();
+            let told = if failed_here < HELD_MAX {
+                let told = self.talk_of_one(&some).await;
+                failed_here += usize::from(self.held.contains(&id));
+                told
+            } else {
+                refused(&some, &Fault::Unavailable("somebody else holds too many conversations".into()))
+            };
+            for (at, told) in here.into_iter().zip(told) {
+                (results[at], places[at]) = (Some(told), None);
+            }
         }
+        let none = || failed(Fault::Unavailable("no result".into()));
+        results.into_iter().map(|result| result.unwrap_or_else(none)).collect()
+    }
+
+    async fn talk_of_one(&mut self, writes: &[&Write]) -> Vec<WriteResult> {
         match self.transact(Ask::Talk(writes, SHORT_LOCK_MS)).await {
             Ok(results) => {
                 self.release(writes);
                 results
             }
-            Err(fault) => {
-                // Some of them may be free again; the next write to those finds it so.
-                if fault.remedy() == Remedy::Held {
-                    self.release(writes);
-                    self.find_held(writes).await;
-                }
-                refused(writes, &fault)
-            }
+            Err(fault) => refused(writes, &fault),
         }
     }
 
@@ -325,9 +348,12 @@ impl Scribe {
         let concerned: HashSet<ConversationId> =
             writes.iter().filter_map(|write| write::rounds::place(write)).map(|(id, _)| id).collect();
         let concerned: Vec<ConversationId> = concerned.into_iter().collect();
+        // Twice, because others write to them too: those are done after a moment.
         let looking = async {
             let line = self.line.as_ref().ok_or_else(|| Fault::Unavailable("no connection".into()))?;
-            write::held(&line.session, &concerned).await
+            let before = write::held(&line.session, &concerned).await?;
+            tokio::time::sleep(Duration::from_millis(u64::from(SHORT_LOCK_MS))).await;
+            write::held(&line.session, &before).await
         };
         match tokio::time::timeout(self.desk.silence_max, looking).await.unwrap_or(Err(Fault::Silent)) {
             Ok(held) => {
@@ -425,7 +451,13 @@ impl Scribe {
         let Some(line) = &self.line else { return Err(Fault::Unavailable("no connection".into()).into()) };
         let lock_ms = match ask {
             Ask::Talk(_, lock_ms) => *lock_ms,
-            Ask::Alone(_) => LOCK_MS,
+            Ask::Alone(_) => {
+                if self.is_hindered {
+                    SHORT_LOCK_MS
+                } else {
+                    LOCK_MS
+                }
+            }
             Ask::Touch(_) => SHORT_LOCK_MS,
         };
         let lineage = &self.desk.lineage;

@@ -589,11 +589,13 @@ async fn a_server_that_was_not_seen_writes_nothing_to_a_log_that_moves() {
     let [ana, bo] = world.people(["ana", "bo"]).await;
     let dm = world.dm(ana, bo).await;
     world.send(ana, dm, "before").await;
-    let mut late = None;
+    let (mut late, mut working) = (None, tokio::task::JoinSet::new());
     let from = Place::Database(options);
     moved(&from, &to, false, |event| {
         if event == Event::Begun {
             late = Some(world.submit(conformance::writes::sending(&world.message(ana, dm, "while it moves"))));
+            let (store, now) = (std::sync::Arc::clone(&world.store), world.now());
+            working.spawn(async move { store.jobs().retry_dead(jobs::DeadLetters::Of(1), now).await });
         }
         Ok(())
     })
@@ -602,6 +604,11 @@ async fn a_server_that_was_not_seen_writes_nothing_to_a_log_that_moves() {
     let told = late.expect("it was sent").await;
     assert!(matches!(&told, Err(WriteError::Store(StoreError::Unavailable(why))) if why.contains("moved")), "{told:?}");
     assert_eq!(places.psql(&from, "SELECT count(*) FROM messages"), "1");
+    // A worker writes as little, neither while it moves nor to what was left.
+    let worked = working.join_next().await.expect("it was asked").expect("no panic");
+    assert!(worked.is_err(), "{worked:?}");
+    let worked = world.store.jobs().retry_dead(jobs::DeadLetters::Of(1), world.now()).await;
+    assert!(worked.is_err(), "{worked:?}");
 }
 
 #[tokio::test]

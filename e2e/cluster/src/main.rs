@@ -105,6 +105,9 @@ const DEVICES: [&str; 2] = ["phone", "desk"];
 
 const PEOPLE_AT_ONCE: usize = 8;
 
+/// That open their app at the same moment: the storm is to come later.
+const DEVICES_AT_ONCE: usize = 20;
+
 /// Between two things that one device does, at most; so all together do a hundred in a second.
 const REST_EACH: Duration = Duration::from_millis(20);
 
@@ -176,14 +179,20 @@ impl Town {
 
     async fn live(&mut self, time: Duration) -> Result<()> {
         let (stop, stopped) = watch::channel(false);
-        let mut starting = JoinSet::new();
-        for device in self.devices()? {
-            starting.spawn(device.start());
+        let (mut starting, mut started) = (JoinSet::new(), Vec::new());
+        let mut devices = self.devices()?.into_iter();
+        loop {
+            while starting.len() < DEVICES_AT_ONCE
+                && let Some(device) = devices.next()
+            {
+                starting.spawn(device.start());
+            }
+            let Some(running) = starting.join_next().await else { break };
+            started.push(running??);
         }
-        let mut lives = JoinSet::new();
-        while let Some(running) = starting.join_next().await {
-            lives.spawn(running??.live(stopped.clone()));
-        }
+        // Nobody writes before everybody is there: two hundred apps that open together are work enough for a small machine.
+        let mut lives: JoinSet<Result<Running>> =
+            started.into_iter().map(|running| running.live(stopped.clone())).collect();
         say(&format!("{} devices of {} people live", lives.len(), self.people.len()));
         let faults = self.storm(time, &mut lives).await?;
         stop.send_replace(true);

@@ -1,4 +1,4 @@
-//! Jobs a second of a kind that does nothing, on SQLite: `cargo run --release -p tertulia-jobs --example figures [-- FOLDER [JOBS]]`.
+//! Jobs a second of a kind that does nothing, on SQLite: `cargo run --release -p tertulia-jobs --example empty_jobs [-- FOLDER [JOBS]]`.
 //!
 //! Prints, and demands nothing: machines differ. Each count is of one process on one file, whose commits reach the disk. The second one has a deep
 //! queue of jobs that nobody works on beside it; the third shows how long one sent message takes meanwhile.
