@@ -37,7 +37,7 @@ pub struct Options {
     /// Jobs at a time, of all kinds; at most [`JOBS_PER_CALL_MAX`].
     pub jobs_max: usize,
     /// After so long without a sign of the worker its jobs are anybody's. Renewed after a third of it. The clocks of all servers have to agree within
-    /// a third as well.
+    /// a sixth.
     pub lease: Duration,
     /// How often it is looked for jobs that nobody told of.
     pub poll: Duration,
@@ -278,7 +278,8 @@ impl Shift {
     fn claim(&self) -> Option<Claim> {
         let Options { worker, jobs_max, lease, .. } = self.runner.options;
         let now = self.runner.surroundings.now();
-        let free = jobs_max.saturating_sub(self.slots.len());
+        // What has ended and could not be written down yet takes its place as well: else it would grow for as long as the store is away.
+        let free = jobs_max.saturating_sub(self.slots.len() + self.ended.len());
         let room = |(at, kind): (usize, &Kind)| {
             let room = kind.concurrency.saturating_sub(self.slots.of_kind(at)).min(free);
             (self.hungry[at] && room > 0).then(|| ClaimKind {
