@@ -122,6 +122,11 @@ uuid_id!(
 );
 
 uuid_id!(
+    /// A device that is registered for notifications.
+    RegistrationId
+);
+
+uuid_id!(
     /// One run of one server, made at its start.
     ServerId
 );

@@ -5,10 +5,11 @@
 //!
 //! The way through: [`id`] and [`time`] are the scalars, [`cursor`] the opaque strings; [`model`] holds the things people
 //! see; [`event`] what a server tells; [`request`] what a client asks; [`frame`] the same from
-//! the client's side; [`sync`] the difference; [`error`] the codes and
+//! the client's side; [`sync`] the difference; [`device`] where one is notified; [`error`] the codes and
 //! [`limits`] the numbers.
 
 pub mod cursor;
+pub mod device;
 pub mod emoji;
 pub mod error;
 pub mod event;
@@ -21,11 +22,12 @@ pub mod sync;
 pub mod time;
 
 pub use cursor::{ListCursor, SyncCursor};
+pub use device::{Device, Platform, PushProvider, QuietHours};
 pub use emoji::Emoji;
 pub use error::{ApiError, ErrorCode};
 pub use event::{EventName, Protocol, ServerEvent};
 pub use frame::{Answer, ServerFrame};
-pub use id::{ApiKeyId, ClientMsgId, ConversationId, DeviceId, MessageId, ServerId, SessionId, UserId};
+pub use id::{ApiKeyId, ClientMsgId, ConversationId, DeviceId, MessageId, RegistrationId, ServerId, SessionId, UserId};
 pub use limits::Limits;
 pub use model::{
     Conversation, ConversationKind, History, HistoryVisibility, Member, Message, Reaction, Role, Session, User,

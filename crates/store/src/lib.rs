@@ -6,12 +6,13 @@
 //!
 //! What may not be here: SQL, errors for absence (`Option`) or for what was done already (an outcome), anything only one home could do.
 //!
-//! The way through: [`write`] what happens, [`rules`] who is asked, [`read`] what is looked up, [`jobs`] work for later, [`portable`] how a log changes
+//! The way through: [`write`] what happens, [`rules`] who is asked, [`read`] what is looked up, [`jobs`] work for later, [`push`] who is notified where, [`portable`] how a log changes
 //! homes, [`conformance`] what every home must pass.
 
 pub mod conformance;
 pub mod jobs;
 pub mod portable;
+pub mod push;
 pub mod read;
 pub mod rules;
 pub mod write;
@@ -20,6 +21,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use jobs::JobQueue;
+pub use push::PushBook;
 pub use read::*;
 pub use rules::{Action, Facts, Rules, Target};
 use tertulia_proto::ApiError;
@@ -141,6 +143,8 @@ pub trait Store: Send + Sync + 'static {
     fn job_counts(&self) -> Reading<'_, JobCounts>;
     /// The queue that lies beside the log.
     fn jobs(&self) -> &dyn JobQueue;
+    /// The devices that are registered for notifications.
+    fn push(&self) -> &dyn PushBook;
 }
 
 pub use tertulia_proto::{

@@ -1,8 +1,8 @@
 //! What can happen to the log, and what came of it.
 
 use tertulia_proto::{
-    ApiKeyId, ClientMsgId, Conversation, ConversationId, Emoji, HistoryVisibility, Member, Message, MessageId,
-    Reaction, Rev, Role, Seq, SessionId, Timestamp, User, UserId,
+    ApiKeyId, ClientMsgId, Conversation, ConversationId, DeviceId, Emoji, HistoryVisibility, Member, Message,
+    MessageId, Reaction, Rev, Role, Seq, SessionId, Timestamp, User, UserId,
 };
 
 /// One fact to be made true, whole or not at all. Ids and times come from the caller: a home has neither clock nor chance.
@@ -39,6 +39,9 @@ pub enum Write {
         actor: UserId,
         delivered: Option<Seq>,
         read: Option<Seq>,
+        /// What told of it: its own mark moves as well, whatever other devices have told, where it is registered for notifications.
+        device: Option<DeviceId>,
+        now: Timestamp,
     },
     /// The DM of the pair, made with this id unless it is there.
     OpenDm {
@@ -163,6 +166,8 @@ pub struct AppendMessage {
     pub reply_to: Option<MessageId>,
     /// Refused with `out_of_order` unless this one of the sender is in the log (or before it in the same commit).
     pub after: Option<ClientMsgId>,
+    /// When it is looked who has to be notified: those who are there need some time to say so.
+    pub notify_at: Timestamp,
     pub now: Timestamp,
 }
 

@@ -135,7 +135,7 @@ impl Ledger {
                 }
                 Ok(talk.bump(is_change))
             }
-            Write::AdvanceWatermarks { conversation, actor, delivered, read } => {
+            Write::AdvanceWatermarks { conversation, actor, delivered, read, .. } => {
                 let talk = self.talk(*conversation, *actor)?;
                 let end = talk.last_seq();
                 let seat = talk.seats.get_mut(actor).expect("the talk was found by this seat");

@@ -12,7 +12,8 @@ async fn advance(
     delivered: Option<i64>,
     read: Option<i64>,
 ) -> (i64, i64, bool) {
-    match world.done(Write::AdvanceWatermarks { conversation, actor, delivered, read }).await {
+    let now = world.now();
+    match world.done(Write::AdvanceWatermarks { conversation, actor, delivered, read, device: None, now }).await {
         Effect::WatermarksAdvanced { conversation: told, user, delivered_seq, read_seq, changed, .. } => {
             assert_eq!((told, user), (conversation, actor));
             (delivered_seq, read_seq, changed)

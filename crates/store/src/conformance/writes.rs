@@ -33,6 +33,7 @@ impl World {
             body: body.to_owned(),
             reply_to: None,
             after: None,
+            notify_at: self.now(),
             now: self.now(),
         }
     }
@@ -92,11 +93,25 @@ impl World {
     }
 
     pub fn reading(&self, actor: UserId, conversation: ConversationId, seq: Seq) -> Write {
-        Write::AdvanceWatermarks { conversation, actor, delivered: None, read: Some(seq) }
+        Write::AdvanceWatermarks {
+            conversation,
+            actor,
+            delivered: None,
+            read: Some(seq),
+            device: None,
+            now: self.now(),
+        }
     }
 
     pub fn receiving(&self, actor: UserId, conversation: ConversationId, seq: Seq) -> Write {
-        Write::AdvanceWatermarks { conversation, actor, delivered: Some(seq), read: None }
+        Write::AdvanceWatermarks {
+            conversation,
+            actor,
+            delivered: Some(seq),
+            read: None,
+            device: None,
+            now: self.now(),
+        }
     }
 
     pub fn opening_dm(&self, actor: UserId, peer: UserId) -> Write {

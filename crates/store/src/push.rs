@@ -1,0 +1,285 @@
+//! Who is notified where: registered devices, how far each has come, and what was sent to it. What is decided on these facts is decided elsewhere.
+//!
+//! A message queues a `notify` job for its conversation. That one looks who may need a notification ([`PushBook::audience`]) and queues a job for each
+//! device and conversation; and this one reads everything anew when it runs ([`PushBook::occasion`]), so what was read, muted or deleted meanwhile is
+//! not told.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use tertulia_proto::{
+    ConversationId, ConversationKind, Device, DeviceId, MessageId, Platform, PushProvider, QuietHours, RegistrationId,
+    Seq, SessionId, Timestamp, UserId,
+};
+
+use crate::Reading;
+
+/// The kind of the job that a message queues; its key is the conversation's id.
+pub const NOTIFY: &str = "notify";
+
+/// Messages that an [`Occasion`] bears, the newest.
+pub const UNSEEN_MAX: usize = 5;
+
+/// Rows of one page of an audience.
+pub const AUDIENCE_MAX: usize = 400;
+
+/// Bytes of what is kept of an attempt's answer.
+pub const DETAIL_MAX_BYTES: usize = 200;
+
+/// Attempts that are kept of one message at one device, the latest.
+pub const ATTEMPTS_MAX: usize = 20;
+
+/// Where the unread sum ends to be counted.
+pub const BADGE_MAX: i64 = 9_999;
+
+/// A device to be registered.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewRegistration {
+    /// Its own, where the token is new.
+    pub id: RegistrationId,
+    pub user: UserId,
+    /// The sign-in that registers it: it goes when that one ends. A host app's token has none.
+    pub session: Option<SessionId>,
+    pub device: Option<DeviceId>,
+    pub provider: PushProvider,
+    pub platform: Platform,
+    pub token: String,
+    pub app_version: Option<String>,
+    pub user_agent: Option<String>,
+    pub shows_content: bool,
+    /// The person's registrations beyond so many go, those that were registered longest ago.
+    pub per_user_max: usize,
+    pub now: Timestamp,
+}
+
+/// Whoever has a token can notify the device: it belongs in no log.
+impl fmt::Debug for NewRegistration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewRegistration").field("id", &self.id).field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// By what a token is found: tokens are longer than an index's keys may be.
+pub fn token_hash(provider: PushProvider, token: &str) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(provider.as_str());
+    hash.update([0]);
+    hash.update(token);
+    hash.finalize().into()
+}
+
+/// One of a person's registrations.
+#[derive(Clone, PartialEq, Eq)]
+pub enum WhichDevice {
+    Id(RegistrationId),
+    /// Of whichever provider.
+    Token(String),
+}
+
+impl fmt::Debug for WhichDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => f.debug_tuple("Id").field(id).finish(),
+            Self::Token(_) => f.write_str("Token"),
+        }
+    }
+}
+
+/// How far one device of one member has come in one conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seat {
+    pub user: UserId,
+    pub registration: RegistrationId,
+    pub provider: PushProvider,
+    /// Messages up to here are not for this member.
+    pub visible_after_seq: Seq,
+    /// Read on whichever device.
+    pub read_seq: Seq,
+    /// What has reached this device; of one that does not say which it is, what has reached any of the person's.
+    pub delivered_seq: Seq,
+    /// Up to here it was notified.
+    pub pushed_seq: Seq,
+    /// Up to here its notifications were taken away again.
+    pub withdrawn_seq: Seq,
+    pub muted_until: Option<Timestamp>,
+}
+
+impl Seat {
+    /// Above it are the messages that have neither been read nor reached the device, by a socket or as a notification.
+    pub fn seen_seq(&self) -> Seq {
+        self.read_seq.max(self.delivered_seq).max(self.pushed_seq).max(self.visible_after_seq)
+    }
+}
+
+/// A page of those who may need a notification: members with registered devices that have not seen the conversation's end, in order of registration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audience {
+    pub last_seq: Seq,
+    pub seats: Vec<Seat>,
+    /// The page after it begins above this one; `None` at the end.
+    pub next: Option<RegistrationId>,
+}
+
+/// A message that the device has not seen. Neither the person's own, nor deleted, nor of somebody they blocked.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Unseen {
+    pub id: MessageId,
+    pub seq: Seq,
+    pub sender: UserId,
+    pub sender_name: String,
+    pub body: String,
+    pub created_at: Timestamp,
+}
+
+impl fmt::Debug for Unseen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unseen").field("id", &self.id).field("seq", &self.seq).finish_non_exhaustive()
+    }
+}
+
+/// Where a notification goes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PushTarget {
+    pub registration: RegistrationId,
+    pub user: UserId,
+    pub provider: PushProvider,
+    pub platform: Platform,
+    pub token: String,
+    pub shows_content: bool,
+}
+
+impl fmt::Debug for PushTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PushTarget").field("registration", &self.registration).finish_non_exhaustive()
+    }
+}
+
+/// All that is known, in one snapshot, when a device may have to be told of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Occasion {
+    pub target: PushTarget,
+    pub conversation: ConversationId,
+    pub kind: ConversationKind,
+    pub title: Option<String>,
+    /// `None`: no member, or no longer.
+    pub seat: Option<Seat>,
+    /// Newest first, at most [`UNSEEN_MAX`].
+    pub unseen: Vec<Unseen>,
+    /// All of them.
+    pub unseen_count: i64,
+    /// What is unread in all the person's conversations that are not muted; at most [`BADGE_MAX`].
+    pub badge: i64,
+    pub quiet_hours: Option<QuietHours>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PushOutcome {
+    Accepted,
+    /// Taken away again.
+    Withdrawn,
+    /// Will be tried again.
+    Failed,
+    /// Will not.
+    Refused,
+    /// The token was no longer valid: the device is switched off.
+    Unregistered,
+}
+
+impl PushOutcome {
+    pub const fn number(self) -> i64 {
+        match self {
+            Self::Accepted => 0,
+            Self::Withdrawn => 1,
+            Self::Failed => 2,
+            Self::Refused => 3,
+            Self::Unregistered => 4,
+        }
+    }
+
+    pub const fn from_number(number: i64) -> Option<Self> {
+        match number {
+            0 => Some(Self::Accepted),
+            1 => Some(Self::Withdrawn),
+            2 => Some(Self::Failed),
+            3 => Some(Self::Refused),
+            4 => Some(Self::Unregistered),
+            _ => None,
+        }
+    }
+}
+
+/// What came of an attempt to notify a device of a conversation up to a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushNote {
+    pub registration: RegistrationId,
+    pub conversation: ConversationId,
+    /// The newest message that it spoke of.
+    pub seq: Seq,
+    pub outcome: PushOutcome,
+    /// The provider's name for it, or the reason. Neither token nor content; cut at [`DETAIL_MAX_BYTES`].
+    pub detail: String,
+    pub at: Timestamp,
+}
+
+/// An attempt as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushAttempt {
+    pub registration: RegistrationId,
+    /// `None` where the device is gone.
+    pub user: Option<UserId>,
+    pub provider: Option<PushProvider>,
+    pub seq: Seq,
+    pub outcome: PushOutcome,
+    pub detail: String,
+    pub at: Timestamp,
+}
+
+/// The devices, and what they were told. Each change is one transaction, durable when it answers.
+pub trait PushBook: Send + Sync {
+    /// Makes or renews the registration of the token, which is nobody else's from then on. Where it was another person's, what it was told and got
+    /// is forgotten.
+    fn register(&self, new: NewRegistration) -> Reading<'_, Device>;
+    /// Whether there was such a one of this person.
+    fn unregister(&self, user: UserId, which: WhichDevice) -> Reading<'_, bool>;
+    /// The person's, newest registration first.
+    fn devices(&self, user: UserId) -> Reading<'_, Vec<Device>>;
+    /// Where to notify a person: their active devices.
+    fn targets(&self, user: UserId) -> Reading<'_, Vec<PushTarget>>;
+    /// Nothing is sent there until it is registered again. Only if its token is still the one that failed.
+    fn switch_off(
+        &self,
+        registration: RegistrationId,
+        token_hash: [u8; 32],
+        reason: String,
+        at: Timestamp,
+    ) -> Reading<'_, bool>;
+    /// `None` where there is no such conversation. `above`: the last registration of the page before.
+    fn audience(&self, conversation: ConversationId, above: Option<RegistrationId>) -> Reading<'_, Option<Audience>>;
+    /// `None` where the device or the conversation is gone, or the device is switched off.
+    fn occasion(&self, registration: RegistrationId, conversation: ConversationId) -> Reading<'_, Option<Occasion>>;
+    /// Keeps the attempts; what was accepted moves `pushed_seq`, what was withdrawn `withdrawn_seq`, both forward only.
+    fn note_pushes(&self, notes: Vec<PushNote>) -> Reading<'_, ()>;
+    /// Attempts that spoke of this message or of later ones before it, in order of time, at most 200.
+    fn push_attempts(&self, conversation: ConversationId, seq: Seq) -> Reading<'_, Vec<PushAttempt>>;
+    /// Work of the clean-up: attempts made before `at`, at most `limit`. How many are gone.
+    fn forget_attempts(&self, at: Timestamp, limit: usize) -> Reading<'_, usize>;
+    fn quiet_hours(&self, user: UserId) -> Reading<'_, Option<QuietHours>>;
+    fn set_quiet_hours(&self, user: UserId, hours: Option<QuietHours>) -> Reading<'_, ()>;
+}
+
+/// What a job of [`PushProvider::job_kind`] says. Its key is [`push_key`]: one waits for each device and conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PushJob {
+    pub registration: RegistrationId,
+    pub conversation_id: ConversationId,
+}
+
+/// The registration's 16 bytes, then the conversation's.
+pub fn push_key(job: &PushJob) -> Vec<u8> {
+    let mut key = job.registration.as_bytes().to_vec();
+    key.extend_from_slice(job.conversation_id.as_bytes());
+    key
+}
