@@ -6,12 +6,15 @@
 //! The way through: [`notification`] what is told; [`provider`] what a provider can do; `http` one request; [`fcm`], [`apns`], [`expo`], [`webpush`] the
 //! four, and `apple` what two of them share; [`guard`] which addresses that others named may be asked.
 
+mod apple;
+pub mod fcm;
 pub mod guard;
 mod http;
 pub mod notification;
 pub mod plan;
 pub mod provider;
 
+pub use fcm::{Fcm, FcmConfig};
 pub use http::Network;
 pub use notification::{Notification, NotificationKind, Target};
 pub use plan::{Plan, Policy, may_need, plan};
