@@ -6,6 +6,7 @@
 //! The way through: [`notification`] what is told; [`provider`] what a provider can do; `http` one request; [`fcm`], [`apns`], [`expo`], [`webpush`] the
 //! four, and `apple` what two of them share; [`guard`] which addresses that others named may be asked.
 
+pub mod apns;
 mod apple;
 pub mod fcm;
 pub mod guard;
@@ -14,6 +15,7 @@ pub mod notification;
 pub mod plan;
 pub mod provider;
 
+pub use apns::{Apns, ApnsConfig};
 pub use fcm::{Fcm, FcmConfig};
 pub use http::Network;
 pub use notification::{Notification, NotificationKind, Target};
