@@ -8,6 +8,7 @@
 
 pub mod apns;
 mod apple;
+pub mod expo;
 pub mod fcm;
 pub mod guard;
 mod http;
@@ -16,6 +17,7 @@ pub mod plan;
 pub mod provider;
 
 pub use apns::{Apns, ApnsConfig};
+pub use expo::{Expo, ExpoConfig};
 pub use fcm::{Fcm, FcmConfig};
 pub use http::Network;
 pub use notification::{Notification, NotificationKind, Target};
