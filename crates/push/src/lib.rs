@@ -15,6 +15,7 @@ mod http;
 pub mod notification;
 pub mod plan;
 pub mod provider;
+pub mod webpush;
 
 pub use apns::{Apns, ApnsConfig};
 pub use expo::{Expo, ExpoConfig};
@@ -23,3 +24,4 @@ pub use http::Network;
 pub use notification::{Notification, NotificationKind, Target};
 pub use plan::{Plan, Policy, may_need, plan};
 pub use provider::{Answer, Clock, ConfigError, Provider};
+pub use webpush::{VapidKeys, WebPush, WebPushConfig, generate_vapid_keys};
