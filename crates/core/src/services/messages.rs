@@ -70,6 +70,7 @@ impl Services {
             body: request.body,
             reply_to: request.reply_to,
             after: request.after_client_msg_id,
+            notify_at: now,
             now,
         }));
         self.store.submit(
@@ -210,6 +211,8 @@ impl Services {
             actor: actor.user,
             delivered: request.delivered_seq,
             read: request.read_seq,
+            device: None,
+            now: self.now(),
         };
         self.submit(
             write,
