@@ -272,6 +272,15 @@ pub struct PushAttempt {
     pub at: Timestamp,
 }
 
+/// Quiet hours as a home keeps them.
+pub fn stored_quiet_hours(hours: Option<&QuietHours>) -> Option<String> {
+    hours.and_then(|hours| serde_json::to_string(hours).ok())
+}
+
+pub fn quiet_hours_of(stored: Option<&str>) -> serde_json::Result<Option<QuietHours>> {
+    stored.map(serde_json::from_str).transpose()
+}
+
 /// What is told of a message, of attempts that spoke of it or of a later one: each device's up to the one by which it learned of it, in order of time.
 pub fn covering(mut attempts: Vec<PushAttempt>) -> Vec<PushAttempt> {
     attempts.sort_by_key(|attempt| (attempt.at, attempt.seq));

@@ -144,7 +144,7 @@ pub(crate) fn occasion(
         ))?
         .query_row([registration.as_bytes().as_slice()], |row| {
             let target = target_from(row, UserId::from_bytes(row.get(6)?))?;
-            Ok((target, row.get::<_, i64>(5)?, quiet_hours_from(row.get(7)?)?))
+            Ok((target, row.get::<_, i64>(5)?, quiet_hours_from(row.get::<_, Option<String>>(7)?.as_deref())?))
         })
         .optional()?;
     let Some((target, user_no, quiet_hours)) = found else { return Ok(None) };
@@ -244,10 +244,8 @@ pub(crate) fn attempts(connection: &Connection, conversation: ConversationId, se
     Ok(covering(found))
 }
 
-fn quiet_hours_from(stored: Option<String>) -> Sql<Option<QuietHours>> {
-    stored
-        .map(|stored| serde_json::from_str(&stored).map_err(|_| bad_value("quiet hours that are no JSON of them")))
-        .transpose()
+fn quiet_hours_from(stored: Option<&str>) -> Sql<Option<QuietHours>> {
+    quiet_hours_of(stored).map_err(|_| bad_value("quiet hours that are no JSON of them"))
 }
 
 pub(crate) fn quiet_hours(connection: &Connection, user: UserId) -> Sql<Option<QuietHours>> {
@@ -255,5 +253,5 @@ pub(crate) fn quiet_hours(connection: &Connection, user: UserId) -> Sql<Option<Q
         .prepare_cached("SELECT quiet_hours FROM users WHERE id = ?1")?
         .query_row([user.as_bytes().as_slice()], |row| row.get(0))
         .optional()?;
-    quiet_hours_from(stored.flatten())
+    quiet_hours_from(stored.flatten().as_deref())
 }

@@ -295,9 +295,8 @@ pub(crate) fn forget_attempts(connection: &Connection, at: Timestamp, most: usiz
 }
 
 pub(crate) fn set_quiet_hours(connection: &Connection, user: UserId, hours: Option<&QuietHours>) -> Sql<()> {
-    let hours = hours.map(serde_json::to_string).transpose().map_err(|_| bad_value("quiet hours without JSON"))?;
     connection
         .prepare_cached("UPDATE users SET quiet_hours = ?2 WHERE id = ?1")?
-        .execute((user.as_bytes().as_slice(), hours))
+        .execute((user.as_bytes().as_slice(), stored_quiet_hours(hours)))
         .map(drop)
 }
