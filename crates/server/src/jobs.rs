@@ -168,7 +168,7 @@ mod tests {
             let dead = |id, attempt| Finish {
                 held: Held { id, worker: [1; 16], attempt },
                 end: JobEnd::Dead { reason: "no".to_owned() },
-                next: None,
+                next: Vec::new(),
             };
             let finished = claimed.iter().map(|job| dead(job.id, job.attempt)).collect();
             jobs.finish(finished, day(died)).await.unwrap();

@@ -50,9 +50,10 @@ impl JobQueue for SqliteStore {
     }
 
     fn finish(&self, finished: Vec<Finish>, now: Timestamp) -> Reading<'_, Vec<bool>> {
-        match too_many(finished.len()) {
+        let rows = finished.iter().map(Finish::rows).sum();
+        match oversize_ends(&finished) {
             Some(error) => refused(error),
-            None => self.change(finished.len(), move |c| write::jobs::finish(c, &finished, now)),
+            None => self.change(rows, move |c| write::jobs::finish(c, &finished, now)),
         }
     }
 
