@@ -328,8 +328,8 @@ impl JobQueue for PostgresStore {
         }))
     }
 
-    fn job_stats(&self) -> Reading<'_, Vec<JobStats>> {
-        self.read(|s| async move { read::jobs::stats(&s).await })
+    fn job_stats(&self, count_max: usize) -> Reading<'_, Vec<JobStats>> {
+        self.read(move |s| async move { read::jobs::stats(&s, count_max).await })
     }
 
     fn list_jobs(&self, filter: JobFilter) -> Reading<'_, Vec<JobRecord>> {

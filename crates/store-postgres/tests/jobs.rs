@@ -94,7 +94,7 @@ async fn workers_of_many_servers_get_each_job_once() {
     });
     let all = within("all jobs", futures_util::future::join_all(working)).await.expect("in time").concat();
     assert_eq!((all.len(), all.into_iter().collect::<BTreeSet<_>>().len()), (1000, 1000));
-    assert_eq!(servers[0].store.job_stats().await.expect("an answer"), []);
+    assert_eq!(servers[0].store.job_stats(usize::MAX).await.expect("an answer"), []);
 }
 
 fn keyed(key: &[u8], n: i64) -> NewJob {
@@ -204,7 +204,7 @@ async fn many_who_end_jobs_and_send_to_the_same_conversations_are_never_in_a_dea
         futures_util::future::join(futures_util::future::join_all(sending), futures_util::future::join_all(working));
     within("everybody is done", all).await.expect("in time");
     assert!(!cluster.postgres.log().contains("deadlock detected"), "{}", cluster.postgres.log());
-    let stats = world.store.jobs().job_stats().await.expect("an answer");
+    let stats = world.store.jobs().job_stats(usize::MAX).await.expect("an answer");
     let ready: i64 = stats.iter().filter(|one| one.kind == "notify").map(|one| one.count).sum();
     assert_eq!(ready, i64::try_from(CONVERSATIONS).expect("small"), "one for each conversation: {stats:?}");
 }

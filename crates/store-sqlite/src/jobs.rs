@@ -65,8 +65,8 @@ impl JobQueue for SqliteStore {
         self.change(JOBS_PER_CALL_MAX, move |c| write::jobs::drop_dead(c, &which))
     }
 
-    fn job_stats(&self) -> Reading<'_, Vec<JobStats>> {
-        self.read(read::jobs::stats)
+    fn job_stats(&self, count_max: usize) -> Reading<'_, Vec<JobStats>> {
+        self.read(move |c| read::jobs::stats(c, count_max))
     }
 
     fn list_jobs(&self, filter: JobFilter) -> Reading<'_, Vec<JobRecord>> {

@@ -242,7 +242,7 @@ pub struct JobStats {
     pub kind: String,
     pub state: JobState,
     pub count: i64,
-    /// The earliest `run_at` of ready ones (their age where it has passed), the earliest `created_at` of others.
+    /// The earliest `run_at` of ready ones (their age where it has passed), the earliest `created_at` of others that were counted.
     pub oldest: Timestamp,
 }
 
@@ -262,8 +262,9 @@ pub trait JobQueue: Send + Sync {
     fn retry_dead(&self, which: DeadLetters, now: Timestamp) -> Reading<'_, usize>;
     /// How many are gone.
     fn drop_dead(&self, which: DeadLetters) -> Reading<'_, usize>;
-    /// By kind and state. Reads the whole index: for people and metrics.
-    fn job_stats(&self) -> Reading<'_, Vec<JobStats>>;
+    /// By kind and state. Of ready ones no more than `count_max` of each kind are counted, of running and of dead ones no more altogether: with a bound
+    /// it costs the same however deep the queue is.
+    fn job_stats(&self, count_max: usize) -> Reading<'_, Vec<JobStats>>;
     fn list_jobs(&self, filter: JobFilter) -> Reading<'_, Vec<JobRecord>>;
     /// Removes sessions that expired before `at`, at most `limit`: work of the clean-up, and of nobody else. How many.
     fn forget_sessions(&self, at: Timestamp, limit: usize) -> Reading<'_, usize>;

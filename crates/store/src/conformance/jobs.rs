@@ -508,16 +508,23 @@ pub async fn jobs_are_listed_in_pages_by_state_and_kind(home: &impl Home) {
 
 pub async fn the_queue_says_how_many_there_are_and_since_when(home: &impl Home) {
     let queue = Queue::open(home).await;
-    assert_eq!(queue.jobs().job_stats().await.expect("an answer"), []);
+    assert_eq!(queue.jobs().job_stats(usize::MAX).await.expect("an answer"), []);
     queue.bury("a", "x", 3).await;
     queue.add(vec![job("a", "1", 30), job("a", "2", 20), job("b", "3", 10)]).await;
     queue.claim(ANN, &["b"], 1, 100).await;
     let stat = |kind: &str, state, count, oldest| JobStats { kind: kind.to_owned(), state, count, oldest: at(oldest) };
     let stats =
         [stat("a", JobState::Ready, 2, 20), stat("a", JobState::Dead, 1, 0), stat("b", JobState::Running, 1, 0)];
-    assert_eq!(queue.jobs().job_stats().await.expect("an answer"), stats);
+    assert_eq!(queue.jobs().job_stats(usize::MAX).await.expect("an answer"), stats);
+    // No more of a kind than is asked for, and the oldest all the same.
+    queue.add((0..5).map(|n| NewJob { priority: Priority::Low, ..job("c", "", 5 - n) }).collect()).await;
+    let bounded = queue.jobs().job_stats(1).await.expect("an answer");
+    let mut stats = stats.to_vec();
+    stats[0].count = 1;
+    stats.push(stat("c", JobState::Ready, 1, 1));
+    assert_eq!(bounded, stats);
     let counts = queue.world.store.job_counts().await.expect("the store reads");
-    assert_eq!((counts.ready, counts.dead), (2, 1));
+    assert_eq!((counts.ready, counts.dead), (7, 1));
 }
 
 pub async fn no_call_holds_more_than_its_bound(home: &impl Home) {
@@ -536,11 +543,11 @@ pub async fn no_call_holds_more_than_its_bound(home: &impl Home) {
     assert!(queue.jobs().renew(held, at(1)).await.is_err());
     // Ends and what comes after them count together.
     let ending = |next| vec![Finish { held: self::held(ANN, &claimed[1]), end: JobEnd::Done, next }];
-    let before = queue.jobs().job_stats().await.expect("an answer");
+    let before = queue.jobs().job_stats(usize::MAX).await.expect("an answer");
     assert!(queue.jobs().finish(ending(many(JOBS_PER_CALL_MAX)), at(1)).await.is_err());
     let large = NewJob { payload: "x".repeat(PAYLOAD_MAX_BYTES + 1), ..job("a", "", 0) };
     assert!(queue.jobs().finish(ending(vec![large]), at(1)).await.is_err());
-    assert_eq!(queue.jobs().job_stats().await.expect("an answer"), before, "what is refused is not there");
+    assert_eq!(queue.jobs().job_stats(usize::MAX).await.expect("an answer"), before, "what is refused is not there");
     assert_eq!(queue.jobs().finish(ending(many(JOBS_PER_CALL_MAX - 1)), at(1)).await.expect("an answer"), [true]);
     let reason = "ö".repeat(REASON_MAX_BYTES);
     assert!(queue.end(ANN, &claimed[0], JobEnd::Dead { reason }, 0).await);
