@@ -26,6 +26,12 @@ impl FaultyStore {
 }
 
 impl Store for FaultyStore {
+    fn webhooks(&self) -> &dyn WebhookBook {
+        self.inner.webhooks()
+    }
+    fn push(&self) -> &dyn PushBook {
+        self.inner.push()
+    }
     fn submit(&self, write: Write, done: Completion) {
         let every = self.full_every.load(Ordering::Relaxed);
         let count = self.count.fetch_add(1, Ordering::Relaxed);

@@ -17,4 +17,4 @@ mod write;
 pub use fanout::Fanout;
 pub use power::{Clock, Entropy, Powers};
 pub use rules::HouseRules;
-pub use services::{Notifying, Services, TestSender};
+pub use services::{AddressCheck, Notifying, Services, TestSender};

@@ -8,6 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tertulia_core::Services;
+use tertulia_proto::webhook::WebhookEndpoint;
 use tertulia_store::jobs::{JobState, JobStats};
 use tertulia_store::{StoreError, Timestamp};
 
@@ -100,6 +101,7 @@ pub struct Metrics {
     jobs: JobMetrics,
     bus: BusMetrics,
     replicas: ReplicaMetrics,
+    webhooks: WebhookMetrics,
 }
 
 /// All 0 where there are no other servers.
@@ -185,6 +187,43 @@ impl ReplicaMetrics {
     }
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfEndpoint {
+    endpoint: String,
+}
+
+/// Of each endpoint, as the log has it: the same whichever server is asked.
+#[derive(Default)]
+struct WebhookMetrics {
+    on: Family<OfEndpoint, Gauge>,
+    taken: Family<OfEndpoint, Gauge>,
+    failed: Family<OfEndpoint, Gauge>,
+    failures: Family<OfEndpoint, Gauge>,
+}
+
+impl WebhookMetrics {
+    fn register(&self, registry: &mut Registry) {
+        registry.register("webhook_on", "Whether the endpoint is told", self.on.clone());
+        registry.register("webhook_events_taken", "Events that the endpoint has taken", self.taken.clone());
+        registry.register("webhook_requests_failed", "Requests to the endpoint that failed", self.failed.clone());
+        registry.register("webhook_failures", "Failures of the endpoint in a row", self.failures.clone());
+    }
+
+    fn show(&self, endpoints: &[WebhookEndpoint]) {
+        // One that is removed is not to keep its last numbers.
+        for family in [&self.on, &self.taken, &self.failed, &self.failures] {
+            family.clear();
+        }
+        for one in endpoints {
+            let which = OfEndpoint { endpoint: one.id.to_string() };
+            self.on.get_or_create(&which).set(i64::from(one.active));
+            self.taken.get_or_create(&which).set(one.events_taken);
+            self.failed.get_or_create(&which).set(one.requests_failed);
+            self.failures.get_or_create(&which).set(one.failures);
+        }
+    }
+}
+
 impl Metrics {
     pub(crate) fn new() -> Self {
         let mut all = Self {
@@ -200,6 +239,7 @@ impl Metrics {
             jobs: JobMetrics::default(),
             bus: BusMetrics::default(),
             replicas: ReplicaMetrics::default(),
+            webhooks: WebhookMetrics::default(),
         };
         let registry = &mut all.registry;
         registry.register("http_answers", "Answers over HTTP by class of status", all.answers.clone());
@@ -217,6 +257,7 @@ impl Metrics {
         registry.register("log_position", "Commit position of the log", all.log_position.clone());
         all.bus.register(registry);
         all.replicas.register(registry);
+        all.webhooks.register(registry);
         all
     }
 
@@ -255,6 +296,7 @@ impl Metrics {
         self.log_position.set(services.store().log_state().await?.position);
         self.bus.show(settings.bus.as_ref().map(BusWatch::look).unwrap_or_default());
         self.replicas.show(&settings.replicas.as_ref().map(ReplicaWatch::look).unwrap_or_default());
+        self.webhooks.show(&services.store().webhooks().endpoints().await?);
         let mut text = String::new();
         text::encode(&mut text, &self.registry).map_err(|error| StoreError::Corrupt(error.to_string()))?;
         Ok(text)

@@ -131,6 +131,11 @@ uuid_id!(
     ServerId
 );
 
+uuid_id!(
+    /// Another program's address that events are sent to.
+    WebhookId
+);
+
 /// The sender's own name for a message: 1 to 64 of `[A-Za-z0-9_-]` (a UUID or a ULID fits). `(sender, clientMsgId)` is unique for ever.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ClientMsgId(Box<str>);

@@ -5,8 +5,8 @@
 //!
 //! The way through: [`id`] and [`time`] are the scalars, [`cursor`] the opaque strings; [`model`] holds the things people
 //! see; [`event`] what a server tells; [`request`] what a client asks; [`frame`] the same from
-//! the client's side; [`sync`] the difference; [`device`] where one is notified; [`error`] the codes and
-//! [`limits`] the numbers.
+//! the client's side; [`sync`] the difference; [`device`] where one is notified; [`webhook`] what other programs are told;
+//! [`error`] the codes and [`limits`] the numbers.
 
 pub mod cursor;
 pub mod device;
@@ -20,6 +20,7 @@ pub mod model;
 pub mod request;
 pub mod sync;
 pub mod time;
+pub mod webhook;
 
 pub use cursor::{ListCursor, SyncCursor};
 pub use device::{Device, DeviceTest, Platform, PushProvider, QuietHours, TestOutcome};
@@ -27,7 +28,7 @@ pub use emoji::Emoji;
 pub use error::{ApiError, ErrorCode};
 pub use event::{EventName, Protocol, ServerEvent};
 pub use frame::{Answer, ServerFrame};
-pub use id::{ApiKeyId, ClientMsgId, ConversationId, DeviceId, MessageId, RegistrationId, ServerId, SessionId, UserId};
+pub use id::{ApiKeyId, ClientMsgId, ConversationId, DeviceId, MessageId, RegistrationId, ServerId, SessionId, UserId, WebhookId};
 pub use limits::Limits;
 pub use model::{
     Conversation, ConversationKind, History, HistoryVisibility, Member, Message, Reaction, Role, Session, User,

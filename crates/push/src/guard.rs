@@ -67,6 +67,39 @@ pub fn client(builder: ClientBuilder, allow_private: bool) -> ClientBuilder {
     if allow_private { builder } else { builder.dns_resolver(Arc::new(Public)) }
 }
 
+/// As [`check`]; where private addresses are allowed, also plain http to them, because certificates for a host of one's own network are hard to come by. What
+/// a name of such an address leads to is for [`private_client`].
+pub fn check_with_http(address: &str, allow_private: bool) -> Result<Url, Refusal> {
+    let Some(rest) = address.strip_prefix("http:").filter(|_| allow_private) else { return check(address, allow_private) };
+    let url = check(&format!("https:{rest}"), true)?;
+    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    if host.is_ok_and(is_public) {
+        return Err(Refusal::NotHttps);
+    }
+    Url::parse(address).map_err(|_| Refusal::NotAnAddress)
+}
+
+/// A client for plain http within one's own network: names lead nowhere else.
+pub fn private_client(builder: ClientBuilder) -> ClientBuilder {
+    builder.redirect(reqwest::redirect::Policy::none()).no_proxy().dns_resolver(Arc::new(Private))
+}
+
+/// The system's resolver, without what is public.
+struct Private;
+
+impl Resolve for Private {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let all = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let private: Vec<SocketAddr> = all.filter(|address| !is_public(address.ip())).collect();
+            if private.is_empty() {
+                return Err(Box::new(io::Error::from(io::ErrorKind::NotFound)) as Box<dyn Error + Send + Sync>);
+            }
+            Ok(Box::new(private.into_iter()) as Addrs)
+        })
+    }
+}
+
 /// The system's resolver, without what is not public.
 struct Public;
 
@@ -266,6 +299,18 @@ mod tests {
         }
         assert!(check("https://127.0.0.1/a", true).is_ok());
         assert_eq!(check("http://127.0.0.1/a", true), Err(Refusal::NotHttps));
+    }
+
+    #[test]
+    fn plain_http_is_for_private_addresses_that_are_allowed() {
+        for address in ["http://127.0.0.1:8080/a", "http://[::1]/a", "http://10.1.2.3/", "http://localhost/a"] {
+            assert_eq!(check_with_http(address, true).map(|url| url.to_string()), Ok(Url::parse(address).unwrap().to_string()));
+            assert_eq!(check_with_http(address, false), Err(Refusal::NotHttps));
+        }
+        assert_eq!(check_with_http("http://8.8.8.8/", true), Err(Refusal::NotHttps));
+        assert_eq!(check_with_http("http://me:it@10.0.0.1/", true), Err(Refusal::Credentials));
+        assert!(check_with_http("https://10.0.0.1/", true).is_ok());
+        assert_eq!(check_with_http("https://10.0.0.1/", false), Err(Refusal::Private));
     }
 
     #[test]

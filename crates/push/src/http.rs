@@ -31,7 +31,8 @@ impl Default for Network {
 }
 
 impl Network {
-    pub(crate) fn client(&self) -> Result<ClientBuilder, ConfigError> {
+    /// Follows no redirect: it would carry tokens and content to somebody else.
+    pub fn client(&self) -> Result<ClientBuilder, ConfigError> {
         let roots = match &self.roots_pem {
             Some(pem) => Certificate::from_pem_bundle(pem.as_bytes()),
             None => Ok(Vec::new()),
@@ -40,17 +41,18 @@ impl Network {
         let builder = reqwest::Client::builder()
             .connect_timeout(self.connect_timeout)
             .timeout(self.timeout)
-            // No provider documents one. Followed, it would carry tokens and content to somebody else.
             .redirect(reqwest::redirect::Policy::none());
         Ok(if roots.is_empty() { builder } else { builder.tls_certs_merge(roots) })
     }
 }
 
-pub(crate) fn build(builder: ClientBuilder) -> Result<reqwest::Client, ConfigError> {
+pub fn build(builder: ClientBuilder) -> Result<reqwest::Client, ConfigError> {
     builder.build().map_err(|_| ConfigError::new("roots", "no TLS can be made of these certificates and the system's"))
 }
 
-pub(crate) struct Reply {
+/// What was answered.
+#[derive(Debug)]
+pub struct Reply {
     pub status: StatusCode,
     pub headers: HeaderMap,
     /// No more than was asked for; less where the connection broke.
@@ -58,7 +60,7 @@ pub(crate) struct Reply {
 }
 
 /// Asks once. Of the body no more than `body_max` bytes are read: who sends more has not understood us.
-pub(crate) async fn ask(request: RequestBuilder, body_max: usize) -> Result<Reply, Answer> {
+pub async fn ask(request: RequestBuilder, body_max: usize) -> Result<Reply, Answer> {
     let mut response = request.send().await.map_err(|error| unanswered(&error))?;
     let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
     let mut body = Vec::new();

@@ -3,7 +3,7 @@
 //! [`plan`] decides on facts that somebody else has read. This crate must not know: how they are read, whether they may be seen, jobs, ambient time
 //! ([`Clock`]). It logs nothing: an [`Answer`] says all that there is to say, and never a token, a key or content.
 //!
-//! The way through: [`notification`] what is told; [`provider`] what a provider can do; `http` one request; [`fcm`], [`apns`], [`expo`], [`webpush`] the
+//! The way through: [`notification`] what is told; [`provider`] what a provider can do; [`http`] one request; [`fcm`], [`apns`], [`expo`], [`webpush`] the
 //! four, and `apple` what two of them share; [`guard`] which addresses that others named may be asked.
 
 pub mod apns;
@@ -11,7 +11,7 @@ mod apple;
 pub mod expo;
 pub mod fcm;
 pub mod guard;
-mod http;
+pub mod http;
 pub mod notification;
 pub mod plan;
 pub mod provider;

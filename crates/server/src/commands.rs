@@ -20,11 +20,40 @@ pub async fn add_user(settings: &Settings, email: &str, name: &str) -> anyhow::R
     Ok(answer.user.id.to_string())
 }
 
-pub async fn create_api_key(settings: &Settings, name: &str, scopes: &str) -> anyhow::Result<(String, String)> {
+/// Whom a key acts for.
+pub enum Whose {
+    /// Each call says so.
+    Anybodys,
+    /// The person's with this e-mail.
+    Persons(String),
+    /// Of somebody who is made for it.
+    Bots(String),
+}
+
+impl Whose {
+    pub fn of(email: Option<String>, bot: Option<String>) -> Self {
+        email.map(Self::Persons).or(bot.map(Self::Bots)).unwrap_or(Self::Anybodys)
+    }
+}
+
+/// The key is the last line.
+pub async fn create_api_key(settings: &Settings, name: &str, scopes: &str, whose: Whose) -> anyhow::Result<String> {
     let scopes: Scopes = scopes.parse().map_err(|e| anyhow::anyhow!("--scopes: {e}"))?;
     let parts = wiring::open(settings, false).await?;
-    let key = parts.services.auth().create_api_key(name, scopes).await?;
-    Ok((key.id.to_string(), key.token))
+    let auth = parts.services.auth();
+    let (key, user) = match whose {
+        Whose::Anybodys => (auth.create_api_key(name, scopes).await?, None),
+        Whose::Persons(email) => {
+            let user = auth.user_by_email(&email).await.context("--as-user")?;
+            (auth.create_api_key_of(name, scopes, user).await?, Some(user))
+        }
+        Whose::Bots(bot) => {
+            let user = auth.create_bot(&bot).await.context("--bot")?;
+            (auth.create_api_key_of(name, scopes, user).await?, Some(user))
+        }
+    };
+    let user = user.map(|user| format!("user {user}\n")).unwrap_or_default();
+    Ok(format!("id {}\n{user}{}", key.id, key.token))
 }
 
 pub async fn revoke_api_key(settings: &Settings, id: &str) -> anyhow::Result<()> {

@@ -19,6 +19,7 @@ use crate::listen::{HEAD_TIMEOUT, Server};
 use crate::powers::powers;
 use crate::push::Pushing;
 use crate::settings::Settings;
+use crate::webhooks::{self, Telling};
 use crate::wiring::{self, Parts};
 
 /// Rows that one step of the clean-up removes: a step is one short transaction.
@@ -59,6 +60,7 @@ struct Means {
     /// For what they queue while they run: the runner looks for it at once.
     wake: Wake,
     pushing: Arc<Pushing>,
+    telling: Arc<Telling>,
 }
 
 /// All kinds that have a handler.
@@ -68,6 +70,7 @@ fn kinds(settings: &Settings, means: &Means) -> Vec<Kind> {
     let kept = Kept {
         letters_ms: days(settings.jobs.dead_retention_days),
         attempts_ms: days(settings.push.attempts_retention_days),
+        events_ms: means.telling.retention_ms,
     };
     let sweep = Kind::periodic("sweep", SWEEP_EVERY, move |_| {
         let (store, now) = (Arc::clone(&store), powers.now());
@@ -81,6 +84,7 @@ fn kinds(settings: &Settings, means: &Means) -> Vec<Kind> {
     let mut kinds = vec![Kind { schedule: schedule(&settings.jobs.message_waits_s), ..sweep }];
     let waits = schedule(&settings.jobs.notification_waits_s);
     kinds.extend(means.pushing.kinds(&means.store, &waits, &means.wake));
+    kinds.extend(means.telling.kinds(&means.store));
     kinds
 }
 
@@ -89,6 +93,7 @@ fn kinds(settings: &Settings, means: &Means) -> Vec<Kind> {
 struct Kept {
     letters_ms: i64,
     attempts_ms: i64,
+    events_ms: i64,
 }
 
 fn schedule(waits_s: &[u64]) -> Schedule {
@@ -102,7 +107,9 @@ async fn sweep(store: &dyn Store, now: Timestamp, kept: Kept) -> Result<(), Stor
     let before = DeadLetters::Before { at: now.plus_ms(-kept.letters_ms), limit: STEP };
     let letters = in_steps(|| jobs.drop_dead(before.clone())).await?;
     let attempts = in_steps(|| push.forget_attempts(now.plus_ms(-kept.attempts_ms), STEP)).await?;
-    tracing::info!(sessions, dead_letters = letters, push_attempts = attempts, "swept");
+    let events = in_steps(|| store.webhooks().forget_events(now.plus_ms(-kept.events_ms), STEP)).await?;
+    webhooks::wake_all(store, now).await?;
+    tracing::info!(sessions, dead_letters = letters, push_attempts = attempts, webhook_events = events, "swept");
     Ok(())
 }
 
@@ -122,8 +129,8 @@ async fn in_steps<'a>(step: impl Fn() -> Reading<'a, usize>) -> Result<usize, St
 /// For those of the kinds that are named, or for all.
 pub fn runner(settings: &Settings, parts: &Parts, only: &[String]) -> anyhow::Result<Runner> {
     let (store, powers, wake) = (parts.home.store(), powers(), Wake::default());
-    let pushing = Arc::clone(&parts.pushing);
-    let means = Means { store: Arc::clone(&store), powers: powers.clone(), wake: wake.clone(), pushing };
+    let (pushing, telling) = (Arc::clone(&parts.pushing), Arc::clone(&parts.telling));
+    let means = Means { store: Arc::clone(&store), powers: powers.clone(), wake: wake.clone(), pushing, telling };
     let mut kinds = kinds(settings, &means);
     if let Some(unknown) = only.iter().find(|name| kinds.iter().all(|kind| kind.name != **name)) {
         let known: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
@@ -255,7 +262,7 @@ mod tests {
             let finished = claimed.iter().map(|job| dead(job.id, job.attempt)).collect();
             jobs.finish(finished, day(died)).await.unwrap();
         }
-        sweep(&*store, day(50), Kept { letters_ms: 30 * DAY_MS, attempts_ms: 14 * DAY_MS }).await.unwrap();
+        sweep(&*store, day(50), Kept { letters_ms: 30 * DAY_MS, attempts_ms: 14 * DAY_MS, events_ms: 7 * DAY_MS }).await.unwrap();
         assert_eq!(store.job_counts().await.unwrap().dead, 5);
     }
 }

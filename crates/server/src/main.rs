@@ -1,7 +1,7 @@
 //! `tertulia`: self-hosted chat in one binary.
 //!
 //! The only crate that names concrete homes and reads the ambient clock and randomness. The way through: [`settings`] what can be set; [`wiring`] how
-//! the parts fit; [`serve`] the server; [`jobs`] work for later and [`queue`] what is seen of it; [`push`] notifications; [`moving`] a log that changes homes; [`commands`] the
+//! the parts fit; [`serve`] the server; [`jobs`] work for later and [`queue`] what is seen of it; [`push`] notifications; [`webhooks`] other programs that are told; [`moving`] a log that changes homes; [`commands`] the
 //! rest.
 
 mod cluster;
@@ -18,6 +18,7 @@ mod queue;
 mod serve;
 mod settings;
 mod web;
+mod webhooks;
 mod wiring;
 
 use std::net::SocketAddr;
@@ -117,6 +118,13 @@ enum Command {
         #[command(subcommand)]
         ask: push::command::Ask,
     },
+    /// Other programs that are told what happens.
+    Webhooks {
+        #[command(flatten)]
+        common: Common,
+        #[command(subcommand)]
+        ask: webhooks::command::Ask,
+    },
     /// Checks the database.
     Doctor {
         #[command(flatten)]
@@ -169,9 +177,15 @@ enum ApiKeyCommand {
         common: Common,
         #[arg(long)]
         name: String,
-        /// Comma separated: chat:read, chat:write, users:read, users:write, tokens:write.
+        /// Comma separated: chat:read, chat:write, users:read, users:write, tokens:write, admin.
         #[arg(long)]
         scopes: String,
+        /// Acts for this person (e-mail) and nobody else, without Tertulia-User.
+        #[arg(long, value_name = "EMAIL", conflicts_with = "bot")]
+        as_user: Option<String>,
+        /// Makes somebody of this name, without e-mail and password, and acts for them.
+        #[arg(long, value_name = "NAME")]
+        bot: Option<String>,
     },
     /// From now on the key is refused.
     Revoke {
@@ -247,15 +261,16 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::User { command: UserCommand::Add { common, email, name } } => {
                 say(&commands::add_user(&common.settings()?, &email, &name).await?);
             }
-            Command::Apikey { command: ApiKeyCommand::Create { common, name, scopes } } => {
-                let (id, key) = commands::create_api_key(&common.settings()?, &name, &scopes).await?;
-                say(&format!("id {id}\n{key}"));
+            Command::Apikey { command: ApiKeyCommand::Create { common, name, scopes, as_user, bot } } => {
+                let whose = commands::Whose::of(as_user, bot);
+                say(&commands::create_api_key(&common.settings()?, &name, &scopes, whose).await?);
             }
             Command::Apikey { command: ApiKeyCommand::Revoke { common, id } } => {
                 commands::revoke_api_key(&common.settings()?, &id).await?
             }
             Command::Jobs { common, ask } => say(&queue::answer(&common.settings()?, &ask).await?),
             Command::Push { common, ask } => say(&push::command::answer(&common.settings()?, &ask).await?),
+            Command::Webhooks { common, ask } => say(&webhooks::command::answer(&common.settings()?, ask).await?),
             Command::Doctor { common, new_epoch } => say(&commands::doctor(&common.settings()?, new_epoch).await?),
             Command::Move { from, to, dry_run, start_over, config } => {
                 let settings = Settings::load(config.as_deref(), std::env::vars().collect())?;

@@ -13,6 +13,7 @@ use tertulia_gateway::flaky::Flaky;
 use tertulia_proto::{Limits, ServerId};
 
 use crate::push::PushSettings;
+use crate::webhooks::WebhookSettings;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -62,6 +63,7 @@ pub struct Settings {
     pub auth: AuthSettings,
     pub jobs: JobSettings,
     pub push: PushSettings,
+    pub webhooks: WebhookSettings,
     /// By the names of `tertulia_proto::Limits`, in snake case.
     pub limits: HashMap<String, serde_json::Value>,
 }
@@ -216,13 +218,14 @@ impl Default for Settings {
             auth: AuthSettings::default(),
             jobs: JobSettings::default(),
             push: PushSettings::default(),
+            webhooks: WebhookSettings::default(),
             limits: HashMap::new(),
         }
     }
 }
 
 /// First words of the variables that are settings; others that begin with `TERTULIA_` are somebody else's.
-const KNOWN: [&str; 23] = [
+const KNOWN: [&str; 24] = [
     "LISTEN",
     "DATA",
     "PUBLIC_URL",
@@ -245,6 +248,7 @@ const KNOWN: [&str; 23] = [
     "AUTH",
     "JOBS",
     "PUSH",
+    "WEBHOOKS",
     "LIMITS",
 ];
 
@@ -268,6 +272,7 @@ impl Settings {
             .with_list_parse_key("database_replica_urls")
             .with_list_parse_key("jobs.message_waits_s")
             .with_list_parse_key("jobs.notification_waits_s")
+            .with_list_parse_key("webhooks.waits_s")
             .try_parsing(true)
             .source(Some(variables));
         let settings: Self =
@@ -275,6 +280,7 @@ impl Settings {
         settings.limits()?;
         settings.jobs.check()?;
         settings.push.check()?;
+        settings.webhooks.check()?;
         settings.bus(ServerId::from_bytes([0; 16]))?;
         let partitions_max = tertulia_store_postgres::PARTITIONS_MAX;
         if !(1..=partitions_max).contains(&settings.database_partitions) {

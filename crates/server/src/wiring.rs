@@ -18,6 +18,7 @@ use crate::jwks::HttpJwks;
 use crate::powers::powers;
 use crate::push::Pushing;
 use crate::settings::{Settings, Switch};
+use crate::webhooks::Telling;
 
 /// Batches between the writer and the fan-out; when it is behind by so many, the writer waits for it.
 const BATCHES_MAX: usize = 16;
@@ -45,6 +46,8 @@ pub struct Parts {
     pub bus: Option<Arc<RedisBus>>,
     /// To the people who are not there.
     pub pushing: Arc<Pushing>,
+    /// To other programs.
+    pub telling: Arc<Telling>,
 }
 
 /// Opens the store and makes the services. `serves`: as the server, which keeps the search index and watches for restores; else as a tool beside it.
@@ -71,8 +74,11 @@ pub async fn open(settings: &Settings, serves: bool) -> anyhow::Result<Parts> {
     });
     let home = Home::open(settings, serves, &powers, rules, Arc::new(Handoff(sender)), begin_anew).await?;
     let pushing = settings.push.open(settings.public_url.as_deref(), &powers)?;
-    let services = services(settings, &home, hub, powers, bus.as_ref())?.with_notifying(pushing.notifying());
-    Ok(Parts { services: Arc::new(services), home, bus, pushing })
+    let telling = settings.webhooks.open(&powers)?;
+    let services = services(settings, &home, hub, powers, bus.as_ref())?
+        .with_notifying(pushing.notifying())
+        .with_webhook_addresses(telling.addresses());
+    Ok(Parts { services: Arc::new(services), home, bus, pushing, telling })
 }
 
 fn services(

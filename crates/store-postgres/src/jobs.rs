@@ -11,6 +11,8 @@
 mod ends;
 mod queueing;
 
+pub(crate) use self::queueing::enqueue;
+
 use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;

@@ -24,6 +24,7 @@ mod rows;
 mod schema;
 mod session;
 mod transactions;
+mod webhooks;
 mod write;
 mod writer;
 
@@ -405,6 +406,10 @@ impl Store for PostgresStore {
     }
 
     fn push(&self) -> &dyn PushBook {
+        self
+    }
+
+    fn webhooks(&self) -> &dyn WebhookBook {
         self
     }
 }

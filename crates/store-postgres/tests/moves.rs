@@ -158,7 +158,7 @@ impl Twins {
                 let (id, scopes) =
                     (ApiKeyId::from_bytes(world.id()), vec!["chat:read".to_owned(), "chat:write".to_owned()]);
                 let now = world.now();
-                world.done(Write::CreateApiKey { id, hash, name: name.to_owned(), scopes, now }).await;
+                world.done(Write::CreateApiKey { id, hash, name: name.to_owned(), scopes, user: None, now }).await;
                 if name == "till" {
                     world.done(Write::RevokeApiKey { id, now }).await;
                 }
@@ -229,7 +229,9 @@ async fn like(world: &World, things: &Things) {
     for (emoji, count) in [("❤️", 2), ("👍", 3), ("😀", 3)] {
         for &actor in &people[..count] {
             let emoji = conformance::writes::emoji(emoji);
-            let like = Write::SetReaction { conversation, message, actor, emoji, present: true, per_message_max: 9 };
+            let now = world.now();
+            let like =
+                Write::SetReaction { conversation, message, actor, emoji, present: true, per_message_max: 9, now };
             world.done(like).await;
         }
     }

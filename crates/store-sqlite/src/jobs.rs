@@ -11,7 +11,7 @@ use crate::{Home, SqliteStore, read, write};
 
 impl SqliteStore {
     /// Has the writer do it in its next commit; in the inline form it is done when this returns.
-    fn change<T, F>(&self, rows: usize, work: F) -> Reading<'_, T>
+    pub(crate) fn change<T, F>(&self, rows: usize, work: F) -> Reading<'_, T>
     where
         T: Send + 'static,
         F: FnMut(&Connection) -> Sql<T> + Send + 'static,

@@ -18,6 +18,7 @@ mod read;
 mod readers;
 mod rows;
 mod schema;
+mod webhooks;
 mod write;
 mod writer;
 
@@ -355,6 +356,10 @@ impl Store for SqliteStore {
     }
 
     fn push(&self) -> &dyn PushBook {
+        self
+    }
+
+    fn webhooks(&self) -> &dyn WebhookBook {
         self
     }
 }

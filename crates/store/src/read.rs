@@ -53,6 +53,8 @@ pub struct ApiKeyRecord {
     pub id: ApiKeyId,
     pub name: String,
     pub scopes: Vec<String>,
+    /// Whom it acts for; else each call says so.
+    pub user: Option<UserId>,
 }
 
 #[derive(Debug, Clone)]

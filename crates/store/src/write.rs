@@ -32,6 +32,7 @@ pub enum Write {
         emoji: Emoji,
         present: bool,
         per_message_max: usize,
+        now: Timestamp,
     },
     /// Forward only; read implies delivered; a number above the log's end means the log's end.
     AdvanceWatermarks {
@@ -63,6 +64,7 @@ pub enum Write {
         conversation: ConversationId,
         actor: UserId,
         title: String,
+        now: Timestamp,
     },
     AddMember {
         conversation: ConversationId,
@@ -83,6 +85,7 @@ pub enum Write {
         actor: UserId,
         target: UserId,
         role: Role,
+        now: Timestamp,
     },
     /// Until something new arrives.
     Hide {
@@ -116,6 +119,7 @@ pub enum Write {
         user: UserId,
         name: Option<String>,
         avatar_url: Option<Option<String>>,
+        now: Timestamp,
     },
     /// Of the person, and of the session where there is one.
     TouchLastSeen {
@@ -148,6 +152,8 @@ pub enum Write {
         hash: [u8; 32],
         name: String,
         scopes: Vec<String>,
+        /// Whom it acts for; else each call says so.
+        user: Option<UserId>,
         now: Timestamp,
     },
     RevokeApiKey {

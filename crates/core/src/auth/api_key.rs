@@ -6,11 +6,11 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
-use tertulia_proto::{ApiError, ApiKeyId};
-use tertulia_store::Write;
+use tertulia_proto::{ApiError, ApiKeyId, UserId};
+use tertulia_store::{AccountLookup, NewUser, Write};
 
 use super::Auth;
-use super::field::normalize_name;
+use super::field::{normalize_email, normalize_name};
 use super::scope::{Scope, Scopes};
 use crate::write::{store_failed, write, write_failed};
 
@@ -34,6 +34,8 @@ pub struct ApiKeyIdentity {
     pub id: ApiKeyId,
     pub name: String,
     pub scopes: Scopes,
+    /// Whom it acts for, and nobody else; `None` for one that says it with each call.
+    pub user: Option<UserId>,
 }
 
 impl ApiKeyIdentity {
@@ -56,12 +58,41 @@ fn digest(token: &str) -> [u8; 32] {
 }
 
 impl Auth {
+    /// A key that says with each call whom it acts for.
     pub async fn create_api_key(&self, name: &str, scopes: Scopes) -> Result<NewApiKey, ApiError> {
+        self.insert_api_key(name, scopes, None).await
+    }
+
+    /// A key that acts for one person. It may not do what reaches beyond them.
+    pub async fn create_api_key_of(&self, name: &str, scopes: Scopes, user: UserId) -> Result<NewApiKey, ApiError> {
+        if let Some(beyond) = [Scope::TokensWrite, Scope::Admin].into_iter().find(|scope| scopes.allows(*scope)) {
+            let why = format!("scopes: {beyond} reaches beyond one person, and this key is to act for one");
+            return Err(ApiError::invalid(why));
+        }
+        self.insert_api_key(name, scopes, Some(user)).await
+    }
+
+    /// The person of an e-mail.
+    pub async fn user_by_email(&self, email: &str) -> Result<UserId, ApiError> {
+        let lookup = AccountLookup::Email(normalize_email(email)?);
+        let found = self.store.account(lookup).await.map_err(|error| store_failed(&error))?;
+        found.map(|account| account.user.id).ok_or_else(|| ApiError::not_found("user"))
+    }
+
+    /// Somebody without e-mail and password, for whom nobody but a key can act.
+    pub async fn create_bot(&self, name: &str) -> Result<UserId, ApiError> {
+        let id = UserId::from_uuid(self.powers.new_uuid());
+        let name = normalize_name(name, &self.config.limits)?;
+        let bot = NewUser { id, email: None, name, password_hash: None, avatar_url: None, now: self.powers.now() };
+        write(&*self.store, Write::CreateUser(bot)).await.map(|_| id).map_err(write_failed)
+    }
+
+    async fn insert_api_key(&self, name: &str, scopes: Scopes, user: Option<UserId>) -> Result<NewApiKey, ApiError> {
         let name = normalize_name(name, &self.config.limits)?;
         let id = ApiKeyId::from_uuid(self.powers.new_uuid());
         let token = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(self.powers.bytes::<32>()));
-        let create =
-            Write::CreateApiKey { id, hash: digest(&token), name, scopes: scopes.to_stored(), now: self.powers.now() };
+        let (scopes, now) = (scopes.to_stored(), self.powers.now());
+        let create = Write::CreateApiKey { id, hash: digest(&token), name, scopes, user, now };
         write(&*self.store, create).await.map_err(write_failed)?;
         Ok(NewApiKey { id, token })
     }
@@ -80,6 +111,6 @@ impl Auth {
         }
         let record = self.store.api_key(digest(token)).await.map_err(|error| store_failed(&error))?;
         let record = record.ok_or_else(refused)?;
-        Ok(ApiKeyIdentity { id: record.id, name: record.name, scopes: Scopes::from_stored(&record.scopes) })
+        Ok(ApiKeyIdentity { id: record.id, name: record.name, scopes: Scopes::from_stored(&record.scopes), user: record.user })
     }
 }

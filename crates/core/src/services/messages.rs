@@ -171,6 +171,7 @@ impl Services {
             emoji: request.emoji,
             present: !request.remove,
             per_message_max: self.limits.reactions_per_message_max,
+            now: self.now(),
         };
         self.submit(
             write,

@@ -11,16 +11,18 @@ mod messages;
 mod people;
 mod presence;
 mod sync;
+mod webhooks;
 
 use std::sync::Arc;
 
 use tertulia_proto::{ApiError, ConversationId, Limits, SessionId, Timestamp, UserId};
 use tertulia_realtime::Hub;
-use tertulia_store::{Effect, Store, Write};
+use tertulia_store::{AccountLookup, Effect, Store, Write};
 use tokio::sync::oneshot;
 
 pub use devices::{Notifying, TestSender};
 pub use messages::{MessageAckDone, history_range};
+pub use webhooks::AddressCheck;
 
 use crate::auth::{Auth, Identity, Scope, is_api_key};
 use crate::limit::{SharedWindows, SlidingWindow};
@@ -82,6 +84,7 @@ pub struct Services {
     rate_limits: bool,
     shared_windows: Option<Arc<dyn SharedWindows>>,
     notifying: Notifying,
+    webhook_addresses: Option<AddressCheck>,
 }
 
 impl Services {
@@ -124,6 +127,7 @@ impl Services {
             rate_limits,
             shared_windows: None,
             notifying: Notifying::default(),
+            webhook_addresses: None,
         }
     }
 
@@ -138,6 +142,12 @@ impl Services {
     #[must_use]
     pub fn with_notifying(self, notifying: Notifying) -> Self {
         Self { notifying, ..self }
+    }
+
+    /// Which addresses other programs may be told at. Without it none.
+    #[must_use]
+    pub fn with_webhook_addresses(self, check: AddressCheck) -> Self {
+        Self { webhook_addresses: Some(check), ..self }
     }
 
     fn shared(&self) -> Option<&dyn SharedWindows> {
@@ -180,14 +190,22 @@ impl Services {
             return self.auth.authenticate(token).await;
         }
         let key = self.auth.authenticate_api_key(token).await?;
-        let who = acts_as.ok_or_else(|| {
-            ApiError::invalid("Tertulia-User: an API key names the person it acts for, by id or e-mail")
-        })?;
-        let lookup = match who.parse::<UserId>() {
-            Ok(id) => tertulia_store::AccountLookup::Id(id),
-            Err(_) => tertulia_store::AccountLookup::Email(crate::auth::normalize_email(who)?),
+        let lookup = match (acts_as, key.user) {
+            (Some(who), _) => match who.parse::<UserId>() {
+                Ok(id) => AccountLookup::Id(id),
+                Err(_) => AccountLookup::Email(crate::auth::normalize_email(who)?),
+            },
+            (None, Some(own)) => AccountLookup::Id(own),
+            (None, None) => {
+                let why = "Tertulia-User: an API key names the person it acts for, by id or e-mail";
+                return Err(ApiError::invalid(why));
+            }
         };
         let account = self.store.account(lookup).await.map_err(|e| store_failed(&e))?;
+        // Whether there is such a person is none of its business.
+        if key.user.is_some_and(|own| account.as_ref().is_none_or(|account| account.user.id != own)) {
+            return Err(ApiError::forbidden("Tertulia-User: this API key acts for somebody else"));
+        }
         let user = account.ok_or_else(|| ApiError::invalid("Tertulia-User: no such person"))?.user;
         Ok(Identity {
             user: user.id,

@@ -30,7 +30,7 @@ impl Services {
             Some(Some(url)) => Some(Some(self.avatar_url(&url)?)),
             other => other,
         };
-        let write = Write::UpdateProfile { user: actor.user, name, avatar_url };
+        let write = Write::UpdateProfile { user: actor.user, name, avatar_url, now: self.now() };
         self.perform(write, |effect| match effect {
             Effect::ProfileChanged { user, .. } => Some(user.clone()),
             _ => None,

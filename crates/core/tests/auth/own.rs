@@ -40,7 +40,8 @@ async fn a_refresh_lengthens_the_same_session() {
     let first = alice(&world).await;
     let identity = world.who(&first.token).await;
     world.later(6 * DAY_MS);
-    let rename = Write::UpdateProfile { user: first.user.id, name: Some("Alicia".to_owned()), avatar_url: None };
+    let (user, now) = (first.user.id, START.plus_ms(6 * DAY_MS));
+    let rename = Write::UpdateProfile { user, name: Some("Alicia".to_owned()), avatar_url: None, now };
     world.write(rename).unwrap();
     let second = world.auth.refresh(&identity).await.unwrap();
     assert_eq!(second.expires_at, START.plus_ms(13 * DAY_MS));

@@ -81,6 +81,14 @@ macro_rules! forwarded {
                 self.log.jobs()
             }
 
+            fn push(&self) -> &dyn tertulia_store::PushBook {
+                self.log.push()
+            }
+
+            fn webhooks(&self) -> &dyn tertulia_store::WebhookBook {
+                self.log.webhooks()
+            }
+
             $(fn $name(&self, $($argument: $type),*) -> tertulia_store::Reading<'_, $answer> {
                 self.log.$name($($argument),*)
             })*

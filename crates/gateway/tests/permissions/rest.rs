@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use tertulia_core::auth::Scope::{self, ChatRead, ChatWrite, TokensWrite, UsersRead, UsersWrite};
+use tertulia_core::auth::Scope::{self, Admin, ChatRead, ChatWrite, TokensWrite, UsersRead, UsersWrite};
 
 use crate::support::Ask;
 use crate::world::{Caller, World};
@@ -24,6 +24,7 @@ const W: Option<Scope> = Some(ChatWrite);
 const UR: Option<Scope> = Some(UsersRead);
 const UW: Option<Scope> = Some(UsersWrite);
 const T: Option<Scope> = Some(TokensWrite);
+const A: Option<Scope> = Some(Admin);
 
 #[rustfmt::skip]
 const AUTH: &[Row] = &[
@@ -149,7 +150,20 @@ const MESSAGES: &[Row] = &[
     row("GET /api/v1/search?q=hello&conversationId={place}", "", R,           [404, 404, 200, 200, 200, 200,   401, 401, 401, 401,   403, 200]),
 ];
 
-const ALL: [&[Row]; 6] = [AUTH, OPERATIONS, PEOPLE, CONVERSATIONS, MEMBERS, MESSAGES];
+#[rustfmt::skip]
+const WEBHOOKS: &[Row] = &[
+    //                                                                     stranger removed member admin owner blocked  nobody bad expired ended  key- key+
+    row("GET /api/v1/admin/webhooks", "", A,                                  [403, 403, 403, 403, 403, 403,   401, 401, 401, 401,   403, 200]),
+    row("POST /api/v1/admin/webhooks", r#"{"url":"nowhere"}"#, A,             [403, 403, 403, 403, 403, 403,   401, 401, 401, 401,   403, 400]),
+    row("DELETE /api/v1/admin/webhooks/{alice}", "", A,                       [403, 403, 403, 403, 403, 403,   401, 401, 401, 401,   403, 404]),
+    row("POST /api/v1/admin/webhooks/{alice}/secret", "", A,                  [403, 403, 403, 403, 403, 403,   401, 401, 401, 401,   403, 404]),
+    row("DELETE /api/v1/admin/webhooks/{alice}/secret", "", A,                [403, 403, 403, 403, 403, 403,   401, 401, 401, 401,   403, 404]),
+    row("POST /api/v1/admin/webhooks/{alice}/enable", "", A,                  [403, 403, 403, 403, 403, 403,   401, 401, 401, 401,   403, 404]),
+    row("POST /api/v1/admin/webhooks/{alice}/replay", "{}", A,                [403, 403, 403, 403, 403, 403,   401, 401, 401, 401,   403, 404]),
+    row("GET /api/v1/admin/webhook-events", "", A,                            [403, 403, 403, 403, 403, 403,   401, 401, 401, 401,   403, 200]),
+];
+
+const ALL: [&[Row]; 7] = [AUTH, OPERATIONS, PEOPLE, CONVERSATIONS, MEMBERS, MESSAGES, WEBHOOKS];
 
 /// Asks every row as every caller and tells all answers that are not the expected ones at once.
 async fn check(rows: &[Row]) {
@@ -205,6 +219,11 @@ async fn members_are_for_those_who_manage_them() {
 #[tokio::test]
 async fn messages_are_for_members_and_changes_for_authors() {
     check(MESSAGES).await;
+}
+
+#[tokio::test]
+async fn webhooks_are_for_keys_of_administrators() {
+    check(WEBHOOKS).await;
 }
 
 /// The calls of the OpenAPI document, such as `GET /api/v1/users/{id}`.

@@ -32,7 +32,7 @@ struct Head<'a> {
     run_at: i64,
 }
 
-pub(super) async fn enqueue(session: &Session, jobs: &[NewJob]) -> Sql<Vec<bool>> {
+pub(crate) async fn enqueue(session: &Session, jobs: &[NewJob]) -> Sql<Vec<bool>> {
     let mut fresh = vec![false; jobs.len()];
     for heads in rounds(jobs) {
         insert(session, &heads, &mut fresh).await?;

@@ -146,13 +146,14 @@ pub(crate) async fn session(session: &Session, id: SessionId) -> Sql<Option<Sess
 }
 
 pub(crate) async fn api_key(session: &Session, hash: &[u8; 32]) -> Sql<Option<ApiKeyRecord>> {
-    let select = "SELECT id, name, scopes FROM api_keys WHERE hash = $1 AND revoked_at IS NULL";
+    let select = "SELECT id, name, scopes, user_id FROM api_keys WHERE hash = $1 AND revoked_at IS NULL";
     let Some(row) = session.opt(select, &[&hash.as_slice()]).await? else { return Ok(None) };
     let scopes: &str = at(&row, 2)?;
     Ok(Some(ApiKeyRecord {
         id: ApiKeyId::from_uuid(at(&row, 0)?),
         name: at(&row, 1)?,
         scopes: scopes.split(',').filter(|s| !s.is_empty()).map(str::to_owned).collect(),
+        user: at::<Option<uuid::Uuid>>(&row, 3)?.map(UserId::from_uuid),
     }))
 }
 

@@ -8,3 +8,4 @@ pub(crate) mod jobs;
 pub(crate) mod push;
 pub(crate) mod search;
 pub(crate) mod warrant;
+pub(crate) mod webhooks;

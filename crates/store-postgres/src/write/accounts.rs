@@ -1,5 +1,6 @@
 //! People, sign-ins, keys, blocks.
 
+use tertulia_proto::webhook::EventKind;
 use tertulia_proto::{ApiError, Conversation, ConversationId, ErrorCode, Member, SessionId, Timestamp, User, UserId};
 use tertulia_store::{AccountLookup, Effect, NewUser, Write};
 use uuid::Uuid;
@@ -17,9 +18,9 @@ impl Batch<'_> {
             Write::EnsureExternalUser { issuer, subject, user } => {
                 self.ensure_external_user(issuer, subject, user).await
             }
-            Write::UpdateProfile { user, name, avatar_url } => {
+            Write::UpdateProfile { user, name, avatar_url, now } => {
                 self.lock_person(*user).await?;
-                self.update_profile(*user, name.as_ref(), avatar_url.as_ref()).await
+                self.update_profile(*user, name.as_ref(), avatar_url.as_ref(), *now).await
             }
             Write::SetBlocked { actor, target, blocked, blocks_max } => {
                 self.set_blocked(*actor, *target, *blocked, *blocks_max).await
@@ -38,10 +39,10 @@ impl Batch<'_> {
             Write::EndSession { session, user, expires_at, now } => {
                 self.end_session(*session, *user, *expires_at, *now).await
             }
-            Write::CreateApiKey { id, hash, name, scopes, now } => {
-                let insert = "INSERT INTO api_keys (id, hash, name, scopes, created_at) VALUES ($1, $2, $3, $4, $5)";
-                let scopes = scopes.join(",");
-                self.session.execute(insert, &[&id.uuid(), &hash.as_slice(), name, &scopes, &now.ms()]).await?;
+            Write::CreateApiKey { id, hash, name, scopes, user, now } => {
+                let insert = "INSERT INTO api_keys (id, hash, name, scopes, created_at, user_id) VALUES ($1, $2, $3, $4, $5, $6)";
+                let (scopes, user) = (scopes.join(","), user.map(|user| user.uuid()));
+                self.session.execute(insert, &[&id.uuid(), &hash.as_slice(), name, &scopes, &now.ms(), &user]).await?;
                 Ok(Effect::Done)
             }
             Write::RevokeApiKey { id, now } => {
@@ -77,6 +78,7 @@ impl Batch<'_> {
                 &[&user.id.uuid(), &email, &user.name, &user.avatar_url, &user.password_hash, &user.now.ms()],
             )
             .await?;
+        self.tell_of_person(EventKind::UserCreated, user.id, user.now).await?;
         let made = self.account(&AccountLookup::Id(user.id)).await?.ok_or_else(|| ApiError::not_found("user"))?;
         Ok(Effect::UserReady { user: made, created: true, rows: Vec::new() })
     }
@@ -106,11 +108,15 @@ impl Batch<'_> {
             let known = self.account(&lookup).await?.ok_or_else(|| ApiError::not_found("user"))?;
             let email = self.free_email(user, Some(known.id)).await?.or(known.email);
             let follow = "UPDATE users SET email = $2 WHERE id = $1 AND email IS DISTINCT FROM $2";
-            self.session.execute(follow, &[&known.id.uuid(), &email]).await?;
+            let moved = self.session.execute(follow, &[&known.id.uuid(), &email]).await?;
+            let renamed = known.name != user.name || known.avatar_url != user.avatar_url;
+            if moved > 0 && !renamed {
+                self.tell_of_person(EventKind::UserUpdated, known.id, user.now).await?;
+            }
             let mut rows = Vec::new();
-            if (known.name != user.name || known.avatar_url != user.avatar_url)
+            if renamed
                 && let Effect::ProfileChanged { rows: changed, .. } =
-                    self.update_profile(known.id, Some(&user.name), Some(&user.avatar_url)).await?
+                    self.update_profile(known.id, Some(&user.name), Some(&user.avatar_url), user.now).await?
             {
                 rows = changed;
             }
@@ -138,6 +144,7 @@ impl Batch<'_> {
         user: UserId,
         name: Option<&String>,
         avatar_url: Option<&Option<String>>,
+        now: Timestamp,
     ) -> Step<Effect> {
         let update = "UPDATE users SET name = coalesce($2, name), avatar_url = CASE WHEN $3 THEN $4 ELSE avatar_url END
              WHERE id = $1 AND (name IS DISTINCT FROM coalesce($2, name) OR ($3 AND avatar_url IS DISTINCT FROM $4))";
@@ -145,6 +152,7 @@ impl Batch<'_> {
         let changed = self.session.execute(update, &[&user.uuid(), &name, &is_given, &url]).await?;
         let mut rows = Vec::new();
         if changed > 0 {
+            self.tell_of_person(EventKind::UserUpdated, user, now).await?;
             // Member rows show the name, so each of them changes.
             let places = conversations::memberships(self.session, user).await?;
             self.lock(&places).await?;

@@ -1,8 +1,10 @@
 //! Opening conversations, and what is theirs: the title; hiding and muting, which only their owner sees.
 
+use tertulia_proto::webhook::EventKind;
 use tertulia_proto::{
     ApiError, Conversation, ConversationId, ConversationKind, HistoryVisibility, Role, Timestamp, UserId,
 };
+use tertulia_store::webhooks::Event;
 use tertulia_store::{Action, Effect, Facts, Write};
 use uuid::Uuid;
 
@@ -36,7 +38,9 @@ impl Batch<'_> {
                 };
                 self.create_group(new, *actor, members).await
             }
-            Write::SetTitle { conversation, actor, title } => self.set_title(*conversation, *actor, title).await,
+            Write::SetTitle { conversation, actor, title, now } => {
+                self.set_title(*conversation, *actor, title, *now).await
+            }
             Write::Hide { conversation, actor } => {
                 let (row, place) = self.personal(*conversation, *actor).await?;
                 let hide = "UPDATE members SET hidden_seq = $3, pos = $4, personal_pos = $4 WHERE conversation_id = $1 AND user_id = $2";
@@ -142,10 +146,17 @@ impl Batch<'_> {
                 ],
             )
             .await?;
+        self.tell(Event::of_conversation(EventKind::ConversationCreated, new.id, 1, new.now)).await?;
         self.lock(&[new.id]).await
     }
 
-    async fn set_title(&mut self, conversation: ConversationId, actor: UserId, title: &str) -> Step<Effect> {
+    async fn set_title(
+        &mut self,
+        conversation: ConversationId,
+        actor: UserId,
+        title: &str,
+        now: Timestamp,
+    ) -> Step<Effect> {
         let row = self.conversation(conversation)?;
         let place = self.place(row.id, actor).await?;
         self.rules.decide(Action::Rename, &self.facts(&row, &place).await?)?;
@@ -155,6 +166,7 @@ impl Batch<'_> {
             rev = self.bump(row.id).await?;
             let update = "UPDATE conversations SET title = $2 WHERE id = $1";
             self.session.execute(update, &[&row.id.uuid(), &title]).await?;
+            self.tell(Event::of_conversation(EventKind::ConversationUpdated, row.id, rev, now)).await?;
             if let Some(row) = self.conversations.get_mut(&row.id) {
                 row.title = Some(title.to_owned());
             }

@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use tertulia_proto::webhook::EventKind;
 use tertulia_proto::{ClientMsgId, ConversationId, Message, MessageId, Role, Seq, UserId};
+use tertulia_store::webhooks::Event;
 use tertulia_store::{AppendMessage, Effect, Facts, Target, Write, WriteError, WriteResult};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::push::OfDevices;
+use super::webhooks;
 use super::{Batch, ConversationRow, Stop};
 use crate::error::Sql;
 use crate::read::history;
@@ -304,17 +307,24 @@ impl Batch<'_> {
         let moved: &[&dyn Param] =
             &[&seats.conversations, &seats.users, &seats.delivered, &seats.read, &seats.revs, &seats.poses];
         let queued: &[&dyn Param] = &[&heads.said_ids, &heads.first_seqs, &heads.notify_times, &heads.said_times];
-        let (messages, keys, heads, seats, jobs, devices) = futures_util::join!(
+        let told: Vec<Event> = changes.messages.iter().map(|(message, _)| event_of(message)).collect();
+        let (messages, keys, heads, seats, jobs, devices, told) = futures_util::join!(
             unless(no_messages, session, INSERT_MESSAGES, messages),
             unless(no_messages, session, INSERT_KEYS, keys),
             unless(no_heads, session, UPDATE_HEADS, changed),
             unless(no_heads, session, UPDATE_SEATS, moved),
             unless(no_messages, session, INSERT_JOBS, queued),
             changes.devices.write(session),
+            webhooks::tell(session, &told),
         );
         messages.and(keys).and(heads).and(seats).and(jobs)?;
-        devices
+        devices.and(told)
     }
+}
+
+fn event_of(message: &Message) -> Event {
+    let (id, at) = (message.conversation_id, message.created_at);
+    Event::of_message(EventKind::MessageCreated, id, (message.seq, message.rev), at)
 }
 
 /// New messages, column by column.

@@ -1,6 +1,8 @@
 //! Watermarks, and who comes, goes and may do what in a group.
 
+use tertulia_proto::webhook::EventKind;
 use tertulia_proto::{ApiError, ConversationId, Member, Role, Timestamp, UserId};
+use tertulia_store::webhooks::Event;
 use tertulia_store::{Action, Effect, Write};
 use uuid::Uuid;
 
@@ -85,11 +87,11 @@ impl Batch<'_> {
                 let successor = if leaves { *successor } else { None };
                 self.remove_member(&row, &target_place, successor, *now).await
             }
-            Write::SetRole { role, .. } => {
+            Write::SetRole { role, now, .. } => {
                 self.rules.decide(Action::SetRole(*role), &facts)?;
                 match target_place.role {
                     None => Err(ApiError::not_found("member").into()),
-                    Some(old) => self.set_role(&row, &target_place, old, *role).await,
+                    Some(old) => self.set_role(&row, &target_place, (old, *role), *now).await,
                 }
             }
             _ => Ok(Effect::Done),
@@ -102,6 +104,7 @@ impl Batch<'_> {
             let rev = self.bump(row.id).await?;
             self.count_members(row.id, 1).await?;
             self.insert_members(row.id, &[(place.user, Role::Member)], now).await?;
+            self.tell(Event::of_member(EventKind::MemberAdded, row.id, rev, place.user, now)).await?;
             rev
         } else {
             row.rev
@@ -170,10 +173,12 @@ impl Batch<'_> {
             "UPDATE members SET removed_at = $3, rev = $4, pos = $5 WHERE conversation_id = $1 AND user_id = $2";
         let pos = self.pos_of(row.id);
         self.session.execute(remove, &[&row.id.uuid(), &place.user.uuid(), &now.ms(), &rev, &pos]).await?;
+        self.tell(Event::of_member(EventKind::MemberRemoved, row.id, rev, place.user, now)).await?;
         let member = conversations::member(self.session, row.id, place.user).await?;
         let successor = match heir {
             Some(heir) => {
                 let rev = self.bump(row.id).await?;
+                self.tell(Event::of_member(EventKind::RoleChanged, row.id, rev, heir.user, now)).await?;
                 Some(self.write_role(row.id, heir.user, Role::Owner, rev).await?)
             }
             None => None,
@@ -181,13 +186,20 @@ impl Batch<'_> {
         Ok(Effect::MemberRemoved { conversation: row.id, user: place.user, rev, member, successor })
     }
 
-    async fn set_role(&mut self, row: &ConversationRow, place: &Place, old: Role, role: Role) -> Step<Effect> {
+    async fn set_role(
+        &mut self,
+        row: &ConversationRow,
+        place: &Place,
+        (old, role): (Role, Role),
+        now: Timestamp,
+    ) -> Step<Effect> {
         if old == role {
             let member = conversations::member(self.session, row.id, place.user).await?;
             return Ok(Effect::RoleChanged { conversation: row.id, rev: row.rev, member, changed: false });
         }
         let rev = self.bump(row.id).await?;
         let member = self.write_role(row.id, place.user, role, rev).await?;
+        self.tell(Event::of_member(EventKind::RoleChanged, row.id, rev, place.user, now)).await?;
         Ok(Effect::RoleChanged { conversation: row.id, rev, member, changed: true })
     }
 

@@ -1,6 +1,8 @@
 //! Editing, deleting, reacting.
 
+use tertulia_proto::webhook::EventKind;
 use tertulia_proto::{ApiError, ConversationId, Emoji, Message, MessageId, Timestamp, UserId};
+use tertulia_store::webhooks::Event;
 use tertulia_store::{Action, Effect, Write};
 
 use super::{Batch, ConversationRow, Place, Step};
@@ -32,10 +34,10 @@ impl Batch<'_> {
                 let found = self.find(*conversation, *message, *actor).await?;
                 self.delete(found, *now).await
             }
-            Write::SetReaction { conversation, message, actor, emoji, present, per_message_max } => {
+            Write::SetReaction { conversation, message, actor, emoji, present, per_message_max, now } => {
                 let found = self.find(*conversation, *message, *actor).await?;
                 self.ask(if *present { Action::React } else { Action::Unreact }, &found).await?;
-                self.set_reaction(found, emoji, *present, *per_message_max).await
+                self.set_reaction(found, emoji, (*present, *per_message_max), *now).await
             }
             _ => Ok(Effect::Done),
         }
@@ -75,6 +77,7 @@ impl Batch<'_> {
         let update = "UPDATE messages SET body = $3, edited_at = $4, rev = $5, pos = $6, amended = true WHERE conversation_id = $1 AND seq = $2";
         self.session.execute(update, &[&conversation.uuid(), &seq, &body, &now.ms(), &rev, &pos]).await?;
         (found.message.body, found.message.edited_at, found.message.rev) = (body.to_owned(), Some(now), rev);
+        self.tell(Event::of_message(EventKind::MessageUpdated, conversation, (seq, rev), now)).await?;
         let unseen_by = self.unseen_by(found.key()).await?;
         Ok(Effect::MessageEdited { message: found.message, unseen_by, changed: true })
     }
@@ -94,11 +97,18 @@ impl Batch<'_> {
         let message = &mut found.message;
         (message.body, message.deleted_at, message.rev) = (String::new(), Some(now), rev);
         message.reactions.clear();
+        self.tell(Event::of_message(EventKind::MessageDeleted, conversation, (seq, rev), now)).await?;
         let unseen_by = self.unseen_by(found.key()).await?;
         Ok(Effect::MessageDeleted { message: found.message, unseen_by, changed: true })
     }
 
-    async fn set_reaction(&mut self, found: Found, emoji: &Emoji, present: bool, max: usize) -> Step<Effect> {
+    async fn set_reaction(
+        &mut self,
+        found: Found,
+        emoji: &Emoji,
+        (present, max): (bool, usize),
+        now: Timestamp,
+    ) -> Step<Effect> {
         let (key, user) = (found.key(), found.place.user.uuid());
         let (conversation, seq, emoji) = (key.0.uuid(), key.1, emoji.as_str());
         let count = "SELECT count(*), count(*) FILTER (WHERE emoji = $3 AND user_id = $4) FROM reactions WHERE conversation_id = $1 AND seq = $2";
@@ -123,6 +133,7 @@ impl Batch<'_> {
             let update =
                 "UPDATE messages SET rev = $3, pos = $4, amended = true WHERE conversation_id = $1 AND seq = $2";
             self.session.execute(update, &[&conversation, &seq, &rev, &self.pos_of(key.0)]).await?;
+            self.tell(Event::of_message(EventKind::ReactionUpdated, key.0, (seq, rev), now)).await?;
         }
         Ok(Effect::ReactionsChanged {
             conversation: found.conversation.id,

@@ -8,6 +8,7 @@
 
 mod accounts;
 mod append;
+pub(crate) mod endpoints;
 mod groups;
 mod hot;
 mod membership;
@@ -15,6 +16,7 @@ mod messages;
 pub(crate) mod push;
 pub(crate) mod rounds;
 mod touch;
+mod webhooks;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -142,6 +144,7 @@ pub(crate) async fn prepare(session: &Session) -> Sql<()> {
     }
     touch::prepare(session).await?;
     push::prepare(session).await?;
+    webhooks::prepare(session).await?;
     hot::prepare(session).await
 }
 

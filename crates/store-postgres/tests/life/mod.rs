@@ -80,7 +80,7 @@ pub fn write(world: &World, things: &mut Things, chance: &mut Chance) -> Write {
         51..=54 => Write::DeleteMessage { conversation, message, actor, now },
         55..=61 => {
             let (emoji, present) = (emoji(chance.of(&["👍", "❤️", "😀"])), chance.below(3) > 0);
-            Write::SetReaction { conversation, message, actor, emoji, present, per_message_max: 3 }
+            Write::SetReaction { conversation, message, actor, emoji, present, per_message_max: 3, now }
         }
         62..=66 => world.reading(actor, group, seq),
         67..=69 => world.receiving(actor, group, seq),

@@ -29,7 +29,7 @@ const PAGES: &[(&str, &str)] = &[
     ),
     (
         "api_keys",
-        "SELECT id, hash, name, scopes, created_at, revoked_at FROM api_keys WHERE id > ?1 ORDER BY id LIMIT ?2",
+        "SELECT id, hash, name, scopes, created_at, revoked_at, user_id FROM api_keys WHERE id > ?1 ORDER BY id LIMIT ?2",
     ),
     (
         "blocks",
@@ -94,6 +94,20 @@ const PAGES: &[(&str, &str)] = &[
          ORDER BY c.id, a.seq, a.device_id, a.attempt LIMIT ?5",
     ),
     (
+        "webhook_endpoints",
+        "SELECT id, url, kinds, secret, old_secret, created_at, off_at, off_reason, listens, failures, retry_at, taken, last_taken_at, failed,
+            last_failed_at, last_failure FROM webhook_endpoints WHERE id > ?1 ORDER BY id LIMIT ?2",
+    ),
+    (
+        "webhook_events",
+        "SELECT stream_id, number, kind, seq, user_id, at FROM webhook_events WHERE (stream_id, number) > (?1, ?2) ORDER BY stream_id, number LIMIT ?3",
+    ),
+    (
+        "webhook_cursors",
+        "SELECT endpoint_id, stream_id, taken_number, moved_at, trying_number, holder, lease_until, failures, retry_at
+         FROM webhook_cursors WHERE (endpoint_id, stream_id) > (?1, ?2) ORDER BY endpoint_id, stream_id LIMIT ?3",
+    ),
+    (
         "message_keys",
         "SELECT u.id, k.client_msg_id, c.id, k.message_key & 0xffffffff
          FROM users u
@@ -119,7 +133,7 @@ const INSERTS: &[(&str, &str)] = &[
     ),
     (
         "api_keys",
-        "INSERT INTO api_keys (id, hash, name, scopes, created_at, revoked_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO api_keys (id, hash, name, scopes, created_at, revoked_at, user_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     ),
     (
         "blocks",
@@ -168,6 +182,21 @@ const INSERTS: &[(&str, &str)] = &[
         "push_attempts",
         "INSERT INTO push_attempts (conversation_no, seq, device_id, attempt, at, outcome, detail)
          SELECT no, ?2, ?3, ?4, ?5, ?6, ?7 FROM conversations WHERE id = ?1",
+    ),
+    (
+        "webhook_endpoints",
+        "INSERT INTO webhook_endpoints (id, url, kinds, secret, old_secret, created_at, off_at, off_reason, listens, failures, retry_at, taken, last_taken_at,
+            failed, last_failed_at, last_failure)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+    ),
+    (
+        "webhook_events",
+        "INSERT INTO webhook_events (stream_id, number, kind, seq, user_id, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    ),
+    (
+        "webhook_cursors",
+        "INSERT INTO webhook_cursors (endpoint_id, stream_id, taken_number, moved_at, trying_number, holder, lease_until, failures, retry_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     ),
     (
         "message_keys",

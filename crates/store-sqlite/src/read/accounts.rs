@@ -123,13 +123,14 @@ pub(crate) fn session(connection: &Connection, session: SessionId) -> Sql<Option
 
 pub(crate) fn api_key(connection: &Connection, hash: &[u8; 32]) -> Sql<Option<ApiKeyRecord>> {
     connection
-        .prepare_cached("SELECT id, name, scopes FROM api_keys WHERE hash = ?1 AND revoked_at IS NULL")?
+        .prepare_cached("SELECT id, name, scopes, user_id FROM api_keys WHERE hash = ?1 AND revoked_at IS NULL")?
         .query_row([hash.as_slice()], |row| {
             let scopes: String = row.get(2)?;
             Ok(ApiKeyRecord {
                 id: ApiKeyId::from_bytes(row.get(0)?),
                 name: row.get(1)?,
                 scopes: scopes.split(',').filter(|s| !s.is_empty()).map(str::to_owned).collect(),
+                user: row.get::<_, Option<[u8; 16]>>(3)?.map(UserId::from_bytes),
             })
         })
         .optional()

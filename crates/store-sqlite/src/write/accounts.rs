@@ -1,7 +1,9 @@
 //! People, sign-ins, keys, blocks.
 
 use rusqlite::OptionalExtension;
+use tertulia_proto::webhook::EventKind;
 use tertulia_proto::{ApiError, ConversationId, ErrorCode, SessionId, Timestamp, User, UserId};
+use tertulia_store::webhooks::Event;
 use tertulia_store::{AccountLookup, Effect, NewUser, Write};
 
 use super::{Batch, Step};
@@ -13,8 +15,8 @@ impl Batch<'_> {
             Write::CreateUser(user) => self.create_user(user),
             Write::EnsureUser(user) => self.ensure_user(user),
             Write::EnsureExternalUser { issuer, subject, user } => self.ensure_external_user(issuer, subject, user),
-            Write::UpdateProfile { user, name, avatar_url } => {
-                self.update_profile(*user, name.as_deref(), avatar_url.as_ref())
+            Write::UpdateProfile { user, name, avatar_url, now } => {
+                self.update_profile(*user, name.as_deref(), avatar_url.as_ref(), *now)
             }
             Write::SetBlocked { actor, target, blocked, blocks_max } => {
                 self.set_blocked(*actor, *target, *blocked, *blocks_max)
@@ -50,12 +52,19 @@ impl Batch<'_> {
             Write::EndSession { session, user, expires_at, now } => {
                 self.end_session(*session, *user, *expires_at, *now)
             }
-            Write::CreateApiKey { id, hash, name, scopes, now } => {
+            Write::CreateApiKey { id, hash, name, scopes, user, now } => {
                 self.connection
                     .prepare_cached(
-                        "INSERT INTO api_keys (id, hash, name, scopes, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+                        "INSERT INTO api_keys (id, hash, name, scopes, created_at, user_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                     )?
-                    .execute((id.as_bytes().as_slice(), hash.as_slice(), name, scopes.join(","), now.ms()))?;
+                    .execute((
+                        id.as_bytes().as_slice(),
+                        hash.as_slice(),
+                        name,
+                        scopes.join(","),
+                        now.ms(),
+                        user.as_ref().map(|id| id.as_bytes().as_slice()),
+                    ))?;
                 Ok(Effect::Done)
             }
             Write::RevokeApiKey { id, now } => {
@@ -84,6 +93,7 @@ impl Batch<'_> {
                 &user.password_hash,
                 user.now.ms(),
             ))?;
+        self.tell(Event::of_user(EventKind::UserCreated, user.id, user.now))?;
         let made = self.account(&AccountLookup::Id(user.id))?.ok_or_else(|| ApiError::not_found("user"))?;
         Ok(Effect::UserReady { user: made, created: true, rows: Vec::new() })
     }
@@ -110,13 +120,18 @@ impl Batch<'_> {
         let lookup = AccountLookup::External { issuer: issuer.to_owned(), subject: subject.to_owned() };
         if let Some(known) = self.account(&lookup)? {
             let email = self.free_email(user, Some(known.id))?.or(known.email);
-            self.connection
+            let renamed = known.name != user.name || known.avatar_url != user.avatar_url;
+            let moved = self
+                .connection
                 .prepare_cached("UPDATE users SET email = ?2 WHERE id = ?1 AND email IS NOT ?2")?
                 .execute((known.id.as_bytes().as_slice(), email))?;
+            if moved > 0 && !renamed {
+                self.tell(Event::of_user(EventKind::UserUpdated, known.id, user.now))?;
+            }
             let mut rows = Vec::new();
-            if (known.name != user.name || known.avatar_url != user.avatar_url)
+            if renamed
                 && let Effect::ProfileChanged { rows: changed, .. } =
-                    self.update_profile(known.id, Some(&user.name), Some(&user.avatar_url))?
+                    self.update_profile(known.id, Some(&user.name), Some(&user.avatar_url), user.now)?
             {
                 rows = changed;
             }
@@ -145,6 +160,7 @@ impl Batch<'_> {
         user: UserId,
         name: Option<&str>,
         avatar_url: Option<&Option<String>>,
+        now: Timestamp,
     ) -> Step<Effect> {
         let user_no = self.user_no(user)?;
         let changed = self
@@ -156,6 +172,7 @@ impl Batch<'_> {
             .execute((user_no, name, avatar_url.is_some(), avatar_url.and_then(Option::as_ref)))?;
         let mut rows = Vec::new();
         if changed > 0 {
+            self.tell(Event::of_user(EventKind::UserUpdated, user, now))?;
             // Member rows show the name, so each of them changes.
             let mut statement = self.connection.prepare_cached(
                 "SELECT c.no, c.id FROM members m JOIN conversations c ON c.no = m.conversation_no WHERE m.user_no = ?1 AND m.removed_at IS NULL",

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use rusqlite::OptionalExtension;
+use tertulia_proto::webhook::EventKind;
 use tertulia_proto::{ApiError, ClientMsgId, ConversationId, ErrorCode, Message, Timestamp, UserId};
+use tertulia_store::webhooks::Event;
 use tertulia_store::{Action, AppendMessage, Effect, Facts};
 
 use super::push::At;
@@ -106,6 +108,7 @@ impl Batch<'_> {
         }
         self.touched.insert(head.row.no);
         self.visible_change = true;
+        self.tell(Event::of_message(EventKind::MessageCreated, append.conversation, (seq, rev), append.now))?;
         Ok(Effect::MessageAppended { message: message(append, sender, seq, rev), fresh: true })
     }
 

@@ -1,7 +1,9 @@
 //! Opening conversations, and what is theirs: the title; hiding and muting, which only their owner sees.
 
 use rusqlite::OptionalExtension;
+use tertulia_proto::webhook::EventKind;
 use tertulia_proto::{ApiError, ConversationId, ConversationKind, HistoryVisibility, Role, Timestamp, UserId};
+use tertulia_store::webhooks::Event;
 use tertulia_store::{Action, Effect, Facts, Write};
 
 use super::{Batch, ConversationRow, Place, Step};
@@ -15,7 +17,7 @@ impl Batch<'_> {
             Write::CreateGroup { id, actor, title, members, history_visibility, now } => {
                 self.create_group(*id, *actor, title, members, *history_visibility, *now)
             }
-            Write::SetTitle { conversation, actor, title } => self.set_title(*conversation, *actor, title),
+            Write::SetTitle { conversation, actor, title, now } => self.set_title(*conversation, *actor, title, *now),
             Write::Hide { conversation, actor } => {
                 let (row, place) = self.personal(*conversation, *actor)?;
                 self.connection
@@ -136,10 +138,17 @@ impl Batch<'_> {
                 member_count,
                 self.pos,
             ))?;
+        self.tell(Event::of_conversation(EventKind::ConversationCreated, id, 1, now))?;
         self.conversation(id)
     }
 
-    fn set_title(&mut self, conversation: ConversationId, actor: UserId, title: &str) -> Step<Effect> {
+    fn set_title(
+        &mut self,
+        conversation: ConversationId,
+        actor: UserId,
+        title: &str,
+        now: Timestamp,
+    ) -> Step<Effect> {
         let row = self.conversation(conversation)?;
         let place = self.place(row.no, actor)?;
         self.rules.decide(Action::Rename, &self.facts(&row, &place)?)?;
@@ -150,6 +159,7 @@ impl Batch<'_> {
             self.connection
                 .prepare_cached("UPDATE conversations SET title = ?2 WHERE no = ?1")?
                 .execute((row.no, title))?;
+            self.tell(Event::of_conversation(EventKind::ConversationUpdated, row.id, rev, now))?;
         }
         Ok(Effect::TitleChanged { conversation, rev, title: title.to_owned(), changed })
     }

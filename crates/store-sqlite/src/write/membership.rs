@@ -1,6 +1,8 @@
 //! Watermarks, and who comes, goes and may do what in a group.
 
+use tertulia_proto::webhook::EventKind;
 use tertulia_proto::{ApiError, Role, Timestamp, UserId};
+use tertulia_store::webhooks::Event;
 use tertulia_store::{Action, Effect, Write};
 
 use super::push::At;
@@ -73,11 +75,11 @@ impl Batch<'_> {
                 let successor = if leaves { *successor } else { None };
                 self.remove_member(&row, target, &target_place, successor, *now)
             }
-            Write::SetRole { role, .. } => {
+            Write::SetRole { role, now, .. } => {
                 self.rules.decide(Action::SetRole(*role), &facts)?;
                 match target_place.role {
                     None => Err(ApiError::not_found("member").into()),
-                    Some(old) => self.set_role(&row, &target_place, old, *role),
+                    Some(old) => self.set_role(&row, (target, &target_place), (old, *role), *now),
                 }
             }
             _ => Ok(Effect::Done),
@@ -105,6 +107,7 @@ impl Batch<'_> {
             .prepare_cached("UPDATE conversations SET member_count = member_count + 1 WHERE no = ?1")?
             .execute([row.no])?;
         self.insert_member(row, place.user_no, Role::Member, rev, now)?;
+        self.tell(Event::of_member(EventKind::MemberAdded, row.id, rev, target, now))?;
         let member = conversations::member(self.connection, row.no, place.user_no)?;
         Ok(Effect::MemberAdded { conversation: row.id, user: target, rev, member, view: view(self)?, changed: true })
     }
@@ -160,24 +163,34 @@ impl Batch<'_> {
                 "UPDATE members SET removed_at = ?3, rev = ?4, pos = ?5 WHERE conversation_no = ?1 AND user_no = ?2",
             )?
             .execute((row.no, place.user_no, now.ms(), rev, self.pos))?;
+        self.tell(Event::of_member(EventKind::MemberRemoved, row.id, rev, target, now))?;
         let member = conversations::member(self.connection, row.no, place.user_no)?;
         let successor = match heir {
             Some(heir) => {
                 let rev = self.bump(row.no)?;
-                Some(self.write_role(row.no, heir.user_no, Role::Owner, rev)?)
+                let member = self.write_role(row.no, heir.user_no, Role::Owner, rev)?;
+                self.tell(Event::of_member(EventKind::RoleChanged, row.id, rev, member.user_id, now))?;
+                Some(member)
             }
             None => None,
         };
         Ok(Effect::MemberRemoved { conversation: row.id, user: target, rev, member, successor })
     }
 
-    fn set_role(&mut self, row: &ConversationRow, place: &Place, old: Role, role: Role) -> Step<Effect> {
+    fn set_role(
+        &mut self,
+        row: &ConversationRow,
+        (target, place): (UserId, &Place),
+        (old, role): (Role, Role),
+        now: Timestamp,
+    ) -> Step<Effect> {
         if old == role {
             let member = conversations::member(self.connection, row.no, place.user_no)?;
             return Ok(Effect::RoleChanged { conversation: row.id, rev: row.rev, member, changed: false });
         }
         let rev = self.bump(row.no)?;
         let member = self.write_role(row.no, place.user_no, role, rev)?;
+        self.tell(Event::of_member(EventKind::RoleChanged, row.id, rev, target, now))?;
         Ok(Effect::RoleChanged { conversation: row.id, rev, member, changed: true })
     }
 

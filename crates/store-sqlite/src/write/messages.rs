@@ -1,7 +1,9 @@
 //! Editing, deleting, reacting.
 
 use rusqlite::OptionalExtension;
+use tertulia_proto::webhook::EventKind;
 use tertulia_proto::{ApiError, ConversationId, Emoji, Message, MessageId, Timestamp, UserId};
+use tertulia_store::webhooks::Event;
 use tertulia_store::{Action, Effect, Write};
 
 use super::{Batch, ConversationRow, Place, Step};
@@ -25,10 +27,10 @@ impl Batch<'_> {
             Write::DeleteMessage { conversation, message, actor, now } => {
                 self.delete(*conversation, *message, *actor, *now)
             }
-            Write::SetReaction { conversation, message, actor, emoji, present, per_message_max } => {
+            Write::SetReaction { conversation, message, actor, emoji, present, per_message_max, now } => {
                 let found = self.find(*conversation, *message, *actor)?;
                 self.ask(if *present { Action::React } else { Action::Unreact }, &found)?;
-                self.set_reaction(found, emoji, *present, *per_message_max)
+                self.set_reaction(found, emoji, (*present, *per_message_max), *now)
             }
             _ => Ok(Effect::Done),
         }
@@ -82,6 +84,7 @@ impl Batch<'_> {
             .execute((found.key, body, now.ms(), rev, self.pos))?;
         self.touched.insert(found.conversation.no);
         (found.message.body, found.message.edited_at, found.message.rev) = (body.to_owned(), Some(now), rev);
+        self.tell(Event::of_message(EventKind::MessageUpdated, conversation, (found.message.seq, rev), now))?;
         let unseen_by = self.unseen_by(found.key)?;
         Ok(Effect::MessageEdited { message: found.message, unseen_by, changed: true })
     }
@@ -109,11 +112,19 @@ impl Batch<'_> {
         let message = &mut found.message;
         (message.body, message.deleted_at, message.rev) = (String::new(), Some(now), rev);
         message.reactions.clear();
+        let seq = message.seq;
+        self.tell(Event::of_message(EventKind::MessageDeleted, conversation, (seq, rev), now))?;
         let unseen_by = self.unseen_by(found.key)?;
         Ok(Effect::MessageDeleted { message: found.message, unseen_by, changed: true })
     }
 
-    fn set_reaction(&mut self, found: Found, emoji: &Emoji, present: bool, max: usize) -> Step<Effect> {
+    fn set_reaction(
+        &mut self,
+        found: Found,
+        emoji: &Emoji,
+        (present, max): (bool, usize),
+        now: Timestamp,
+    ) -> Step<Effect> {
         let (key, user_no) = (found.key, found.place.user_no);
         let exists = self
             .connection
@@ -146,6 +157,8 @@ impl Batch<'_> {
             self.connection
                 .prepare_cached("UPDATE messages SET rev = ?2, pos = ?3, amended = 1 WHERE key = ?1")?
                 .execute((key, rev, self.pos))?;
+            let (id, seq) = (found.conversation.id, found.message.seq);
+            self.tell(Event::of_message(EventKind::ReactionUpdated, id, (seq, rev), now))?;
         }
         Ok(Effect::ReactionsChanged {
             conversation: found.conversation.id,

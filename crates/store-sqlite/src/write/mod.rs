@@ -5,11 +5,13 @@
 
 mod accounts;
 mod append;
+pub(crate) mod endpoints;
 mod groups;
 pub(crate) mod jobs;
 mod membership;
 mod messages;
 pub(crate) mod push;
+mod webhooks;
 
 use std::collections::BTreeSet;
 
@@ -50,6 +52,7 @@ pub(crate) struct Batch<'a> {
     /// Conversations whose bodies the search index has to look at.
     pub touched: BTreeSet<i64>,
     visible_change: bool,
+    listeners: webhooks::Listeners,
 }
 
 /// A conversation's row, as of now in this transaction.
@@ -134,6 +137,7 @@ impl<'a> Batch<'a> {
             heads: append::Heads::default(),
             touched: BTreeSet::new(),
             visible_change: false,
+            listeners: webhooks::Listeners::default(),
         })
     }
 
@@ -168,6 +172,7 @@ impl<'a> Batch<'a> {
 
     fn finish(&mut self) -> Sql<()> {
         self.write_heads()?;
+        self.queue_lines()?;
         if self.visible_change {
             self.connection.prepare_cached("UPDATE log_state SET position = ?1")?.execute([self.pos])?;
         }

@@ -87,7 +87,12 @@ pub(super) async fn every_kind_of_change(world: &World, [alice, bob, carol]: [Us
         world.muting(bob, group, Some(world.now())),
         world.muting(bob, group, None),
         world.renaming(alice, "Alicia"),
-        Write::UpdateProfile { user: bob, name: None, avatar_url: Some(Some("https://example.org/b.png".to_owned())) },
+        Write::UpdateProfile {
+            user: bob,
+            name: None,
+            avatar_url: Some(Some("https://example.org/b.png".to_owned())),
+            now: world.now(),
+        },
         world.opening_dm(carol, bob),
         world.creating_group(carol, &[alice, bob], HistoryVisibility::All),
         world.renaming(bob, "Roberto"),

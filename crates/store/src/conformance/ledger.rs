@@ -145,7 +145,7 @@ impl Ledger {
                 let is_change = before != (seat.delivered, seat.read);
                 Ok(talk.bump(is_change))
             }
-            Write::SetTitle { conversation, actor, title } => {
+            Write::SetTitle { conversation, actor, title, .. } => {
                 let talk = self.talk(*conversation, *actor)?;
                 let is_change = talk.title != *title;
                 talk.title.clone_from(title);
@@ -197,7 +197,7 @@ impl Ledger {
                 talk.seats.remove(target).ok_or(Outcome::Refused(ErrorCode::NotFound))?;
                 Ok(talk.bump(true))
             }
-            Write::SetRole { conversation, actor, target, role } => {
+            Write::SetRole { conversation, actor, target, role, .. } => {
                 let talk = self.talk(*conversation, *actor)?;
                 let seat = talk.seats.get_mut(target).ok_or(Outcome::Refused(ErrorCode::NotFound))?;
                 let is_change = std::mem::replace(&mut seat.role, *role) != *role;

@@ -309,7 +309,12 @@ pub async fn a_new_name_is_shown_by_every_conversation_and_takes_a_rev_of_each(h
         (world.dm(alice, bob).await, world.group(carol, &[bob]).await, world.group(alice, &[bob]).await);
     world.done(world.leaving(bob, left, None)).await;
     let picture = Some("https://example.org/bob.png".to_owned());
-    let write = Write::UpdateProfile { user: bob, name: Some("Robert".to_owned()), avatar_url: Some(picture.clone()) };
+    let write = Write::UpdateProfile {
+        user: bob,
+        name: Some("Robert".to_owned()),
+        avatar_url: Some(picture.clone()),
+        now: world.now(),
+    };
     let Effect::ProfileChanged { user, rows } = world.done(write).await else { panic!("a profile") };
     assert_eq!((user.id, user.name.as_str(), &user.avatar_url), (bob, "Robert", &picture));
     let mut told: Vec<ConversationId> = rows.iter().map(|(conversation, _)| *conversation).collect();
@@ -330,10 +335,10 @@ pub async fn a_new_name_is_shown_by_every_conversation_and_takes_a_rev_of_each(h
 
     let before = world.sights(&[alice, bob, carol]).await;
     world.done(world.renaming(bob, "Robert")).await;
-    world.done(Write::UpdateProfile { user: bob, name: None, avatar_url: None }).await;
+    world.done(Write::UpdateProfile { user: bob, name: None, avatar_url: None, now: world.now() }).await;
     assert_eq!(world.sights(&[alice, bob, carol]).await, before, "the same name and picture are no change");
     let Effect::ProfileChanged { user, .. } =
-        world.done(Write::UpdateProfile { user: bob, name: None, avatar_url: Some(None) }).await
+        world.done(Write::UpdateProfile { user: bob, name: None, avatar_url: Some(None), now: world.now() }).await
     else {
         panic!("a profile")
     };

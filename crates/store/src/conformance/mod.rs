@@ -4,7 +4,7 @@
 //! its own name. What a scenario asserts is what both homes promise; where they may differ, no scenario looks.
 //!
 //! The way through: [`world`] is what a test holds, [`writes`] its vocabulary, `house` the rules it plays by, [`replica`] a client that applies
-//! differences, [`listening`] one that hears what happens as well, [`book`] the devices that are notified, [`random`] a whole life against a ledger; the other files are scenarios by topic. A new scenario is a
+//! differences, [`listening`] one that hears what happens as well, [`book`] the devices that are notified, [`hooks`] the programs that are told, [`random`] a whole life against a ledger; the other files are scenarios by topic. A new scenario is a
 //! `pub async fn a_sentence(home: &impl Home)` and a line in the macro's list.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a suite of tests: a broken expectation is to stop it")]
@@ -14,6 +14,7 @@ pub mod book;
 pub mod devices;
 pub mod difference;
 pub mod holding;
+pub mod hooks;
 pub mod house;
 pub mod jobs;
 pub mod ledger;
@@ -31,6 +32,7 @@ pub mod replica;
 pub mod search;
 pub mod sink;
 pub mod watermarks;
+pub mod webhooks;
 pub mod world;
 pub mod writes;
 
@@ -269,6 +271,25 @@ macro_rules! conformance_tests {
                 attempts_are_kept_by_message_until_they_are_cleaned_up,
                 of_many_attempts_the_latest_are_kept,
             ],
+            webhooks: [
+                an_event_is_kept_only_where_somebody_wants_it,
+                each_change_of_a_conversation_is_told_with_its_rev,
+                what_changes_nothing_is_no_event,
+                people_are_told_of_in_their_own_order,
+                an_event_says_how_things_are_by_now,
+                a_line_moves_when_its_events_are_taken_and_not_before,
+                a_line_is_one_senders_until_its_lease_ends,
+                a_failure_is_tried_again_by_the_schedule_with_the_same_events,
+                an_endpoint_that_fails_to_the_end_is_off_and_goes_on_where_it_stood,
+                whoever_wants_no_more_is_off_at_once,
+                an_endpoint_is_owed_what_happens_since_it_was_added,
+                a_replay_goes_back_and_never_forward,
+                a_request_holds_so_many_events_and_bytes,
+                events_and_positions_are_forgotten_when_they_are_old,
+                a_secret_signs_beside_its_successor_until_the_rotation_ends,
+                there_are_only_so_many_endpoints,
+                a_burst_of_sends_is_told_whole_and_in_order,
+            ],
             random: [
                 a_random_life_keeps_the_promises,
             ],
@@ -306,6 +327,7 @@ mod tests {
             include_str!("devices.rs"),
             include_str!("push.rs"),
             include_str!("pushed.rs"),
+            include_str!("webhooks.rs"),
             include_str!("random.rs"),
         ];
         for text in topics {

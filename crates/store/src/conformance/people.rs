@@ -255,6 +255,7 @@ pub async fn an_api_key_is_known_by_its_hash_until_it_is_revoked(home: &impl Hom
         hash: [byte; 32],
         name: format!("key {byte}"),
         scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+        user: (byte == 2).then_some(UserId::from_bytes([9; 16])),
         now: world.now(),
     };
     world.done(create(id, 1, &["messages:write", "users:read"])).await;
@@ -263,6 +264,8 @@ pub async fn an_api_key_is_known_by_its_hash_until_it_is_revoked(home: &impl Hom
     let key = read(1).await.expect("the key is there");
     assert_eq!((key.id, key.name.as_str()), (id, "key 1"));
     assert_eq!(key.scopes, ["messages:write", "users:read"]);
+    assert_eq!(key.user, None);
+    assert_eq!(read(2).await.expect("the other one as well").user, Some(UserId::from_bytes([9; 16])));
     assert_eq!(read(2).await.expect("the key is there").scopes, [""; 0]);
     assert!(read(3).await.is_none());
     world.done(Write::RevokeApiKey { id, now: world.now() }).await;

@@ -147,7 +147,7 @@ impl Life {
             36..=38 => Write::DeleteMessage { conversation: id, message, actor, now },
             39..=46 => {
                 let (emoji, present) = (super::writes::emoji(EMOJI[chance.below(EMOJI.len())]), chance.below(3) > 0);
-                Write::SetReaction { conversation: id, message, actor, emoji, present, per_message_max: 100 }
+                Write::SetReaction { conversation: id, message, actor, emoji, present, per_message_max: 100, now }
             }
             47..=50 => world.receiving(actor, id, seq),
             51..=55 => world.reading(actor, id, seq),

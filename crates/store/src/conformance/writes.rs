@@ -89,6 +89,7 @@ impl World {
             emoji: emoji(with),
             present,
             per_message_max,
+            now: self.now(),
         }
     }
 
@@ -130,7 +131,7 @@ impl World {
     }
 
     pub fn titling(&self, actor: UserId, conversation: ConversationId, title: &str) -> Write {
-        Write::SetTitle { conversation, actor, title: title.to_owned() }
+        Write::SetTitle { conversation, actor, title: title.to_owned(), now: self.now() }
     }
 
     pub fn adding(&self, actor: UserId, conversation: ConversationId, target: UserId) -> Write {
@@ -146,7 +147,7 @@ impl World {
     }
 
     pub fn giving_role(&self, actor: UserId, conversation: ConversationId, target: UserId, role: Role) -> Write {
-        Write::SetRole { conversation, actor, target, role }
+        Write::SetRole { conversation, actor, target, role, now: self.now() }
     }
 
     pub fn hiding(&self, actor: UserId, conversation: ConversationId) -> Write {
@@ -166,7 +167,7 @@ impl World {
     }
 
     pub fn renaming(&self, user: UserId, name: &str) -> Write {
-        Write::UpdateProfile { user, name: Some(name.to_owned()), avatar_url: None }
+        Write::UpdateProfile { user, name: Some(name.to_owned()), avatar_url: None, now: self.now() }
     }
 
     /// Somebody with the e-mail `<name>@example.org`.

@@ -1,0 +1,116 @@
+//! Other programs that are told what happens. Whoever may call this sees what everybody writes: API keys with [`Scope::Admin`], and operators.
+//!
+//! [`Scope::Admin`]: crate::auth::Scope::Admin
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tertulia_proto::webhook::{EventFilter, EventId, KeptEvent, NewWebhook, ReplayBody, WebhookEndpoint, WebhookSecret};
+use tertulia_proto::{ApiError, ErrorCode, Timestamp, WebhookId};
+use tertulia_store::webhooks::{ENDPOINTS_MAX, KEPT_MAX, Line, NewEndpoint, Secret, WakeJob};
+
+use super::{Services, page_size};
+use crate::write::store_failed;
+
+/// Why an address may not be told; what has no reason may.
+pub type AddressCheck = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+
+const URL_MAX_BYTES: usize = 2048;
+
+/// A transaction takes no longer. One that saw the endpoint switched off and is committed behind this one's look has its line found by the second.
+const SECOND_LOOK_MS: i64 = 60_000;
+
+impl Services {
+    /// All of them, without their secrets.
+    pub async fn webhooks(&self) -> Result<Vec<WebhookEndpoint>, ApiError> {
+        self.store.webhooks().endpoints().await.map_err(|e| store_failed(&e))
+    }
+
+    pub async fn add_webhook(&self, new: NewWebhook) -> Result<WebhookSecret, ApiError> {
+        if new.url.len() > URL_MAX_BYTES {
+            return Err(ApiError::too_large("url", URL_MAX_BYTES, "bytes"));
+        }
+        let Some(check) = &self.webhook_addresses else {
+            return Err(ApiError::invalid("url: this server tells no other programs"));
+        };
+        check(&new.url).map_err(|why| ApiError::invalid(format!("url: {why}")))?;
+        let filter = EventFilter::of_patterns(&new.events).map_err(|e| ApiError::invalid(format!("events: {e}")))?;
+        let (id, secret) = (WebhookId::from_uuid(self.powers.new_uuid()), self.new_secret());
+        let endpoint = NewEndpoint { id, url: new.url, filter, secret, now: self.now() };
+        match self.store.webhooks().add_endpoint(endpoint).await.map_err(|e| store_failed(&e))? {
+            true => Ok(shown(id, secret)),
+            false => Err(ApiError::new(ErrorCode::Conflict, format!("there are {ENDPOINTS_MAX} webhooks already"))),
+        }
+    }
+
+    pub async fn remove_webhook(&self, id: WebhookId) -> Result<(), ApiError> {
+        there(self.store.webhooks().remove_endpoint(id).await.map_err(|e| store_failed(&e))?)
+    }
+
+    /// A new secret; the one before signs as well, until the rotation is finished.
+    pub async fn rotate_webhook(&self, id: WebhookId) -> Result<WebhookSecret, ApiError> {
+        let secret = self.new_secret();
+        there(self.store.webhooks().rotate_secret(id, Some(secret)).await.map_err(|e| store_failed(&e))?)?;
+        Ok(shown(id, secret))
+    }
+
+    /// Only the newest secret signs from now on.
+    pub async fn finish_webhook_rotation(&self, id: WebhookId) -> Result<(), ApiError> {
+        there(self.store.webhooks().rotate_secret(id, None).await.map_err(|e| store_failed(&e))?)
+    }
+
+    /// Tells it again, from where each conversation stood.
+    pub async fn enable_webhook(&self, id: WebhookId) -> Result<(), ApiError> {
+        let (wake, now) = (WakeJob { endpoint: id, above: None, since: None }, self.now());
+        let second = tertulia_store::jobs::NewJob { unique_key: None, ..wake.job(now.plus_ms(SECOND_LOOK_MS), now) };
+        let jobs = vec![wake.job(now, now), second];
+        there(self.store.webhooks().enable_endpoint(id, jobs).await.map_err(|e| store_failed(&e))?)
+    }
+
+    /// Sends what is kept once more: an event and all that came after it in its conversation, or everything since a time.
+    pub async fn replay_webhook(&self, id: WebhookId, from: ReplayBody) -> Result<(), ApiError> {
+        let known = self.webhooks().await?;
+        there(known.iter().any(|endpoint| endpoint.id == id))?;
+        let now = self.now();
+        let since = match (from.event, from.since) {
+            (Some(_), Some(_)) => return Err(ApiError::invalid("since, event: one of the two")),
+            (Some(event), None) => return self.replay_from(id, &event).await,
+            (None, since) => since.unwrap_or(Timestamp::from_ms(0)),
+        };
+        let job = WakeJob { endpoint: id, above: None, since: Some(since) }.job(now, now);
+        self.store.jobs().enqueue(vec![job]).await.map(drop).map_err(|e| store_failed(&e))
+    }
+
+    async fn replay_from(&self, endpoint: WebhookId, event: &str) -> Result<(), ApiError> {
+        let event: EventId = event.parse().map_err(|e| ApiError::invalid(format!("event: {e}")))?;
+        let book = self.store.webhooks();
+        if book.kept_event(event).await.map_err(|e| store_failed(&e))?.is_none() {
+            return Err(ApiError::not_found("event"));
+        }
+        let line = Line { endpoint, stream: event.stream };
+        book.rewind_line(line, event.number, self.now()).await.map_err(|e| store_failed(&e))
+    }
+
+    /// The latest that are kept, before a time.
+    pub async fn webhook_events(
+        &self,
+        before: Option<Timestamp>,
+        limit: Option<i64>,
+    ) -> Result<Vec<KeptEvent>, ApiError> {
+        let (before, limit) = (before.unwrap_or(Timestamp::from_ms(i64::MAX)), page_size(limit, 50, KEPT_MAX)?);
+        self.store.webhooks().kept_events(before, limit).await.map_err(|e| store_failed(&e))
+    }
+
+    fn new_secret(&self) -> Secret {
+        Secret(self.powers.bytes())
+    }
+}
+
+fn there(is_there: bool) -> Result<(), ApiError> {
+    if is_there { Ok(()) } else { Err(ApiError::not_found("webhook")) }
+}
+
+fn shown(id: WebhookId, secret: Secret) -> WebhookSecret {
+    WebhookSecret { id, secret: format!("whsec_{}", STANDARD.encode(secret.0)) }
+}

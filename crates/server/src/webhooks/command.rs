@@ -1,0 +1,112 @@
+//! `tertulia webhooks`: other programs that are told, as an operator sees them.
+
+use std::fmt::Write as _;
+
+use clap::Subcommand;
+use tertulia_proto::Timestamp;
+use tertulia_proto::webhook::{NewWebhook, ReplayBody, WebhookEndpoint};
+
+use crate::settings::Settings;
+use crate::wiring;
+
+#[derive(Subcommand)]
+pub enum Ask {
+    /// Sends events to an address from now on. Prints the secret that signs as its last line; it can't be seen again.
+    Add {
+        /// https://...
+        #[arg(long)]
+        url: String,
+        /// Comma separated names and groups, such as message.created,conversation.*. [default: all]
+        #[arg(long, value_delimiter = ',')]
+        events: Vec<String>,
+    },
+    /// All endpoints, and how they do.
+    List,
+    /// Nothing is sent there any more.
+    Remove { id: String },
+    /// A new secret, printed as the last line; the one before signs as well, until the rotation is finished.
+    Rotate {
+        id: String,
+        /// Only the newest secret signs from now on.
+        #[arg(long)]
+        finish: bool,
+    },
+    /// Switches it on again; it is told from where it stood.
+    Enable { id: String },
+    /// The latest events that are kept.
+    Events {
+        /// Those before this time (RFC 3339).
+        #[arg(long)]
+        before: Option<String>,
+        /// At most 200.
+        #[arg(long, default_value_t = 50)]
+        limit: i64,
+    },
+    /// Sends kept events once more; without --since and --event all of them.
+    Replay {
+        #[arg(long)]
+        endpoint: String,
+        /// Everything since this time (RFC 3339).
+        #[arg(long, conflicts_with = "event")]
+        since: Option<String>,
+        /// This event, and what came after it in its conversation.
+        #[arg(long)]
+        event: Option<String>,
+    },
+}
+
+pub async fn answer(settings: &Settings, ask: Ask) -> anyhow::Result<String> {
+    let parts = wiring::open(settings, false).await?;
+    let services = &parts.services;
+    let id = |text: &str| text.parse().map_err(|e| anyhow::anyhow!("the id of a webhook: {e}"));
+    match ask {
+        Ask::Add { url, events } => {
+            let made = services.add_webhook(NewWebhook { url, events }).await?;
+            Ok(format!("id {}\n{}", made.id, made.secret))
+        }
+        Ask::List => Ok(services.webhooks().await?.iter().map(shown).collect::<Vec<_>>().join("\n")),
+        Ask::Remove { id: text } => {
+            services.remove_webhook(id(&text)?).await?;
+            Ok("removed".into())
+        }
+        Ask::Rotate { id: text, finish: true } => {
+            services.finish_webhook_rotation(id(&text)?).await?;
+            Ok("only the newest secret signs from now on".into())
+        }
+        Ask::Rotate { id: text, finish: false } => Ok(services.rotate_webhook(id(&text)?).await?.secret),
+        Ask::Enable { id: text } => {
+            services.enable_webhook(id(&text)?).await?;
+            Ok("it is on".into())
+        }
+        Ask::Events { before, limit } => {
+            let before = before.as_deref().map(time).transpose()?;
+            let events = services.webhook_events(before, Some(limit)).await?;
+            let lines = events.iter().map(|event| format!("{} {} {}", event.timestamp, event.kind, event.id));
+            Ok(lines.collect::<Vec<_>>().join("\n"))
+        }
+        Ask::Replay { endpoint, since, event } => {
+            let since = since.as_deref().map(time).transpose()?;
+            services.replay_webhook(id(&endpoint)?, ReplayBody { since, event }).await?;
+            Ok("under way".into())
+        }
+    }
+}
+
+fn time(text: &str) -> anyhow::Result<Timestamp> {
+    serde_json::from_value(text.into()).map_err(|_| anyhow::anyhow!("{text:?} is no time such as 2026-01-31T12:00:00Z"))
+}
+
+fn shown(endpoint: &WebhookEndpoint) -> String {
+    let WebhookEndpoint { id, url, events, .. } = endpoint;
+    let mut text = format!("{id} {} {url}\n    events {}", if endpoint.active { "on" } else { "off" }, events.join(","));
+    let _ = write!(text, "\n    taken {} failed requests {}", endpoint.events_taken, endpoint.requests_failed);
+    if let (Some(since), Some(reason)) = (endpoint.off_since, &endpoint.off_reason) {
+        let _ = write!(text, "\n    off since {since}: {reason}");
+    } else if let (Some(at), Some(reason)) = (endpoint.retry_at, &endpoint.last_failure) {
+        let _ = write!(text, "\n    failures in a row {}, again at {at}: {reason}", endpoint.failures);
+    }
+    if endpoint.rotating {
+        text.push_str("\n    two secrets sign");
+    }
+    text
+}

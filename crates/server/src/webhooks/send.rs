@@ -1,0 +1,82 @@
+//! One request to an endpoint, and what its answer means.
+
+use std::time::Duration;
+
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Client, StatusCode, Url};
+use tertulia_proto::Timestamp;
+use tertulia_push::guard::{self, Refusal};
+use tertulia_push::http::{self, Network};
+use tertulia_push::{Answer, ConfigError};
+use tertulia_store::webhooks::{Sending, TryResult};
+
+use super::sign::signatures;
+
+/// Of an answer nothing is needed but its head; so much is read that a connection may be used again.
+const ANSWER_MAX_BYTES: usize = 4096;
+
+const USER_AGENT: &str = concat!("Tertulia-Webhooks/", env!("CARGO_PKG_VERSION"));
+
+pub struct Sender {
+    https: Client,
+    /// Within one's own network only.
+    http: Client,
+    allow_private: bool,
+}
+
+impl Sender {
+    pub fn new(network: &Network, allow_private: bool) -> Result<Self, ConfigError> {
+        let https = http::build(guard::client(network.client()?.user_agent(USER_AGENT), allow_private))?;
+        let http = http::build(guard::private_client(network.client()?.user_agent(USER_AGENT)))?;
+        Ok(Self { https, http, allow_private })
+    }
+
+    pub fn check(&self, address: &str) -> Result<Url, Refusal> {
+        guard::check_with_http(address, self.allow_private)
+    }
+
+    /// Once. It ends within the time limit of the network.
+    pub async fn send(&self, sending: &Sending, now: Timestamp) -> TryResult {
+        let url = match self.check(&sending.url) {
+            Ok(url) => url,
+            Err(refusal) => return failed(refusal.to_string()),
+        };
+        let Ok(body) = serde_json::to_vec(&sending.batch) else { return failed("no JSON can be made of this") };
+        let client = if url.scheme() == "http" { &self.http } else { &self.https };
+        let (id, seconds) = (sending.id(), now.ms().div_euclid(1000));
+        let request = client
+            .post(url)
+            .header(CONTENT_TYPE, "application/json")
+            .header("webhook-id", &id)
+            .header("webhook-timestamp", seconds)
+            .header("webhook-signature", signatures(&sending.secrets, &id, seconds, &body))
+            .body(body);
+        match http::ask(request, ANSWER_MAX_BYTES).await {
+            Ok(reply) if reply.status.is_success() => {
+                let count = i64::try_from(sending.batch.events.len()).unwrap_or(i64::MAX);
+                TryResult::Taken { up_to: sending.up_to, count }
+            }
+            Ok(reply) if reply.status == StatusCode::GONE => {
+                TryResult::Gone { reason: "it answered 410: it wants no more events".to_owned() }
+            }
+            Ok(reply) => {
+                let reason = format!("it answered {}", reply.status.as_u16());
+                let not_before = match reply.later(now, None, "") {
+                    Answer::Later { after: Some(after), .. } => Some(now.plus_ms(millis(after))),
+                    _ => None,
+                };
+                TryResult::Failed { reason, not_before }
+            }
+            Err(Answer::Later { reason, .. } | Answer::Refused(reason)) => failed(reason),
+            Err(Answer::Accepted { .. } | Answer::Unregistered(_)) => failed("no answer"),
+        }
+    }
+}
+
+fn failed(reason: impl Into<String>) -> TryResult {
+    TryResult::Failed { reason: reason.into(), not_before: None }
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 2)
+}
