@@ -93,20 +93,7 @@ pub async fn befall(place: &mut Place, links: &Chaos, number: usize, fault: Faul
             pass(away).await;
             place.server(number)?.resume()?;
         }
-        Fault::KillWorker => {
-            work::under_way(place).await?;
-            let worker = place.worker(number)?;
-            worker.kill()?;
-            pass(away).await;
-            worker.launch().await?;
-        }
-        Fault::StopWorker => {
-            work::under_way(place).await?;
-            let worker = place.worker(number)?;
-            worker.pause()?;
-            pass(away).await;
-            worker.resume()?;
-        }
+        Fault::KillWorker | Fault::StopWorker => befall_worker(place, number, fault, away).await?,
         Fault::KillRedis => {
             place.redis.kill()?;
             pass(away).await;
@@ -150,6 +137,21 @@ pub async fn befall(place: &mut Place, links: &Chaos, number: usize, fault: Faul
         }
     }
     Ok(())
+}
+
+/// In the middle of a job, where it can be.
+async fn befall_worker(place: &mut Place, number: usize, fault: Fault, away: Duration) -> Result<()> {
+    work::under_way(place).await?;
+    let worker = place.worker(number)?;
+    if fault == Fault::KillWorker {
+        worker.kill()?;
+        pass(away).await;
+        worker.launch().await
+    } else {
+        worker.pause()?;
+        pass(away).await;
+        worker.resume()
+    }
 }
 
 async fn pass(time: Duration) {

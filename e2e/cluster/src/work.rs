@@ -14,7 +14,11 @@ const LETTERS: usize = 4000;
 /// How long a worker has to see what is due: two looks at the queue.
 const SEEN_WITHIN: Duration = Duration::from_secs(2);
 
-const SEES: &str = "SELECT count(*) FROM jobs WHERE kind = 'sweep' AND state = 1";
+const RUNNING: &str = "SELECT count(*) FROM jobs WHERE kind = 'sweep' AND state = 1";
+
+/// Nothing where it runs already.
+const DUE: &str =
+    "UPDATE jobs SET run_at = 0 WHERE kind = 'sweep' AND state = 0 AND EXISTS (SELECT 1 FROM jobs WHERE state = 2)";
 
 /// Running, or dead: of what workers have begun, all that they have not ended well.
 const UNDONE: &str = "SELECT count(*) FROM jobs WHERE state <> 0";
@@ -36,15 +40,15 @@ pub fn give(place: &Place) -> Result<()> {
     let letters = format!(
         "INSERT INTO jobs (kind, payload, state, attempt, run_at, created_at, dead_at)
             SELECT 'chaos', '', 2, 1, 0, 0, 1 FROM generate_series(1, {LETTERS});
-         UPDATE jobs SET run_at = 0 WHERE kind = 'sweep' AND state = 0"
+         {DUE}"
     );
     ask(place, &letters).map(drop)
 }
 
-/// Gives work, and waits until a worker is at it; not for long, since it may be the one of a worker that is gone.
+/// Gives work, and waits until a worker is at it, or was when it was killed.
 pub async fn under_way(place: &Place) -> Result<()> {
     give(place)?;
-    let seen = until("a worker works", || ask(place, SEES).is_ok_and(|count| count != "0"));
+    let seen = until("a worker works", || ask(place, RUNNING).is_ok_and(|count| count != "0"));
     // A job that failed waits for its next attempt.
     let _ = tokio::time::timeout(SEEN_WITHIN, seen).await;
     Ok(())
@@ -53,8 +57,9 @@ pub async fn under_way(place: &Place) -> Result<()> {
 /// All is done, what killed workers had included, and nothing died. Then the workers are stopped, and hand back what they have.
 pub async fn judge(place: &mut Place) -> Result<String> {
     give(place)?;
-    let all_done = || ask(place, UNDONE).is_ok_and(|count| count == "0");
-    // A killed worker's jobs wait for the end of their lease.
+    // What came while a run was at its end is the next run's. A killed worker's jobs wait for the end of their lease.
+    let looking = format!("{DUE}; {UNDONE}");
+    let all_done = || ask(place, &looking).is_ok_and(|count| count == "0");
     until("every job that ran has ended", all_done).await.with_context(|| queue(place))?;
     place.stop_workers().await?;
     ensure!(ask(place, UNDONE)? == "0", "workers were stopped and did not hand back: {}", queue(place));
