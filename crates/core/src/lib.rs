@@ -3,12 +3,13 @@
 //! This crate must not know HTTP, Socket.IO, SQL, Redis, nor ambient time or chance: those come in through [`Powers`].
 //!
 //! The way through: [`rules`] who may do what; [`services`] what can be asked for; [`fanout`] what leaves a commit; [`auth`] who is asking; [`limit`]
-//! how often; [`power`] clock and entropy.
+//! how often; [`quiet`] when people want to be left alone; [`power`] clock and entropy.
 
 pub mod auth;
 pub mod fanout;
 pub mod limit;
 pub mod power;
+pub mod quiet;
 pub mod rules;
 pub mod services;
 mod write;
@@ -16,4 +17,4 @@ mod write;
 pub use fanout::Fanout;
 pub use power::{Clock, Entropy, Powers};
 pub use rules::HouseRules;
-pub use services::Services;
+pub use services::{Notifying, Services, TestSender};

@@ -169,7 +169,7 @@ impl Session {
             }
             ClientRequest::Receipt(request) => {
                 let done = finish(connection, to, |updated: &ReceiptUpdated| text(&json!({ "rev": updated.rev })));
-                services.submit_receipt(&self.identity, &request, Box::new(done));
+                services.submit_receipt(&self.identity, self.connection.device, &request, Box::new(done));
             }
             ClientRequest::MuteConversation(request) => {
                 let done = finish(connection, to, |()| "{}".into());

@@ -214,3 +214,28 @@ pub struct PushOffer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vapid_public_key: Option<String>,
 }
+
+/// What became of a test notification at one device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct DeviceTest {
+    pub id: RegistrationId,
+    pub outcome: TestOutcome,
+    /// The provider's name for it, or why not.
+    pub detail: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum TestOutcome {
+    /// The provider took it; whether the device shows it is the device's business.
+    Accepted,
+    /// May work later.
+    Failed,
+    /// Will not work as it is.
+    Refused,
+    /// The token is no longer valid: the device is switched off until it registers again.
+    Unregistered,
+}

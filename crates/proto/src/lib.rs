@@ -22,7 +22,7 @@ pub mod sync;
 pub mod time;
 
 pub use cursor::{ListCursor, SyncCursor};
-pub use device::{Device, Platform, PushProvider, QuietHours};
+pub use device::{Device, DeviceTest, Platform, PushProvider, QuietHours, TestOutcome};
 pub use emoji::Emoji;
 pub use error::{ApiError, ErrorCode};
 pub use event::{EventName, Protocol, ServerEvent};

@@ -75,6 +75,12 @@ pub struct Limits {
     pub watched_max: usize,
     /// Milliseconds after which a typing sign expires by itself. 6000.
     pub typing_expiry_ms: u64,
+    /// Devices of one person that are registered for notifications; beyond it those go that were registered longest ago. 50.
+    pub devices_per_user_max: usize,
+    /// Bytes of a device's token. 4096.
+    pub device_token_max_bytes: usize,
+    /// Test notifications per person in a minute. 10.
+    pub push_tests_per_minute: u32,
 }
 
 impl Default for Limits {
@@ -114,6 +120,9 @@ impl Default for Limits {
             lane_max_bytes: 2 * 1024 * 1024,
             watched_max: 1000,
             typing_expiry_ms: 6000,
+            devices_per_user_max: 50,
+            device_token_max_bytes: 4096,
+            push_tests_per_minute: 10,
         }
     }
 }

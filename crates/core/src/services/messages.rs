@@ -2,7 +2,7 @@
 
 use tertulia_proto::event::{MessageAck, ReactionUpdated, ReceiptUpdated};
 use tertulia_proto::request::{DeleteMessage, EditMessage, ReactToMessage, Receipt, SendMessage};
-use tertulia_proto::{ApiError, ConversationId, ErrorCode, History, Message, MessageId, Seq};
+use tertulia_proto::{ApiError, ConversationId, DeviceId, ErrorCode, History, Message, MessageId, Seq};
 use tertulia_store::{AppendMessage, Effect, HistoryRange, Write};
 
 use super::{Done, Services, page_size, unexpected, waited};
@@ -70,6 +70,7 @@ impl Services {
             body: request.body,
             reply_to: request.reply_to,
             after: request.after_client_msg_id,
+            notify_at: now.plus_ms(self.notifying.grace_ms),
             now,
         }));
         self.store.submit(
@@ -191,7 +192,14 @@ impl Services {
         waited(|done| self.submit_reaction(actor, request, done)).await
     }
 
-    pub fn submit_receipt(&self, actor: &Identity, request: &Receipt, done: Done<ReceiptUpdated>) {
+    /// `device`: the local store that tells of it, where the connection says which.
+    pub fn submit_receipt(
+        &self,
+        actor: &Identity,
+        device: Option<DeviceId>,
+        request: &Receipt,
+        done: Done<ReceiptUpdated>,
+    ) {
         let negative = |seq: Option<i64>| seq.is_some_and(|seq| seq < 0);
         let checked = self.count_change(actor).and_then(|()| match request {
             Receipt { delivered_seq: None, read_seq: None, .. } => {
@@ -210,6 +218,8 @@ impl Services {
             actor: actor.user,
             delivered: request.delivered_seq,
             read: request.read_seq,
+            device,
+            now: self.now(),
         };
         self.submit(
             write,
@@ -230,7 +240,7 @@ impl Services {
     }
 
     pub async fn advance_watermarks(&self, actor: &Identity, request: Receipt) -> Result<ReceiptUpdated, ApiError> {
-        waited(|done| self.submit_receipt(actor, &request, done)).await
+        waited(|done| self.submit_receipt(actor, None, &request, done)).await
     }
 
     pub async fn message(

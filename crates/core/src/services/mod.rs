@@ -6,6 +6,7 @@
 
 mod cluster;
 mod conversations;
+mod devices;
 mod messages;
 mod people;
 mod presence;
@@ -18,6 +19,7 @@ use tertulia_realtime::Hub;
 use tertulia_store::{Effect, Store, Write};
 use tokio::sync::oneshot;
 
+pub use devices::{Notifying, TestSender};
 pub use messages::{MessageAckDone, history_range};
 
 use crate::auth::{Auth, Identity, Scope, is_api_key};
@@ -35,6 +37,7 @@ struct RateLimits {
     changes: SlidingWindow<UserId>,
     searches: SlidingWindow<UserId>,
     lookups: SlidingWindow<UserId>,
+    push_tests: SlidingWindow<UserId>,
     sign_ins: SlidingWindow<String>,
     sign_ins_from: SlidingWindow<std::net::IpAddr>,
 }
@@ -78,6 +81,7 @@ pub struct Services {
     rates: Arc<RateLimits>,
     rate_limits: bool,
     shared_windows: Option<Arc<dyn SharedWindows>>,
+    notifying: Notifying,
 }
 
 impl Services {
@@ -102,6 +106,7 @@ impl Services {
             changes: SlidingWindow::new("changes", on(limits.changes_per_10s), 10_000),
             searches: SlidingWindow::new("searches", on(limits.searches_per_minute), 60_000),
             lookups: SlidingWindow::new("lookups", on(limits.lookups_per_10s), 10_000),
+            push_tests: SlidingWindow::new("test notifications", on(limits.push_tests_per_minute), 60_000),
             sign_ins: SlidingWindow::new("sign-ins", on(limits.sign_ins_per_minute), 60_000),
             sign_ins_from: SlidingWindow::new(
                 "sign-ins from this address",
@@ -109,7 +114,17 @@ impl Services {
                 60_000,
             ),
         };
-        Self { store, hub, powers, limits, auth, rates: Arc::new(rates), rate_limits, shared_windows: None }
+        Self {
+            store,
+            hub,
+            powers,
+            limits,
+            auth,
+            rates: Arc::new(rates),
+            rate_limits,
+            shared_windows: None,
+            notifying: Notifying::default(),
+        }
     }
 
     /// Sign-ins, new conversations and searches are counted with the other servers from now on. What is sent is counted by each server from the news of
@@ -117,6 +132,12 @@ impl Services {
     #[must_use]
     pub fn with_shared_windows(self, shared: Arc<dyn SharedWindows>) -> Self {
         Self { shared_windows: Some(shared), ..self }
+    }
+
+    /// How people are notified who are not there. Without it nobody is.
+    #[must_use]
+    pub fn with_notifying(self, notifying: Notifying) -> Self {
+        Self { notifying, ..self }
     }
 
     fn shared(&self) -> Option<&dyn SharedWindows> {
@@ -198,6 +219,7 @@ impl Services {
         self.rates.changes.prune(now);
         self.rates.searches.prune(now);
         self.rates.lookups.prune(now);
+        self.rates.push_tests.prune(now);
         self.rates.sign_ins.prune(now);
         self.rates.sign_ins_from.prune(now);
     }

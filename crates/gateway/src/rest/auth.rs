@@ -110,7 +110,7 @@ async fn logout(State(app): State<App>, Caller(identity): Caller) -> Answer<impl
     Ok((StatusCode::NO_CONTENT, AppendHeaders([(header::SET_COOKIE, session_cookie("", 0, &app.settings))])))
 }
 
-fn user_agent(headers: &HeaderMap) -> Option<&str> {
+pub fn user_agent(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::USER_AGENT)?.to_str().ok()
 }
 

@@ -2,6 +2,7 @@
 
 mod auth;
 mod conversations;
+mod devices;
 mod members;
 mod messages;
 mod operations;
@@ -30,6 +31,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(members::routes())
         .merge(messages::routes())
         .merge(sync::routes())
+        .merge(devices::routes())
         .merge(auth::key_routes());
     OpenApiRouter::new().merge(auth::routes()).nest("/api/v1", api).merge(operations::routes())
 }

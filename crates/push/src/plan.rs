@@ -1,0 +1,335 @@
+//! Who is told what: decided on facts alone, without IO, so that every rule is a line of a table in the tests.
+//!
+//! A device needs a notification of what it has not got, over a socket or as a notification before, and what its person has not read anywhere. Mute and
+//! quiet hours are the person's, content or none is the device's and the house's.
+
+use tertulia_proto::{ConversationKind, Seq, Timestamp};
+use tertulia_store::push::{Occasion, Seat, Unseen};
+use unicode_segmentation::UnicodeSegmentation as _;
+
+use crate::notification::{Notification, NotificationKind};
+
+/// Characters of a title and of a body.
+pub const TEXT_MAX_CHARS: usize = 100;
+
+/// The house's own wishes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// No notification says who wrote, what, or where.
+    pub is_private: bool,
+    /// What stands there instead of who.
+    pub name: String,
+    /// What stands there instead of what.
+    pub private_text: String,
+    /// Nobody is told of what is older, in milliseconds: jobs may have waited for a provider, or for somebody to set one up.
+    pub age_max_ms: i64,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            is_private: false,
+            name: "Tertulia".to_owned(),
+            private_text: "New message".to_owned(),
+            age_max_ms: 86_400_000,
+        }
+    }
+}
+
+/// What is to be done about one device and one conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Plan {
+    Nothing,
+    /// Not before then; everything is looked at again.
+    Later(Timestamp),
+    Tell(Box<Notification>),
+    /// What it shows of the conversation was read elsewhere.
+    TakeAway(Box<Notification>),
+}
+
+/// Whether a job for this device is worth its while: a cheap look, on less than a plan knows.
+pub fn may_need(seat: &Seat, last_seq: Seq, now: Timestamp) -> bool {
+    seat.seen_seq() < last_seq && !is_muted(seat, now)
+}
+
+fn is_muted(seat: &Seat, now: Timestamp) -> bool {
+    seat.muted_until.is_some_and(|until| until > now)
+}
+
+/// `quiet_until`: the end of the person's quiet hours, where `now` lies in them.
+pub fn plan(occasion: &Occasion, quiet_until: Option<Timestamp>, now: Timestamp, policy: &Policy) -> Plan {
+    let Some(seat) = &occasion.seat else { return Plan::Nothing };
+    if let Some(newest) = news(occasion, seat, now, policy) {
+        return match quiet_until {
+            Some(end) if end > now => Plan::Later(end),
+            _ => Plan::Tell(Box::new(message(occasion, newest, now, policy))),
+        };
+    }
+    let shows_read = seat.pushed_seq > seat.withdrawn_seq && seat.pushed_seq <= seat.read_seq;
+    if shows_read { Plan::TakeAway(Box::new(withdrawal(occasion, seat, now))) } else { Plan::Nothing }
+}
+
+/// The newest message that the device has to be told of.
+fn news<'a>(occasion: &'a Occasion, seat: &Seat, now: Timestamp, policy: &Policy) -> Option<&'a Unseen> {
+    let newest = occasion.unseen.first()?;
+    let is_old = newest.created_at.ms() < now.ms().saturating_sub(policy.age_max_ms);
+    (!is_muted(seat, now) && !is_old).then_some(newest)
+}
+
+fn message(occasion: &Occasion, newest: &Unseen, now: Timestamp, policy: &Policy) -> Notification {
+    let is_private = policy.is_private || !occasion.target.shows_content;
+    let (title, body) = if is_private {
+        (cut(&policy.name), cut(&policy.private_text))
+    } else {
+        match (occasion.kind, &occasion.title) {
+            (ConversationKind::Group, title) => {
+                let title = title.as_deref().map(cut).filter(|title| !title.is_empty());
+                let title = title.unwrap_or_else(|| cut(&policy.name));
+                (title, cut(&format!("{}: {}", newest.sender_name, newest.body)))
+            }
+            (ConversationKind::Dm, _) => (cut(&newest.sender_name), cut(&newest.body)),
+        }
+    };
+    let conversation = occasion.conversation;
+    Notification {
+        kind: NotificationKind::Message,
+        title,
+        body,
+        badge: occasion.badge,
+        conversation,
+        message: Some(newest.id),
+        seq: newest.seq,
+        link: format!("/c/{conversation}?m={}", newest.id),
+        sent_at: now,
+        silent: false,
+    }
+}
+
+fn withdrawal(occasion: &Occasion, seat: &Seat, now: Timestamp) -> Notification {
+    let conversation = occasion.conversation;
+    Notification {
+        kind: NotificationKind::Withdrawal,
+        title: String::new(),
+        body: String::new(),
+        badge: occasion.badge,
+        conversation,
+        message: None,
+        seq: seat.pushed_seq,
+        link: format!("/c/{conversation}"),
+        sent_at: now,
+        silent: true,
+    }
+}
+
+/// One line of at most [`TEXT_MAX_CHARS`] characters that ends between two graphemes. Without control characters, and without those that would have the
+/// rest of the line read in another direction.
+fn cut(text: &str) -> String {
+    let is_override = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
+    let line: String = words.join(" ").chars().filter(|c| !is_override(*c)).collect();
+    if line.chars().count() <= TEXT_MAX_CHARS {
+        return line;
+    }
+    let (mut kept, mut count) = (String::new(), 0);
+    for grapheme in line.graphemes(true) {
+        count += grapheme.chars().count();
+        if count >= TEXT_MAX_CHARS {
+            break;
+        }
+        kept.push_str(grapheme);
+    }
+    kept.push('…');
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use tertulia_proto::{ConversationId, MessageId, Platform, PushProvider, RegistrationId, UserId};
+    use tertulia_store::push::PushTarget;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_ms(1_000_000_000_000);
+
+    fn seat() -> Seat {
+        Seat {
+            user: UserId::from_bytes([1; 16]),
+            registration: RegistrationId::from_bytes([2; 16]),
+            provider: PushProvider::Fcm,
+            visible_after_seq: 0,
+            read_seq: 4,
+            delivered_seq: 4,
+            pushed_seq: 0,
+            withdrawn_seq: 0,
+            muted_until: None,
+        }
+    }
+
+    fn unseen(seq: Seq, body: &str) -> Unseen {
+        Unseen {
+            id: MessageId::from_bytes([9; 16]),
+            seq,
+            sender: UserId::from_bytes([3; 16]),
+            sender_name: "Ben".into(),
+            body: body.into(),
+            created_at: NOW.plus_ms(-3000),
+        }
+    }
+
+    fn occasion() -> Occasion {
+        Occasion {
+            target: PushTarget {
+                registration: RegistrationId::from_bytes([2; 16]),
+                user: UserId::from_bytes([1; 16]),
+                provider: PushProvider::Fcm,
+                platform: Platform::Android,
+                token: "t".into(),
+                shows_content: true,
+            },
+            conversation: ConversationId::from_bytes([7; 16]),
+            kind: ConversationKind::Dm,
+            title: None,
+            seat: Some(seat()),
+            unseen: vec![unseen(6, "and again"), unseen(5, "hello")],
+            unseen_count: 2,
+            badge: 12,
+            quiet_hours: None,
+        }
+    }
+
+    fn with(change: impl FnOnce(&mut Seat)) -> Occasion {
+        let mut changed = seat();
+        change(&mut changed);
+        Occasion { seat: Some(changed), ..occasion() }
+    }
+
+    fn told(occasion: &Occasion, policy: &Policy) -> Notification {
+        match plan(occasion, None, NOW, policy) {
+            Plan::Tell(notification) => *notification,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_device_is_worth_a_job_unless_it_has_come_to_the_end_or_is_muted() {
+        type Change = fn(&mut Seat);
+        let table: [(&str, Change, bool); 9] = [
+            ("neither read nor reached", |_| (), true),
+            ("read, on whichever device", |s| s.read_seq = 6, false),
+            ("reached by a socket", |s| s.delivered_seq = 6, false),
+            ("notified of all", |s| s.pushed_seq = 6, false),
+            ("notified of a part", |s| s.pushed_seq = 5, true),
+            ("joined after the end", |s| s.visible_after_seq = 6, false),
+            ("muted", |s| s.muted_until = Some(NOW.plus_ms(1)), false),
+            ("a mute that has ended", |s| s.muted_until = Some(NOW), true),
+            ("what was taken away says nothing", |s| s.withdrawn_seq = 6, true),
+        ];
+        for (name, change, expected) in table {
+            let mut changed = seat();
+            change(&mut changed);
+            assert_eq!(may_need(&changed, 6, NOW), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_done_follows_from_what_is_so() {
+        let nothing_new = |change: fn(&mut Seat)| Occasion { unseen: vec![], unseen_count: 0, ..with(change) };
+        let aged = |ms: i64| {
+            let mut old = unseen(6, "old");
+            old.created_at = NOW.plus_ms(-ms);
+            Occasion { unseen: vec![old], ..occasion() }
+        };
+        let (day, quiet) = (86_400_000, Some(NOW.plus_ms(5000)));
+        let table: [(&str, Occasion, Option<Timestamp>, &str); 13] = [
+            ("unseen", occasion(), None, "tell"),
+            ("no member any more", Occasion { seat: None, ..occasion() }, None, "nothing"),
+            ("nothing new", nothing_new(|_| ()), None, "nothing"),
+            ("muted", with(|s| s.muted_until = Some(NOW.plus_ms(1))), None, "nothing"),
+            ("muted until now", with(|s| s.muted_until = Some(NOW)), None, "tell"),
+            ("in quiet hours", occasion(), quiet, "later"),
+            ("muted in quiet hours", with(|s| s.muted_until = Some(NOW.plus_ms(1))), quiet, "nothing"),
+            ("as old as it may be", aged(day), None, "tell"),
+            ("too old", aged(day + 1), None, "nothing"),
+            ("shown and read", nothing_new(|s| (s.pushed_seq, s.read_seq) = (5, 5)), None, "take away"),
+            ("shown and read, in quiet hours", nothing_new(|s| (s.pushed_seq, s.read_seq) = (5, 6)), quiet, "take away"),
+            ("shown and not all of it read", nothing_new(|s| (s.pushed_seq, s.read_seq) = (6, 5)), None, "nothing"),
+            (
+                "taken away already",
+                nothing_new(|s| (s.pushed_seq, s.withdrawn_seq, s.read_seq) = (5, 5, 6)),
+                None,
+                "nothing",
+            ),
+        ];
+        for (name, occasion, quiet_until, expected) in table {
+            let did = match plan(&occasion, quiet_until, NOW, &Policy::default()) {
+                Plan::Nothing => "nothing",
+                Plan::Later(at) => {
+                    assert_eq!(Some(at), quiet_until);
+                    "later"
+                }
+                Plan::Tell(_) => "tell",
+                Plan::TakeAway(_) => "take away",
+            };
+            assert_eq!(did, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_newest_message_is_told_with_the_way_to_it() {
+        let told = told(&occasion(), &Policy::default());
+        let (conversation, id) = (occasion().conversation, occasion().unseen[0].id);
+        assert_eq!((told.title.as_str(), told.body.as_str()), ("Ben", "and again"));
+        assert_eq!((told.seq, told.badge, told.message), (6, 12, Some(id)));
+        assert_eq!(told.link, format!("/c/{conversation}?m={id}"));
+        assert_eq!((told.kind, told.silent, told.sent_at), (NotificationKind::Message, false, NOW));
+    }
+
+    #[test]
+    fn a_group_stands_above_and_the_sender_before_what_they_say() {
+        let group = |title: Option<&str>| Occasion {
+            kind: ConversationKind::Group,
+            title: title.map(str::to_owned),
+            ..occasion()
+        };
+        let one = told(&group(Some("Book club")), &Policy::default());
+        assert_eq!((one.title.as_str(), one.body.as_str()), ("Book club", "Ben: and again"));
+        assert_eq!(told(&group(Some("\u{202e} ")), &Policy::default()).title, "Tertulia");
+    }
+
+    #[test]
+    fn where_nothing_is_to_be_said_neither_who_nor_what_nor_where_is_said() {
+        let group = Occasion { kind: ConversationKind::Group, title: Some("Divorce".into()), ..occasion() };
+        let of_the_device = Occasion {
+            target: PushTarget { shows_content: false, ..group.target.clone() },
+            ..group.clone()
+        };
+        let of_the_house = Policy { is_private: true, ..Policy::default() };
+        for told in [told(&of_the_device, &Policy::default()), told(&group, &of_the_house)] {
+            assert_eq!((told.title.as_str(), told.body.as_str()), ("Tertulia", "New message"));
+        }
+    }
+
+    #[test]
+    fn a_withdrawal_says_nothing_but_where_and_the_new_badge() {
+        let read = Occasion { unseen: vec![], badge: 3, ..with(|s| (s.pushed_seq, s.read_seq) = (5, 5)) };
+        let Plan::TakeAway(taken) = plan(&read, None, NOW, &Policy::default()) else { panic!("not taken away") };
+        assert_eq!((taken.title.as_str(), taken.body.as_str(), taken.message), ("", "", None));
+        assert_eq!((taken.seq, taken.badge, taken.silent), (5, 3, true));
+    }
+
+    #[test]
+    fn a_text_is_cut_between_graphemes_to_one_line_without_tricks() {
+        assert_eq!(cut("a\n\tb\u{0}  c"), "a b c");
+        assert_eq!(cut("pay \u{202e}gpj.exe\u{2066}"), "pay gpj.exe");
+        assert_eq!(cut(&"x".repeat(100)), "x".repeat(100));
+        assert_eq!(cut(&"x".repeat(101)), format!("{}…", "x".repeat(99)));
+        // Seven characters each, never a half of one.
+        let family = "👨‍👩‍👧‍👦";
+        let cut_families = cut(&family.repeat(30));
+        assert_eq!(cut_families, format!("{}…", family.repeat(14)));
+        assert!(cut_families.chars().count() <= TEXT_MAX_CHARS);
+        // One grapheme that is longer than the whole.
+        assert_eq!(cut(&format!("a{}", "\u{301}".repeat(500))), "…");
+        assert_eq!(cut(""), "");
+    }
+}
