@@ -1,30 +1,33 @@
 import { useTertulia } from "@tertulia/react";
+import { useState } from "react";
 import { useText } from "../i18n/useText";
 import { setPreferences, usePreferences } from "../shell/preferences";
 import { toast } from "../shell/toasts";
 import { button } from "../ui/button";
 import { Icon } from "../ui/Icon";
-import { useAction } from "../ui/useAction";
 import { turnOn, useNotifying } from "./device";
+import { whyNotOn } from "./problem";
 import { isOffered, PAUSE_MS } from "./standing";
 
 /** Offers notifications once somebody has a use for them, and not again for a while. The browser itself asks only after a yes. */
 export function OfferBanner() {
   const client = useTertulia();
   const { t } = useText();
-  const { run, busy } = useAction();
+  const [busy, setBusy] = useState(false);
   const { standing, isDue } = useNotifying();
   const { isNotNotified, askAgainAt } = usePreferences();
   if (!isOffered(standing, isDue, isNotNotified, askAgainAt, Date.now())) return null;
   const later = () => setPreferences({ askAgainAt: Date.now() + PAUSE_MS });
-  async function accept() {
-    let isOn = false;
-    await run(async () => {
-      isOn = await turnOn(client);
-    });
-    if (isOn) toast(t("notifyOn"));
-    // Whoever closed the browser's question without an answer has answered.
-    else later();
+  function accept() {
+    setBusy(true);
+    turnOn(client)
+      .then((isOn) => {
+        if (isOn) toast(t("notifyOn"));
+        // Whoever closed the browser's question without an answer has answered.
+        else later();
+      })
+      .catch((error: unknown) => toast(whyNotOn(error, t), "problem"))
+      .finally(() => setBusy(false));
   }
   return (
     <section aria-label={t("notifications")} data-testid="notify-offer" className="flex flex-wrap items-center justify-center gap-x-3 gap-y-1 border-b border-line bg-raised px-4 py-2 text-sm">
@@ -33,7 +36,7 @@ export function OfferBanner() {
         <span className="min-w-0">{t(standing === "install" ? "notifyInstall" : "notifyOffer")}</span>
       </p>
       <span className="flex gap-1">
-        {standing === "off" && <button type="button" className={button("quiet")} disabled={busy} onClick={() => void accept()}>{t("notifyTurnOn")}</button>}
+        {standing === "off" && <button type="button" className={button("quiet")} disabled={busy} onClick={accept}>{t("notifyTurnOn")}</button>}
         <button type="button" className={button("quiet")} disabled={busy} onClick={later}>{t("notNow")}</button>
       </span>
     </section>

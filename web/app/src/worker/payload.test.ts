@@ -10,6 +10,12 @@ test("what_the_server_says_is_taken_as_it_is", () => {
   expect(told(payload)).toEqual({ kind: "message", title: "Ana", body: "Hola", badge: 3, conversationId: "c1", seq: 7, link: "/c/c1?m=m1", sentAt: 5, silent: true });
 });
 
+test("the_time_is_read_in_either_form", () => {
+  expect(told({ kind: "message", title: "Ana", sentAt: 1_700_000_000_000 }).sentAt).toBe(1_700_000_000_000);
+  expect(told({ kind: "message", title: "Ana", sentAt: "2023-11-14T22:13:20.000Z" }).sentAt).toBe(1_700_000_000_000);
+  expect(told({ kind: "message", title: "Ana", sentAt: "yesterday" }).sentAt).toBeNull();
+});
+
 test("whatever_else_came_there_is_something_to_show", () => {
   const plain = { kind: "unknown", title: "New messages", body: "Open it.", badge: null, conversationId: null, seq: null, link: "/", sentAt: null, silent: false };
   for (const text of ["", "{", "null", "7", "[]", "\"text\"", "<html>", "{\"title\": 5, \"badge\": -1, \"seq\": \"x\", \"link\": {}}"]) expect(told(text)).toEqual(plain);

@@ -33,7 +33,7 @@ export function toldIn(text: string | null, origin: string, general: { newMessag
     conversationId,
     seq: count(payload["seq"]),
     link: kind === "test" ? SETTINGS : (pathWithin(origin, payload["link"]) ?? fallback),
-    sentAt: count(payload["sentAt"]),
+    sentAt: moment(payload["sentAt"]),
     silent: payload["silent"] === true,
   };
 }
@@ -53,6 +53,11 @@ function line(value: unknown): string | null {
 
 function count(value: unknown): number | null {
   return typeof value === "number" && Number.isFinite(value) && value >= 0 ? Math.trunc(value) : null;
+}
+
+/** Milliseconds, or the form in which the server writes times elsewhere. */
+function moment(value: unknown): number | null {
+  return count(typeof value === "string" ? Date.parse(value) : value);
 }
 
 /** A notification leads nowhere but into the app. */

@@ -1,9 +1,9 @@
 import { useTertulia } from "@tertulia/react";
 import { useEffect } from "react";
-import { codeOf, explain } from "../../errors";
 import { useText } from "../../i18n/useText";
 import { offerIsDue, setShowsContent, turnOff, turnOn, useNotifying } from "../../notify/device";
 import { thisBrowser, wayBackIn, type WayBack } from "../../notify/platform";
+import { whyNotOn } from "../../notify/problem";
 import type { Standing } from "../../notify/standing";
 import type { Key } from "../../i18n/en";
 import { usePreferences } from "../../shell/preferences";
@@ -48,10 +48,7 @@ function Here({ standing }: { standing: Standing }) {
   function change(next: boolean) {
     if (!next) void run(() => turnOff(client));
     else {
-      turnOn(client).catch((error: unknown) => {
-        // What is not the server's is the browser's: its push service can't be reached, or it has none.
-        toast(codeOf(error) === "unknown" || error instanceof DOMException ? t("notifyNoService") : explain(error, t), "problem");
-      });
+      turnOn(client).catch((error: unknown) => toast(whyNotOn(error, t), "problem"));
     }
   }
   return (
