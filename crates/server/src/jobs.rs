@@ -7,16 +7,19 @@ use anyhow::{Context as _, bail};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tertulia_core::Powers;
-use tertulia_jobs::{Kind, Options, Outcome, Runner, Schedule, Surroundings};
+use tertulia_gateway::{Gateway, JobFigures, JobsWatch};
+use tertulia_jobs::{Counts, Kind, KindCounts, Options, Outcome, Runner, Schedule, Surroundings, Wake};
 use tertulia_proto::Timestamp;
 use tertulia_store::jobs::DeadLetters;
 use tertulia_store::{Store, StoreError};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::home::Home;
+use crate::listen::{HEAD_TIMEOUT, Server};
 use crate::powers::powers;
 use crate::settings::{JobSettings, Settings};
-use crate::wiring;
+use crate::wiring::{self, Parts};
 
 /// Rows that one step of the clean-up removes: a step is one short transaction.
 const STEP: usize = 256;
@@ -26,6 +29,9 @@ const STEPS_MAX: usize = 200;
 const SWEEP_EVERY: Duration = Duration::from_hours(1);
 
 const DAY_MS: i64 = 86_400_000;
+
+/// Connections of whoever looks how a worker is.
+const OBSERVERS_MAX: usize = 64;
 
 /// A session may be asked for until it expires; after so long nobody remembers it.
 const SESSION_RETENTION_MS: i64 = 30 * DAY_MS;
@@ -46,9 +52,18 @@ impl Surroundings for Real {
     }
 }
 
+/// What handlers work with.
+struct Means {
+    store: Arc<dyn Store>,
+    powers: Powers,
+    /// For what they queue while they run: the runner looks for it at once.
+    #[expect(dead_code, reason = "no handler queues anything while it runs yet")]
+    wake: Wake,
+}
+
 /// All kinds that have a handler.
-fn kinds(settings: &JobSettings, store: &Arc<dyn Store>, powers: &Powers) -> Vec<Kind> {
-    let (store, powers, retention) = (Arc::clone(store), powers.clone(), settings.dead_retention_days);
+fn kinds(settings: &JobSettings, means: &Means) -> Vec<Kind> {
+    let (store, powers, retention) = (Arc::clone(&means.store), means.powers.clone(), settings.dead_retention_days);
     let sweep = Kind::periodic("sweep", SWEEP_EVERY, move |_| {
         let (store, now) = (Arc::clone(&store), powers.now());
         async move {
@@ -88,8 +103,9 @@ async fn sweep(store: &dyn Store, now: Timestamp, retention_ms: i64) -> Result<(
 
 /// For those of the kinds that are named, or for all.
 pub fn runner(settings: &Settings, home: &Home, only: &[String]) -> anyhow::Result<Runner> {
-    let (store, powers) = (home.store(), powers());
-    let mut kinds = kinds(&settings.jobs, &store, &powers);
+    let (store, powers, wake) = (home.store(), powers(), Wake::default());
+    let means = Means { store: Arc::clone(&store), powers: powers.clone(), wake: wake.clone() };
+    let mut kinds = kinds(&settings.jobs, &means);
     if let Some(unknown) = only.iter().find(|name| kinds.iter().all(|kind| kind.name != **name)) {
         let known: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
         bail!("--queues: nobody works on {unknown:?}; there is {}", known.join(", "));
@@ -102,7 +118,19 @@ pub fn runner(settings: &Settings, home: &Home, only: &[String]) -> anyhow::Resu
         grace: Duration::from_millis(settings.jobs.grace_ms),
         ..Options::new(powers.bytes())
     };
-    Runner::new(store, Arc::new(Real(powers)), kinds, options).context("jobs")
+    Ok(Runner::new(store, Arc::new(Real(powers)), kinds, options).context("jobs")?.woken_by(wake))
+}
+
+/// What this process has run, for metrics.
+pub fn watch(counts: Counts) -> JobsWatch {
+    let figures = |(kind, counts): (&'static str, KindCounts)| JobFigures {
+        kind,
+        done: counts.done,
+        failed: counts.failed,
+        died: counts.dead,
+        running: counts.running,
+    };
+    JobsWatch::new(move || counts.look().into_iter().map(figures).collect())
 }
 
 /// `tertulia worker`.
@@ -118,15 +146,21 @@ pub async fn work(settings: &Settings, only: &[String]) -> anyhow::Result<()> {
     let runner = runner(settings, &parts.home, only)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let door = Door::open(settings, &parts, watch(runner.counts())).await?;
     tracing::info!("working");
+    let gateway = Arc::clone(&door.gateway);
     let stop = async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
         tracing::info!("stopping");
+        gateway.drain();
     };
-    runner.run(stop).await;
+    tokio::select! {
+        () = runner.run(stop) => {}
+        () = door.answer() => {}
+    }
     let home = parts.home.clone();
     tokio::task::spawn_blocking(move || home.close()).await?;
     if let Some(bus) = &parts.bus {
@@ -134,6 +168,35 @@ pub async fn work(settings: &Settings, only: &[String]) -> anyhow::Result<()> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Where a worker shows how it is, if it is to.
+struct Door {
+    gateway: Arc<Gateway>,
+    listener: Option<TcpListener>,
+}
+
+impl Door {
+    async fn open(settings: &Settings, parts: &Parts, jobs: JobsWatch) -> anyhow::Result<Self> {
+        let replicas = parts.home.replicas();
+        let doors = tertulia_gateway::Settings { jobs: Some(jobs), replicas, ..tertulia_gateway::Settings::default() };
+        let gateway = Gateway::new(Arc::clone(&parts.services), doors);
+        let Some(address) = settings.worker_listen else { return Ok(Self { gateway, listener: None }) };
+        let listener = TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}"))?;
+        let address = listener.local_addr()?;
+        #[expect(clippy::print_stderr, reason = "who starts the worker waits for this line")]
+        {
+            eprintln!("listening on http://{address}");
+        }
+        Ok(Self { gateway, listener: Some(listener) })
+    }
+
+    /// Until it is dropped.
+    async fn answer(self) {
+        let Some(listener) = self.listener else { return std::future::pending().await };
+        let router = tertulia_gateway::operations(&self.gateway);
+        Server::new(router, OBSERVERS_MAX, HEAD_TIMEOUT, None).run(&listener).await;
+    }
 }
 
 #[cfg(test)]
@@ -168,7 +231,7 @@ mod tests {
             let dead = |id, attempt| Finish {
                 held: Held { id, worker: [1; 16], attempt },
                 end: JobEnd::Dead { reason: "no".to_owned() },
-                next: None,
+                next: Vec::new(),
             };
             let finished = claimed.iter().map(|job| dead(job.id, job.attempt)).collect();
             jobs.finish(finished, day(died)).await.unwrap();

@@ -74,6 +74,9 @@ enum Command {
         /// Comma separated: jobs of these kinds only. [default: all]
         #[arg(long, value_delimiter = ',')]
         queues: Vec<String>,
+        /// Where to show health and metrics; nobody else is served. [default: nowhere]
+        #[arg(long)]
+        listen: Option<SocketAddr>,
     },
     /// Brings the database up to this version, and ends.
     Migrate {
@@ -223,8 +226,9 @@ fn run(command: Command) -> anyhow::Result<()> {
                 start_log(&settings)?;
                 serve::serve(&settings, !no_worker).await?;
             }
-            Command::Worker { common, queues } => {
-                let settings = common.settings()?;
+            Command::Worker { common, queues, listen } => {
+                let mut settings = common.settings()?;
+                settings.worker_listen = listen.or(settings.worker_listen);
                 start_log(&settings)?;
                 jobs::work(&settings, &queues).await?;
             }

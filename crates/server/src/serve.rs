@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use tertulia_core::Services;
 use tertulia_gateway::flaky::Trouble;
-use tertulia_gateway::{BusWatch, Gateway, JobFigures, JobsWatch, Times};
-use tertulia_jobs::{Counts, KindCounts, Runner};
+use tertulia_gateway::{BusWatch, Gateway, JobsWatch, Times};
+use tertulia_jobs::{Counts, Runner};
 use tertulia_realtime::Closing;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -107,15 +107,7 @@ impl Worker {
     }
 
     fn watch(&self) -> JobsWatch {
-        let counts = self.counts.clone();
-        let figures = |(kind, counts): (&'static str, KindCounts)| JobFigures {
-            kind,
-            done: counts.done,
-            failed: counts.failed,
-            died: counts.dead,
-            running: counts.running,
-        };
-        JobsWatch::new(move || counts.look().into_iter().map(figures).collect())
+        jobs::watch(self.counts.clone())
     }
 
     /// Handlers have their grace, then their jobs are handed back.

@@ -17,6 +17,8 @@ use tertulia_proto::{Limits, ServerId};
 pub struct Settings {
     /// Where to listen. Port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Where `tertulia worker` shows its health and metrics, such as 127.0.0.1:4001; nowhere if it is not set. Port 0 takes a free one.
+    pub worker_listen: Option<SocketAddr>,
     /// The folder of the database.
     pub data: PathBuf,
     /// Where people reach this server, such as https://chat.example.org.
@@ -152,6 +154,8 @@ impl Default for JobSettings {
     }
 }
 
+const DAY_MS: u64 = 86_400_000;
+
 /// Attempts of one job.
 const WAITS_MAX: usize = 20;
 
@@ -160,8 +164,8 @@ impl JobSettings {
         if !(1..=tertulia_store::jobs::JOBS_PER_CALL_MAX).contains(&self.workers) {
             bail!("jobs.workers: {} is not from 1 to {}", self.workers, tertulia_store::jobs::JOBS_PER_CALL_MAX);
         }
-        if self.lease_ms < 1000 || self.poll_ms == 0 {
-            bail!("jobs.lease_ms: 1000 at least, and jobs.poll_ms: 1 at least");
+        if !(1000..=DAY_MS).contains(&self.lease_ms) || !(1..=DAY_MS).contains(&self.poll_ms) {
+            bail!("jobs.lease_ms: from 1000 to a day, and jobs.poll_ms: from 1 to a day");
         }
         if self.message_waits_s.len().max(self.notification_waits_s.len()) > WAITS_MAX {
             bail!("jobs.message_waits_s and jobs.notification_waits_s: at most {WAITS_MAX} waits");
@@ -188,6 +192,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 4000)),
+            worker_listen: None,
             data: PathBuf::from("./data"),
             public_url: None,
             behind_proxy: Switch::Off,
@@ -213,7 +218,7 @@ impl Default for Settings {
 }
 
 /// First words of the variables that are settings; others that begin with `TERTULIA_` are somebody else's.
-const KNOWN: [&str; 21] = [
+const KNOWN: [&str; 22] = [
     "LISTEN",
     "DATA",
     "PUBLIC_URL",
@@ -223,6 +228,7 @@ const KNOWN: [&str; 21] = [
     "LOG",
     "LOG_FORMAT",
     "READERS",
+    "WORKER_LISTEN",
     "DATABASE_URL",
     "DATABASE_PREPARED",
     "DATABASE_PARTITIONS",
@@ -527,9 +533,15 @@ mod tests {
         assert!(format!("{error:#}").contains("limits.typing"), "{error:#}");
         let error = with(&[("TERTULIA_DATABASE_PARTITIONS", "65")]).unwrap_err();
         assert!(error.to_string().contains("database_partitions"), "{error}");
-        for (name, value) in
-            [("WORKERS", "0"), ("WORKERS", "513"), ("LEASE_MS", "999"), ("POLL_MS", "0"), ("DEAD_RETENTION", "1")]
-        {
+        for (name, value) in [
+            ("WORKERS", "0"),
+            ("WORKERS", "513"),
+            ("LEASE_MS", "999"),
+            ("POLL_MS", "0"),
+            ("LEASE_MS", "86400001"),
+            ("POLL_MS", "86400001"),
+            ("DEAD_RETENTION", "1"),
+        ] {
             let error = with(&[(&format!("TERTULIA_JOBS__{name}"), value)]).unwrap_err();
             assert!(format!("{error:#}").to_lowercase().contains(&name.to_lowercase()), "{error:#}");
         }
