@@ -5,7 +5,7 @@ import { preferences, setPreferences } from "../shell/preferences";
 import { openKept } from "../worker/kept";
 import { abilityOf, thisBrowser } from "./platform";
 import { standingOf, type Facts, type Standing } from "./standing";
-import { subscribe, tokenOf } from "./subscription";
+import { subscribe } from "./subscription";
 
 /** A service worker that does not get ready, as in development. */
 const READY_MS = 10_000;
@@ -90,14 +90,22 @@ export async function endNotifying(client: Tertulia): Promise<void> {
   const late = new Promise<void>((done) => setTimeout(done, GOODBYE_MS));
   const goodbye = device === null ? Promise.resolve() : client.rest.unregisterDevice({ id: device.id });
   // Without a network the subscription's end tells the server, with the next notification that it sends.
-  await Promise.race([goodbye.catch(() => {}), late]);
-  await unsubscribe().catch(() => {});
+  await Promise.race([Promise.allSettled([goodbye, unsubscribe()]), late]);
   await kept.forget().catch(() => {});
   const shown = await navigator.serviceWorker?.getRegistration().then((registration) => registration?.getNotifications());
   for (const notification of shown ?? []) notification.close();
 }
 
-async function register(client: Tertulia, offer: PushOffer | null | undefined): Promise<void> {
+let registering: Promise<void> = Promise.resolve();
+
+/** One after the other: a permission that has just been given is noticed by more than one. */
+function register(client: Tertulia, offer: PushOffer | null | undefined): Promise<void> {
+  const done = registering.then(() => registerNow(client, offer));
+  registering = done.catch(() => {});
+  return done;
+}
+
+async function registerNow(client: Tertulia, offer: PushOffer | null | undefined): Promise<void> {
   const key = offer?.vapidPublicKey;
   if (!key) return;
   const { pushManager } = await ready();
@@ -109,12 +117,10 @@ async function register(client: Tertulia, offer: PushOffer | null | undefined): 
   if (replaced !== null) await client.rest.unregisterDevice({ token: replaced }).catch(ifNotGone);
 }
 
-async function unsubscribe(): Promise<string | null> {
+async function unsubscribe(): Promise<void> {
   const registration = await navigator.serviceWorker?.getRegistration();
   const subscription = await registration?.pushManager?.getSubscription();
-  if (!subscription) return null;
-  await subscription.unsubscribe();
-  return tokenOf(subscription);
+  await subscription?.unsubscribe();
 }
 
 function ready(): Promise<ServiceWorkerRegistration> {
