@@ -1,4 +1,4 @@
-//! The jobs of this program, and who works on them. `notify`, which every message queues, has no handler yet: nobody claims it.
+//! The jobs of this program, and who works on them. Those that notify are in [`crate::push`]; where no provider is set up they have no handler.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use tertulia_gateway::{Gateway, JobFigures, JobsWatch};
 use tertulia_jobs::{Counts, Kind, KindCounts, Options, Outcome, Runner, Schedule, Surroundings, Wake};
 use tertulia_proto::Timestamp;
 use tertulia_store::jobs::DeadLetters;
-use tertulia_store::{Store, StoreError};
+use tertulia_store::{Reading, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::home::Home;
 use crate::listen::{HEAD_TIMEOUT, Server};
 use crate::powers::powers;
-use crate::settings::{JobSettings, Settings};
+use crate::push::Pushing;
+use crate::settings::Settings;
 use crate::wiring::{self, Parts};
 
 /// Rows that one step of the clean-up removes: a step is one short transaction.
@@ -57,23 +57,38 @@ struct Means {
     store: Arc<dyn Store>,
     powers: Powers,
     /// For what they queue while they run: the runner looks for it at once.
-    #[expect(dead_code, reason = "no handler queues anything while it runs yet")]
     wake: Wake,
+    pushing: Arc<Pushing>,
 }
 
 /// All kinds that have a handler.
-fn kinds(settings: &JobSettings, means: &Means) -> Vec<Kind> {
-    let (store, powers, retention) = (Arc::clone(&means.store), means.powers.clone(), settings.dead_retention_days);
+fn kinds(settings: &Settings, means: &Means) -> Vec<Kind> {
+    let (store, powers) = (Arc::clone(&means.store), means.powers.clone());
+    let days = |days: u16| i64::from(days) * DAY_MS;
+    let kept = Kept {
+        letters_ms: days(settings.jobs.dead_retention_days),
+        attempts_ms: days(settings.push.attempts_retention_days),
+    };
     let sweep = Kind::periodic("sweep", SWEEP_EVERY, move |_| {
         let (store, now) = (Arc::clone(&store), powers.now());
         async move {
-            match sweep(&*store, now, i64::from(retention) * DAY_MS).await {
+            match sweep(&*store, now, kept).await {
                 Ok(()) => Outcome::Done,
                 Err(error) => Outcome::Retry(error.to_string()),
             }
         }
     });
-    vec![Kind { schedule: schedule(&settings.message_waits_s), ..sweep }]
+    let mut kinds = vec![Kind { schedule: schedule(&settings.jobs.message_waits_s), ..sweep }];
+    let waits = schedule(&settings.jobs.notification_waits_s);
+    kinds.extend(means.pushing.kinds(&means.store, &waits, &means.wake));
+    kinds
+}
+
+/// For how long what nobody needs any more is kept.
+#[derive(Clone, Copy)]
+struct Kept {
+    letters_ms: i64,
+    attempts_ms: i64,
 }
 
 fn schedule(waits_s: &[u64]) -> Schedule {
@@ -81,31 +96,35 @@ fn schedule(waits_s: &[u64]) -> Schedule {
 }
 
 /// Removes what nobody needs any more, a step at a time.
-async fn sweep(store: &dyn Store, now: Timestamp, retention_ms: i64) -> Result<(), StoreError> {
-    let (mut sessions, mut letters) = (0, 0);
-    for _ in 0..STEPS_MAX {
-        let gone = store.jobs().forget_sessions(now.plus_ms(-SESSION_RETENTION_MS), STEP).await?;
-        sessions += gone;
-        if gone < STEP {
-            break;
-        }
-    }
-    for _ in 0..STEPS_MAX {
-        let gone = store.jobs().drop_dead(DeadLetters::Before { at: now.plus_ms(-retention_ms), limit: STEP }).await?;
-        letters += gone;
-        if gone < STEP {
-            break;
-        }
-    }
-    tracing::info!(sessions, dead_letters = letters, "swept");
+async fn sweep(store: &dyn Store, now: Timestamp, kept: Kept) -> Result<(), StoreError> {
+    let (jobs, push) = (store.jobs(), store.push());
+    let sessions = in_steps(|| jobs.forget_sessions(now.plus_ms(-SESSION_RETENTION_MS), STEP)).await?;
+    let before = DeadLetters::Before { at: now.plus_ms(-kept.letters_ms), limit: STEP };
+    let letters = in_steps(|| jobs.drop_dead(before.clone())).await?;
+    let attempts = in_steps(|| push.forget_attempts(now.plus_ms(-kept.attempts_ms), STEP)).await?;
+    tracing::info!(sessions, dead_letters = letters, push_attempts = attempts, "swept");
     Ok(())
 }
 
+/// Until a step finds less than it may remove.
+async fn in_steps<'a>(step: impl Fn() -> Reading<'a, usize>) -> Result<usize, StoreError> {
+    let mut all = 0;
+    for _ in 0..STEPS_MAX {
+        let gone = step().await?;
+        all += gone;
+        if gone < STEP {
+            break;
+        }
+    }
+    Ok(all)
+}
+
 /// For those of the kinds that are named, or for all.
-pub fn runner(settings: &Settings, home: &Home, only: &[String]) -> anyhow::Result<Runner> {
-    let (store, powers, wake) = (home.store(), powers(), Wake::default());
-    let means = Means { store: Arc::clone(&store), powers: powers.clone(), wake: wake.clone() };
-    let mut kinds = kinds(&settings.jobs, &means);
+pub fn runner(settings: &Settings, parts: &Parts, only: &[String]) -> anyhow::Result<Runner> {
+    let (store, powers, wake) = (parts.home.store(), powers(), Wake::default());
+    let pushing = Arc::clone(&parts.pushing);
+    let means = Means { store: Arc::clone(&store), powers: powers.clone(), wake: wake.clone(), pushing };
+    let mut kinds = kinds(settings, &means);
     if let Some(unknown) = only.iter().find(|name| kinds.iter().all(|kind| kind.name != **name)) {
         let known: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
         bail!("--queues: nobody works on {unknown:?}; there is {}", known.join(", "));
@@ -143,7 +162,7 @@ pub async fn work(settings: &Settings, only: &[String]) -> anyhow::Result<()> {
         );
     }
     let parts = wiring::open(settings, false).await?;
-    let runner = runner(settings, &parts.home, only)?;
+    let runner = runner(settings, &parts, only)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let door = Door::open(settings, &parts, watch(runner.counts())).await?;
@@ -236,7 +255,7 @@ mod tests {
             let finished = claimed.iter().map(|job| dead(job.id, job.attempt)).collect();
             jobs.finish(finished, day(died)).await.unwrap();
         }
-        sweep(&*store, day(50), 30 * DAY_MS).await.unwrap();
+        sweep(&*store, day(50), Kept { letters_ms: 30 * DAY_MS, attempts_ms: 14 * DAY_MS }).await.unwrap();
         assert_eq!(store.job_counts().await.unwrap().dead, 5);
     }
 }

@@ -50,7 +50,7 @@ pub async fn serve(settings: &Settings, works: bool) -> anyhow::Result<()> {
     let seed = powers().bytes();
     let trouble = settings.flaky.map(|flaky| Arc::new(Trouble::new(flaky, u64::from_le_bytes(seed))));
     let bus = cluster.as_ref().map(|cluster| BusWatch::new(cluster.state()));
-    let worker = if works { Some(Worker::start(jobs::runner(settings, &parts.home, &[])?)) } else { None };
+    let worker = if works { Some(Worker::start(jobs::runner(settings, &parts, &[])?)) } else { None };
     let watch = worker.as_ref().map(Worker::watch);
     let gateway = Gateway::new(Arc::clone(&parts.services), doors(settings, trouble.clone(), bus, &parts, watch));
     let listener = tokio::net::TcpListener::bind(settings.listen)

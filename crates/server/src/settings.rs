@@ -12,6 +12,8 @@ use tertulia_core::auth::{AuthConfig, HostIssuer, HostKey};
 use tertulia_gateway::flaky::Flaky;
 use tertulia_proto::{Limits, ServerId};
 
+use crate::push::PushSettings;
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
@@ -59,6 +61,7 @@ pub struct Settings {
     pub flaky: Option<Flaky>,
     pub auth: AuthSettings,
     pub jobs: JobSettings,
+    pub push: PushSettings,
     /// By the names of `tertulia_proto::Limits`, in snake case.
     pub limits: HashMap<String, serde_json::Value>,
 }
@@ -212,13 +215,14 @@ impl Default for Settings {
             flaky: None,
             auth: AuthSettings::default(),
             jobs: JobSettings::default(),
+            push: PushSettings::default(),
             limits: HashMap::new(),
         }
     }
 }
 
 /// First words of the variables that are settings; others that begin with `TERTULIA_` are somebody else's.
-const KNOWN: [&str; 22] = [
+const KNOWN: [&str; 23] = [
     "LISTEN",
     "DATA",
     "PUBLIC_URL",
@@ -240,6 +244,7 @@ const KNOWN: [&str; 22] = [
     "FLAKY",
     "AUTH",
     "JOBS",
+    "PUSH",
     "LIMITS",
 ];
 
@@ -269,6 +274,7 @@ impl Settings {
             layers.add_source(from_environment).build()?.try_deserialize().context("in the configuration")?;
         settings.limits()?;
         settings.jobs.check()?;
+        settings.push.check()?;
         settings.bus(ServerId::from_bytes([0; 16]))?;
         let partitions_max = tertulia_store_postgres::PARTITIONS_MAX;
         if !(1..=partitions_max).contains(&settings.database_partitions) {

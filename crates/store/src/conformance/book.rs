@@ -165,7 +165,7 @@ impl Book {
         let done = |job: ClaimedJob| Finish {
             held: Held { id: job.id, worker: [7; 16], attempt: job.attempt },
             end: JobEnd::Done,
-            next: None,
+            next: Vec::new(),
         };
         let claimed = jobs.claim(claim).await.expect("jobs are claimed").into_iter().map(done).collect();
         jobs.finish(claimed, self.world.now()).await.expect("jobs are finished");
