@@ -17,8 +17,8 @@ use tokio::sync::watch;
 use crate::home::Home;
 use crate::jwks::HttpJwks;
 use crate::powers::powers;
-use crate::push::Pushing;
 use crate::settings::{Settings, Switch};
+use tertulia_notify::Pushing;
 
 /// Batches between the writer and the fan-out; when it is behind by so many, the writer waits for it.
 const BATCHES_MAX: usize = 16;
