@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tertulia_client_sqlite::{Keep, Pruned};
 use tertulia_engine::{Command, CommandError as Refusal, ConnectionState, MessageRef, PresenceState, TypingState};
-use tertulia_proto::{ClientMsgId, ConversationId, Emoji, Limits, Member, Seq, Timestamp, User, UserId};
+use tertulia_proto::{ClientMsgId, ConversationId, DeviceId, Emoji, Limits, Member, Seq, Timestamp, User, UserId};
 
 use crate::board::Topic;
 use crate::builder::Builder;
@@ -352,6 +352,12 @@ impl Client {
             self.shared().with_core(|core| core.store_mut().prune(keep, now_ms)).ok_or(ReadError::Closed)??;
         self.shared().board.raise_everything();
         Ok(pruned)
+    }
+
+    /// How the local store names itself when it connects, which a registration for notifications says too; another after [`Client::log_out`]. `None` where
+    /// that could not be kept.
+    pub fn device_id(&self) -> Result<Option<DeviceId>, ReadError> {
+        self.shared().read(|core| Ok(core.device()))
     }
 
     /// What needs the server at once.
