@@ -132,8 +132,11 @@ fn in_web(workspace: &Workspace) -> Command {
 }
 
 fn python(workspace: &Workspace) -> Result<()> {
+    // The whole workspace, as with the programs above.
+    run(workspace.cargo().args(["build", "--workspace", "--example", "webpush_content"]))?;
     let mut command = end_to_end(workspace, setup::venv_python(&workspace.root));
     command.env("TERTULIA_PYTHON_BINDING", workspace.target.join("debug/bindings/python"));
+    command.env("TERTULIA_WEBPUSH_CONTENT", workspace.target.join("debug/examples/webpush_content"));
     run(command.args(["-m", "pytest", "python"]))
 }
 

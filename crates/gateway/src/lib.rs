@@ -230,3 +230,8 @@ pub fn router(gateway: &Arc<Gateway>) -> Router {
         .layer(rest::cors(gateway))
         .layer(axum::middleware::from_fn_with_state(Arc::clone(gateway), trace::trace))
 }
+
+/// What a process shows that serves nobody: health and metrics.
+pub fn operations(gateway: &Arc<Gateway>) -> Router {
+    rest::operations(gateway)
+}

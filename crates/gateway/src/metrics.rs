@@ -28,9 +28,14 @@ struct OfKind {
     kind: String,
 }
 
+/// So many ready jobs of a kind are counted, and of the dead altogether: whoever asks often makes no work of it, however deep the queue is. That it is deep
+/// is known from so many on, and how long people wait from the oldest one.
+const JOBS_COUNTED_MAX: usize = 10_000;
+
 /// By kind: what this process has run, and what waits for anybody.
 #[derive(Default)]
 struct JobMetrics {
+    capped: Gauge,
     ready: Gauge,
     dead: Gauge,
     done: Family<OfKind, Gauge>,
@@ -42,8 +47,9 @@ struct JobMetrics {
 
 impl JobMetrics {
     fn register(&self, registry: &mut Registry) {
-        registry.register("jobs_ready", "Jobs that wait", self.ready.clone());
-        registry.register("jobs_dead", "Dead letters", self.dead.clone());
+        registry.register("jobs_capped", "Whether there are more jobs than are counted", self.capped.clone());
+        registry.register("jobs_ready", "Jobs that wait, of each kind 10000 at most", self.ready.clone());
+        registry.register("jobs_dead", "Dead letters, 10000 at most", self.dead.clone());
         registry.register("jobs_done", "Jobs that were done here", self.done.clone());
         registry.register("jobs_failed", "Attempts that failed here", self.failed.clone());
         registry.register("jobs_died", "Jobs that became dead letters here", self.died.clone());
@@ -57,6 +63,9 @@ impl JobMetrics {
 
     fn show(&self, stats: &[JobStats], figures: Vec<JobFigures>, now: Timestamp) {
         let all = |state| stats.iter().filter(|one| one.state == state).map(|one| one.count).sum::<i64>();
+        let counted_max = i64::try_from(JOBS_COUNTED_MAX).unwrap_or(i64::MAX);
+        let is_capped = all(JobState::Dead) >= counted_max || stats.iter().any(|one| one.count >= counted_max);
+        self.capped.set(i64::from(is_capped));
         self.ready.set(all(JobState::Ready));
         self.dead.set(all(JobState::Dead));
         // A kind of which nothing waits any more is not to keep its last age.
@@ -241,7 +250,7 @@ impl Metrics {
         let lag = services.store().search_lag();
         self.search_lag_conversations.set(i64::try_from(lag.conversations).unwrap_or(i64::MAX));
         self.search_lag_ms.set(i64::try_from(lag.age_ms).unwrap_or(i64::MAX));
-        let stats = services.store().jobs().job_stats().await?;
+        let stats = services.store().jobs().job_stats(JOBS_COUNTED_MAX).await?;
         self.jobs.show(&stats, settings.jobs.as_ref().map(JobsWatch::look).unwrap_or_default(), services.now());
         self.log_position.set(services.store().log_state().await?.position);
         self.bus.show(settings.bus.as_ref().map(BusWatch::look).unwrap_or_default());

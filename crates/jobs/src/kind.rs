@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tertulia_store::Timestamp;
-use tertulia_store::jobs::{JobId, Priority};
+use tertulia_store::jobs::{JobId, NewJob, Priority};
 
 /// A claimed job, as its handler gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,10 @@ pub struct Job {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     Done,
+    /// With these queued in the transaction of its end. Fewer than [`JOBS_PER_CALL_MAX`], each within its bound: else the attempt has failed.
+    ///
+    /// [`JOBS_PER_CALL_MAX`]: tertulia_store::jobs::JOBS_PER_CALL_MAX
+    DoneAnd(Vec<NewJob>),
     /// Again by the kind's schedule; out of tries: dead.
     Retry(String),
     /// Again after this time, a day at most (somebody else's `Retry-After`); out of tries: dead.

@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, join, select};
-use tertulia_store::jobs::{Claim, ClaimKind, ClaimedJob, Finish, Held, JOBS_PER_CALL_MAX, JobEnd, NewJob, WorkerId};
+use tertulia_store::jobs::{
+    Claim, ClaimKind, ClaimedJob, Finish, Held, JOBS_PER_CALL_MAX, JobEnd, NewJob, WorkerId, oversize_ends,
+};
 use tertulia_store::{Reading, Store, StoreError, Timestamp};
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::Surroundings;
 use crate::counts::Counts;
@@ -26,8 +28,11 @@ const SEED_EVERY_MS: i64 = 60_000;
 /// Whatever a schedule or somebody's `Retry-After` says.
 const WAIT_MAX: Duration = Duration::from_hours(24);
 
-/// Leases and graces longer than that mean nothing any more.
+/// Periods and graces longer than that mean nothing any more.
 const TIME_MAX: Duration = Duration::from_hours(24 * 365);
+
+/// Whoever finds jobs only after that, or keeps a lost worker's for that long, has mistaken a unit.
+const OPTION_MAX: Duration = Duration::from_hours(24);
 
 /// How a runner works.
 #[derive(Debug, Clone)]
@@ -64,9 +69,9 @@ pub enum RunnerError {
     TwoOfAKind(&'static str),
     #[error("{0} jobs at a time: from 1 to {JOBS_PER_CALL_MAX}")]
     JobsMax(usize),
-    #[error("a lease of {0:?} is shorter than a second")]
+    #[error("a lease of {0:?}: from a second to a day")]
     Lease(Duration),
-    #[error("looking for jobs every {0:?}: from 1 ms on")]
+    #[error("looking for jobs every {0:?}: from 1 ms to a day")]
     Poll(Duration),
 }
 
@@ -77,6 +82,13 @@ pub struct Wake(Arc<Notify>);
 impl Wake {
     pub fn wake(&self) {
         self.0.notify_one();
+    }
+
+    /// Queues jobs, and has the runner look for them at once.
+    pub async fn enqueue(&self, store: &dyn Store, jobs: Vec<NewJob>) -> Result<Vec<bool>, StoreError> {
+        let fresh = store.jobs().enqueue(jobs).await?;
+        self.wake();
+        Ok(fresh)
     }
 }
 
@@ -105,10 +117,10 @@ impl Runner {
         if !(1..=JOBS_PER_CALL_MAX).contains(&options.jobs_max) {
             return Err(RunnerError::JobsMax(options.jobs_max));
         }
-        if options.lease < Duration::from_secs(1) {
+        if !(Duration::from_secs(1)..=OPTION_MAX).contains(&options.lease) {
             return Err(RunnerError::Lease(options.lease));
         }
-        if options.poll < Duration::from_millis(1) {
+        if !(Duration::from_millis(1)..=OPTION_MAX).contains(&options.poll) {
             return Err(RunnerError::Poll(options.poll));
         }
         let counts = Counts::default();
@@ -120,6 +132,13 @@ impl Runner {
 
     pub fn wake(&self) -> Wake {
         self.wake.clone()
+    }
+
+    /// Woken by this one, which handlers may hold already: they are made before the runner.
+    #[must_use]
+    pub fn woken_by(mut self, wake: Wake) -> Self {
+        self.wake = wake;
+        self
     }
 
     pub fn counts(&self) -> Counts {
@@ -156,6 +175,15 @@ impl Runner {
             Either::Right(_) => Err(StoreError::Unavailable("no answer in time".into())),
         }
     }
+
+    fn third(&self) -> i64 {
+        Self::ms(self.options.lease) / 3
+    }
+
+    /// After a failure nothing is asked for so long: leases are to be renewed, however seldom it is looked for jobs.
+    fn pause(&self) -> i64 {
+        Self::ms(self.options.poll.min(self.options.lease / 6))
+    }
 }
 
 /// From start to stop.
@@ -184,6 +212,7 @@ impl Shift {
                 self.note(ended);
             }
             let now = self.runner.surroundings.now();
+            self.bound(now);
             if let Some(stop_at) = self.stop_at
                 && (now >= stop_at || (self.slots.len() == 0 && self.ended.is_empty()))
             {
@@ -194,10 +223,10 @@ impl Shift {
                 self.poll_at = now.plus_ms(Runner::ms(self.runner.options.poll));
             }
             // Leases first: what takes long may not end them.
+            let_go(&self.runner, &mut self.slots);
             self.renew().await;
             self.seed().await;
             self.exchange().await;
-            self.let_go();
             let (goes_on, asleep) = (self.goes_on(), self.runner.surroundings.timer(self.until_next()));
             let wake = self.runner.wake.clone();
             tokio::select! {
@@ -214,6 +243,19 @@ impl Shift {
         }
     }
 
+    /// Nothing is further away than it was when it was set: the clock may have been set back, and by how much is no reason to wait.
+    fn bound(&mut self, now: Timestamp) {
+        let runner = &self.runner;
+        let within = |time: &mut Timestamp, ms: i64| *time = (*time).min(now.plus_ms(ms));
+        within(&mut self.poll_at, Runner::ms(runner.options.poll));
+        within(&mut self.seed_at, SEED_EVERY_MS);
+        within(&mut self.pause_until, runner.pause());
+        if let Some(stop_at) = &mut self.stop_at {
+            within(stop_at, Runner::ms(runner.options.grace));
+        }
+        self.slots.end_by(now.plus_ms(Runner::ms(runner.options.lease)));
+    }
+
     /// Whether there is something to ask at once.
     fn goes_on(&self) -> bool {
         self.runner.surroundings.now() >= self.pause_until && (!self.ended.is_empty() || self.claim().is_some())
@@ -223,8 +265,9 @@ impl Shift {
         let now = self.runner.surroundings.now();
         let mut next = self.poll_at.max(self.pause_until);
         if let Some(end) = self.slots.first_end() {
-            let renewal = end.plus_ms(-2 * self.third());
-            next = next.min(renewal.max(self.pause_until));
+            let third = self.runner.third();
+            let renewal = end.plus_ms(-2 * third);
+            next = next.min(renewal.max(self.pause_until)).min(end.plus_ms(-third / 2));
         }
         if let Some(stop_at) = self.stop_at {
             next = next.min(stop_at);
@@ -232,14 +275,14 @@ impl Shift {
         Duration::from_millis(u64::try_from(next.ms() - now.ms()).unwrap_or(0).max(1))
     }
 
-    fn third(&self) -> i64 {
-        Runner::ms(self.runner.options.lease) / 3
-    }
-
     /// A handler came to its end; of those that were dropped nobody wants to know.
-    fn note(&mut self, ended: Result<(Key, Outcome), tokio::task::JoinError>) {
-        let Ok((key, outcome)) = ended else { return };
-        let Some(slot) = self.slots.take(key) else { return };
+    fn note(&mut self, ended: Result<(Key, Outcome), JoinError>) {
+        let (slot, outcome) = match ended {
+            Ok((key, outcome)) => (self.slots.take(key), outcome),
+            // A handler that panics is caught, but for one that panics while it is dropped.
+            Err(error) => (self.slots.take_of(error.id()), Outcome::Retry(last_words(error))),
+        };
+        let Some(slot) = slot else { return };
         let now = self.runner.surroundings.now();
         let kind = &self.runner.kinds[slot.kind];
         let chance = self.runner.surroundings.chance();
@@ -247,15 +290,22 @@ impl Shift {
             Some(wait) => JobEnd::Retry { at: now.plus_ms(Runner::ms(after.unwrap_or(wait).min(WAIT_MAX))), reason },
             None => JobEnd::Dead { reason },
         };
-        let end = match outcome {
-            Outcome::Done => JobEnd::Done,
-            Outcome::Retry(reason) => again(None, reason),
-            Outcome::RetryAfter(after, reason) => again(Some(after), reason),
-            Outcome::Dead(reason) => JobEnd::Dead { reason },
-        };
-        let goes_on = !matches!(end, JobEnd::Retry { .. });
-        let next = kind.every.filter(|_| goes_on).map(|every| periodic(kind, every, now));
-        self.ended.push((slot.kind, Finish { held: slot.held, end, next }));
+        let mut finish = Finish { held: slot.held, end: JobEnd::Done, next: Vec::new() };
+        match outcome {
+            Outcome::Done => {}
+            Outcome::DoneAnd(next) => finish.next = next,
+            Outcome::Retry(reason) => finish.end = again(None, reason),
+            Outcome::RetryAfter(after, reason) => finish.end = again(Some(after), reason),
+            Outcome::Dead(reason) => finish.end = JobEnd::Dead { reason },
+        }
+        if let Some(every) = kind.every.filter(|_| !matches!(finish.end, JobEnd::Retry { .. })) {
+            finish.next.push(periodic(kind, every, now));
+        }
+        // It would never be taken, and keep the others' ends from being written with it.
+        if let Some(error) = oversize_ends(std::slice::from_ref(&finish)) {
+            finish = Finish { end: again(None, format!("what it queues: {error}")), next: Vec::new(), ..finish };
+        }
+        self.ended.push((slot.kind, finish));
     }
 
     /// Queues what runs by itself, where it is neither ready nor running anywhere. What is ready already is as early.
@@ -266,10 +316,11 @@ impl Shift {
         }
         let jobs: Vec<NewJob> =
             self.runner.kinds.iter().filter_map(|kind| Some(periodic(kind, kind.every?, now))).collect();
-        if !jobs.is_empty()
-            && let Err(error) = self.runner.asked(self.runner.store.jobs().enqueue(jobs)).await
-        {
-            return self.pause(&error);
+        if !jobs.is_empty() {
+            let queueing = self.runner.asked(self.runner.store.jobs().enqueue(jobs));
+            if let Err(error) = meanwhile(&self.runner, &mut self.slots, queueing).await {
+                return self.pause(&error);
+            }
         }
         self.seed_at = now.plus_ms(SEED_EVERY_MS);
     }
@@ -296,7 +347,7 @@ impl Shift {
     /// Writes down what has ended and claims what there is room for, at the same time.
     async fn exchange(&mut self) {
         let claim = self.claim();
-        let count = self.ended.len().min(JOBS_PER_CALL_MAX);
+        let count = self.countable();
         let now = self.runner.surroundings.now();
         if now < self.pause_until || (claim.is_none() && count == 0) {
             return;
@@ -311,11 +362,14 @@ impl Shift {
                 None => Ok(Vec::new()),
             }
         };
-        let (told, claimed) = join(finishing, claiming).await;
+        let (told, claimed) = meanwhile(runner, &mut self.slots, join(finishing, claiming)).await;
+        let mut queued: Vec<String> = Vec::new();
         match told {
             Ok(told) => {
                 for ((kind, finish), counts) in self.ended.drain(..count).zip(told) {
                     account(&self.runner.counts, self.runner.kinds[kind].name, &finish, counts);
+                    let due = finish.next.into_iter().filter(|job| counts && job.run_at <= now);
+                    queued.extend(due.map(|job| job.kind));
                 }
             }
             Err(error) => self.pause(&error),
@@ -328,6 +382,22 @@ impl Shift {
             (None, _) => {}
             (_, Err(error)) => self.pause(&error),
         }
+        // Whether the claim has seen them already nobody knows.
+        for kind in queued {
+            if let Some(at) = self.place(&kind) {
+                self.hungry[at] = true;
+            }
+        }
+    }
+
+    /// How many of those that have ended one call can hold, with the jobs after them.
+    fn countable(&self) -> usize {
+        let mut rows = 0;
+        let fits = |(_, finish): &&(usize, Finish)| {
+            rows += finish.rows();
+            rows <= JOBS_PER_CALL_MAX
+        };
+        self.ended.iter().take_while(fits).count()
     }
 
     fn begin(&mut self, claim: &Claim, claimed: Vec<ClaimedJob>) {
@@ -381,40 +451,25 @@ impl Shift {
     /// At a third of the lease, for all at once.
     async fn renew(&mut self) {
         let now = self.runner.surroundings.now();
-        let is_due = self.slots.first_end().is_some_and(|end| now >= end.plus_ms(-2 * self.third()));
+        let is_due = self.slots.first_end().is_some_and(|end| now >= end.plus_ms(-2 * self.runner.third()));
         if !is_due || now < self.pause_until {
             return;
         }
         let held = self.slots.held();
         let until = now.plus_ms(Runner::ms(self.runner.options.lease));
-        match self.runner.asked(self.runner.store.jobs().renew(held.clone(), until)).await {
+        let renewing = self.runner.asked(self.runner.store.jobs().renew(held.clone(), until));
+        match meanwhile(&self.runner, &mut self.slots, renewing).await {
             Ok(renewed) => {
                 for (one, is_ours) in held.into_iter().zip(renewed) {
                     if is_ours {
                         self.slots.renewed(one, until);
                     } else {
-                        self.lose((one.id, one.attempt));
+                        lose(&self.runner, &mut self.slots, (one.id, one.attempt));
                     }
                 }
             }
             Err(error) => self.pause(&error),
         }
-    }
-
-    /// Drops handlers whose lease is about to end: from then on somebody else may run their jobs.
-    fn let_go(&mut self) {
-        let by = self.runner.surroundings.now().plus_ms(self.third() / 2);
-        for key in self.slots.ending(by) {
-            self.lose(key);
-        }
-    }
-
-    fn lose(&mut self, key: Key) {
-        let Some(slot) = self.slots.take(key) else { return };
-        slot.handler.abort();
-        let kind = self.runner.kinds[slot.kind].name;
-        self.runner.counts.change(kind, |counts| counts.running = counts.running.saturating_sub(1));
-        tracing::warn!(job.id = key.0, job.kind = kind, "the lease of a running job was lost");
     }
 
     fn pause(&mut self, error: &StoreError) {
@@ -424,13 +479,13 @@ impl Shift {
         } else {
             tracing::warn!(%error, "the queue can't be reached");
         }
-        self.pause_until = self.runner.surroundings.now().plus_ms(Runner::ms(self.runner.options.poll));
+        self.pause_until = self.runner.surroundings.now().plus_ms(self.runner.pause());
     }
 
     /// The last thing a shift does.
     async fn hand_back(&mut self) {
         for slot in self.slots.drain() {
-            self.ended.push((slot.kind, Finish { held: slot.held, end: JobEnd::HandedBack, next: None }));
+            self.ended.push((slot.kind, Finish { held: slot.held, end: JobEnd::HandedBack, next: Vec::new() }));
         }
         self.tasks.abort_all();
         while !self.ended.is_empty() {
@@ -443,6 +498,36 @@ impl Shift {
             }
         }
     }
+}
+
+/// What an answer comes to; handlers are dropped in time meanwhile.
+async fn meanwhile<T>(runner: &Runner, slots: &mut Slots, answer: impl Future<Output = T>) -> T {
+    let mut answer = pin!(answer);
+    loop {
+        let Some(end) = slots.first_end() else { return answer.await };
+        let left = end.plus_ms(-runner.third() / 2).ms() - runner.surroundings.now().ms();
+        let timer = runner.surroundings.timer(Duration::from_millis(u64::try_from(left).unwrap_or(0)));
+        match select(answer.as_mut(), timer).await {
+            Either::Left((answer, _)) => return answer,
+            Either::Right(_) => let_go(runner, slots),
+        }
+    }
+}
+
+/// Drops handlers whose lease is about to end: from then on somebody else may run their jobs.
+fn let_go(runner: &Runner, slots: &mut Slots) {
+    let by = runner.surroundings.now().plus_ms(runner.third() / 2);
+    for key in slots.ending(by) {
+        lose(runner, slots, key);
+    }
+}
+
+fn lose(runner: &Runner, slots: &mut Slots, key: Key) {
+    let Some(slot) = slots.take(key) else { return };
+    slot.handler.abort();
+    let kind = runner.kinds[slot.kind].name;
+    runner.counts.change(kind, |counts| counts.running = counts.running.saturating_sub(1));
+    tracing::warn!(job.id = key.0, job.kind = kind, "the lease of a running job was lost");
 }
 
 /// The next run of what runs by itself, at the beginning of the next period: of all time, so that retries and restarts shift nothing. One key for all servers.
@@ -483,6 +568,13 @@ fn account(counts: &Counts, kind: &'static str, finish: &Finish, is_counted: boo
             tracing::warn!(job.id = finish.held.id, job.kind = kind, reason, "a job failed for good");
         }
         JobEnd::Done | JobEnd::HandedBack => {}
+    }
+}
+
+fn last_words(error: JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(panic) => format!("panicked while it was dropped: {}", words_of(&*panic)),
+        Err(_) => "was cancelled".to_owned(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tertulia_store::Timestamp;
 use tertulia_store::jobs::{Held, JobId};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, Id};
 
 /// One claim: a job may come again with another attempt.
 pub(crate) type Key = (JobId, i64);
@@ -28,6 +28,19 @@ impl Slots {
 
     pub fn take(&mut self, key: Key) -> Option<Slot> {
         self.0.remove(&key)
+    }
+
+    /// That of a handler's task.
+    pub fn take_of(&mut self, task: Id) -> Option<Slot> {
+        let key = self.0.iter().find(|(_, slot)| slot.handler.id() == task).map(|(key, _)| *key);
+        key.and_then(|key| self.take(key))
+    }
+
+    /// No lease ends after that.
+    pub fn end_by(&mut self, latest: Timestamp) {
+        for slot in self.0.values_mut() {
+            slot.until = slot.until.min(latest);
+        }
     }
 
     /// All of them, their handlers dropped.

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tertulia_jobs::{Job, Kind, KindCounts, Options, Outcome, Runner, Schedule};
+use tertulia_jobs::{Job, Kind, KindCounts, Options, Outcome, Runner, RunnerError, Schedule, Wake};
 use tertulia_store::conformance::house::House;
 use tertulia_store::conformance::sink::Sink;
 use tertulia_store::jobs::*;
 use tertulia_store::{Store, Timestamp};
-use tertulia_store_sqlite::SqliteStore;
-use tertulia_testkit::until;
+use tertulia_store_sqlite::{Options as StoreOptions, SqliteStore};
+use tertulia_testkit::{Folder, until, within};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
@@ -31,7 +31,10 @@ struct Work {
 impl Work {
     fn new() -> Self {
         let store = SqliteStore::open_in_memory(&[7; 64], Arc::new(House::default()), Arc::new(Sink::default()));
-        let store = store.expect("a log opens in memory");
+        Self::with(store.expect("a log opens in memory"))
+    }
+
+    fn with(store: Arc<SqliteStore>) -> Self {
         Self { store, clock: Arc::new(Clock::new()), workers: JoinSet::new(), stops: Vec::new() }
     }
 
@@ -40,7 +43,10 @@ impl Work {
     }
 
     fn runner(&self, worker: u8, kinds: Vec<Kind>) -> Runner {
-        let options = Options::new([worker; 16]);
+        self.runner_with(kinds, Options::new([worker; 16]))
+    }
+
+    fn runner_with(&self, kinds: Vec<Kind>, options: Options) -> Runner {
         Runner::new(Arc::clone(&self.store) as Arc<dyn Store>, self.clock.clone(), kinds, options).expect("a runner")
     }
 
@@ -69,7 +75,7 @@ impl Work {
     }
 
     async fn until_listed(&self, state: JobState, count: usize) -> Vec<JobRecord> {
-        tertulia_testkit::within("so many jobs in this state", async {
+        within("so many jobs in this state", async {
             loop {
                 let found = self.list(state).await;
                 if found.len() == count {
@@ -88,6 +94,28 @@ async fn settle() {
     for _ in 0..50 {
         tokio::task::yield_now().await;
     }
+}
+
+/// Seen to be dropped.
+struct Dropped(Arc<AtomicUsize>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Runs until it is dropped, which is counted.
+fn long(dropped: &Arc<AtomicUsize>) -> Kind {
+    let dropped = Arc::clone(dropped);
+    let kind = Kind::new("a", move |_| {
+        let guard = Dropped(Arc::clone(&dropped));
+        async move {
+            let _guard = guard;
+            std::future::pending().await
+        }
+    });
+    Kind { limit: Duration::from_secs(3600), ..kind }
 }
 
 fn never() -> impl Fn(Job) -> std::future::Pending<Outcome> + Send + Sync + 'static {
@@ -209,23 +237,9 @@ async fn a_lease_is_renewed_while_its_handler_runs() {
 #[tokio::test]
 async fn who_has_lost_a_lease_drops_its_handler_and_changes_nothing() {
     let mut work = Work::new();
-    struct Dropped(Arc<AtomicUsize>);
-    impl Drop for Dropped {
-        fn drop(&mut self) {
-            self.0.fetch_add(1, Ordering::SeqCst);
-        }
-    }
     let dropped = Arc::new(AtomicUsize::new(0));
-    let theirs = dropped.clone();
-    let kind = Kind::new("a", move |_| {
-        let guard = Dropped(theirs.clone());
-        async move {
-            let _guard = guard;
-            std::future::pending().await
-        }
-    });
     work.add("a", 1).await;
-    work.start(work.runner(1, vec![Kind { limit: Duration::from_secs(3600), ..kind }]));
+    work.start(work.runner(1, vec![long(&dropped)]));
     work.until_listed(JobState::Running, 1).await;
     settle().await;
     // Another server, whose clock is far ahead.
@@ -313,7 +327,234 @@ async fn what_runs_by_itself_runs_once_a_period_for_all_servers() {
     let lost = work.queue().claim(claim).await.expect("an answer").remove(0);
     let held = Held { id: lost.id, worker: [9; 16], attempt: lost.attempt };
     let end = JobEnd::Dead { reason: "a person wanted it so".into() };
-    work.queue().finish(vec![Finish { held, end, next: None }], work.clock.at()).await.expect("an answer");
+    work.queue().finish(vec![Finish { held, end, next: Vec::new() }], work.clock.at()).await.expect("an answer");
     work.clock.advance(60_000);
     work.until_listed(JobState::Ready, 1).await;
+}
+
+/// A log in a folder, so that somebody else can be in its writer's way.
+fn in_folder(folder: &Folder) -> Work {
+    let options = StoreOptions { readers: 1, serves: false, seed: [7; 64] };
+    let store = SqliteStore::open(folder.path(), &options, Arc::new(House::default()), Arc::new(Sink::default()));
+    Work::with(store.expect("a log opens"))
+}
+
+#[tokio::test]
+async fn a_lease_is_renewed_after_a_failure_however_seldom_it_is_looked_for_jobs() {
+    let folder = Folder::new().expect("a folder");
+    let mut work = in_folder(&folder);
+    let dropped = Arc::new(AtomicUsize::new(0));
+    work.add("a", 1).await;
+    let options = Options { poll: Duration::from_secs(3600), ..Options::new([1; 16]) };
+    let runner = work.runner_with(vec![long(&dropped)], options);
+    let counts = runner.counts();
+    work.start(runner);
+    until("it runs", || counts.look()["a"].running == 1).await.expect("soon");
+    let claimed = work.list(JobState::Running).await;
+    settle().await;
+    let stranger = Stranger::in_the_way(&folder);
+    work.clock.advance(20_000);
+    settle().await;
+    // No answer in a sixth of the lease.
+    work.clock.advance(10_000);
+    settle().await;
+    drop(stranger);
+    work.clock.advance(10_000);
+    within("the lease is renewed", async {
+        while work.list(JobState::Running).await[0].lease_until == claimed[0].lease_until {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("before it ends");
+    assert_eq!(dropped.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_handler_is_dropped_a_sixth_of_the_lease_before_its_end_whatever_the_queue_does() {
+    let folder = Folder::new().expect("a folder");
+    let mut work = in_folder(&folder);
+    let dropped = Arc::new(AtomicUsize::new(0));
+    work.add("a", 1).await;
+    let runner = work.runner(1, vec![long(&dropped)]);
+    let counts = runner.counts();
+    work.start(runner);
+    until("it runs", || counts.look()["a"].running == 1).await.expect("soon");
+    settle().await;
+    let _stranger = Stranger::in_the_way(&folder);
+    for _ in 0..49 {
+        work.clock.advance(1000);
+        settle().await;
+    }
+    assert_eq!(dropped.load(Ordering::SeqCst), 0, "it may still be renewed");
+    work.clock.advance(1000);
+    settle().await;
+    assert_eq!(dropped.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_while_it_is_dropped_has_failed() {
+    struct Bad;
+    impl Drop for Bad {
+        fn drop(&mut self) {
+            panic!("on purpose");
+        }
+    }
+    let mut work = Work::new();
+    let kind = Kind::new("a", |job: Job| async move {
+        if job.tries > 1 {
+            return Outcome::Done;
+        }
+        let _bad = Bad;
+        std::future::pending().await
+    });
+    work.add("a", 1).await;
+    let runner = work.runner(1, vec![Kind { concurrency: 1, ..kind }]);
+    let counts = runner.counts();
+    work.start(runner);
+    work.until_listed(JobState::Running, 1).await;
+    settle().await;
+    work.clock.advance(15_000);
+    let ready = work.until_listed(JobState::Ready, 1).await;
+    assert_eq!(ready[0].reasons[0].reason, "panicked while it was dropped: on purpose");
+    // There is room for it again.
+    work.clock.advance(6000);
+    work.until_listed(JobState::Ready, 0).await;
+    until("it is done", || counts.look()["a"] == KindCounts { done: 1, failed: 1, dead: 0, running: 0 })
+        .await
+        .expect("soon");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_stops_nothing() {
+    const DAY_MS: i64 = 86_400_000;
+    let mut work = Work::new();
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let tick = Kind::periodic("tick", Duration::from_secs(3600), |_| async { Outcome::Done });
+    let short = Kind::new("short", |_| async { Outcome::Done });
+    work.add("a", 1).await;
+    work.start(work.runner(1, vec![long(&dropped), short, tick]));
+    work.until_listed(JobState::Running, 1).await;
+    settle().await;
+    work.clock.set_back(DAY_MS);
+    work.add("short", 1).await;
+    // A period after the next look at the clock: looking, renewing, and seeing to what runs by itself.
+    work.clock.advance(1000);
+    settle().await;
+    work.clock.advance(1000);
+    work.until_listed(JobState::Ready, 1).await;
+    work.clock.advance(20_000);
+    settle().await;
+    let lease_until = work.list(JobState::Running).await[0].lease_until.expect("a lease");
+    assert!(lease_until <= work.clock.at().plus_ms(60_000), "{lease_until}");
+    let early = work.clock.at().plus_ms(3_600_000);
+    for _ in 0..2 {
+        work.clock.advance(20_000);
+        settle().await;
+    }
+    let ticks = work.until_listed(JobState::Ready, 1).await;
+    assert!(ticks[0].run_at <= early, "the next run is of this day: {ticks:?}");
+    assert_eq!(dropped.load(Ordering::SeqCst), 0);
+    for stop in work.stops.drain(..) {
+        stop.send(()).expect("it listens");
+    }
+    settle().await;
+    work.clock.set_back(DAY_MS);
+    // The loop has a look, then the grace lasts as long as ever.
+    work.clock.advance(1000);
+    settle().await;
+    work.clock.advance(4000);
+    work.workers.join_next().await.expect("a worker").expect("no panic");
+}
+
+fn follow_up(clock: &Clock, payload: String) -> NewJob {
+    NewJob {
+        kind: "b".to_owned(),
+        unique_key: None,
+        unless_running: false,
+        payload,
+        priority: Priority::Normal,
+        run_at: clock.at(),
+        now: clock.at(),
+    }
+}
+
+#[tokio::test]
+async fn what_a_handler_queues_with_its_end_is_run_at_once() {
+    let mut work = Work::new();
+    let clock = work.clock.clone();
+    let first = Kind::new("a", move |job: Job| {
+        let next = match (job.payload.as_str(), job.tries) {
+            ("0", _) => (0..20).map(|n| follow_up(&clock, format!("{n}"))).collect(),
+            ("1", 1) => (0..JOBS_PER_CALL_MAX).map(|n| follow_up(&clock, format!("{n}"))).collect(),
+            ("2", 1) => vec![follow_up(&clock, "x".repeat(PAYLOAD_MAX_BYTES + 1))],
+            _ => Vec::new(),
+        };
+        async move { Outcome::DoneAnd(next) }
+    });
+    let second = Kind::new("b", |_| async { Outcome::Done });
+    work.add("a", 10).await;
+    let runner = work.runner(1, vec![first, second]);
+    let counts = runner.counts();
+    work.start(runner);
+    until("they are run", || counts.look()["b"].done == 20).await.expect("soon");
+    // What no call can hold keeps nobody else's end from being written.
+    let failed = work.until_listed(JobState::Ready, 2).await;
+    assert!(failed.iter().all(|job| job.reasons[0].reason.starts_with("what it queues: ")), "{failed:?}");
+    until("the others are done", || counts.look()["a"].done == 8).await.expect("soon");
+}
+
+#[tokio::test]
+async fn what_a_handler_queues_while_it_runs_is_run_at_once() {
+    let mut work = Work::new();
+    let (clock, store, wake) = (work.clock.clone(), Arc::clone(&work.store), Wake::default());
+    let has_run = Arc::new(tokio::sync::Notify::new());
+    let (theirs, done) = (has_run.clone(), has_run.clone());
+    let hint = wake.clone();
+    let first = Kind::new("a", move |_| {
+        let (clock, store, hint, has_run) = (clock.clone(), Arc::clone(&store), hint.clone(), theirs.clone());
+        async move {
+            hint.enqueue(&*store, vec![follow_up(&clock, String::new())]).await.expect("a job is queued");
+            has_run.notified().await;
+            Outcome::Done
+        }
+    });
+    let second = Kind::new("b", move |_| {
+        done.notify_one();
+        async { Outcome::Done }
+    });
+    work.add("a", 1).await;
+    let runner = work.runner(1, vec![first, second]).woken_by(wake);
+    let counts = runner.counts();
+    work.start(runner);
+    until("both are done", || counts.look()["a"].done == 1).await.expect("soon");
+}
+
+#[test]
+fn options_that_mean_nothing_are_refused() {
+    let work = Work::new();
+    let refused = |change: fn(&mut Options)| {
+        let mut options = Options::new([1; 16]);
+        change(&mut options);
+        Runner::new(Arc::clone(&work.store) as Arc<dyn Store>, work.clock.clone(), Vec::new(), options).err()
+    };
+    assert_eq!(refused(|_| ()), None);
+    assert!(matches!(refused(|options| options.jobs_max = 0), Some(RunnerError::JobsMax(0))));
+    assert!(matches!(refused(|options| options.lease = Duration::from_millis(999)), Some(RunnerError::Lease(_))));
+    assert!(matches!(refused(|options| options.lease = Duration::MAX), Some(RunnerError::Lease(_))));
+    assert!(matches!(refused(|options| options.poll = Duration::ZERO), Some(RunnerError::Poll(_))));
+    assert!(matches!(refused(|options| options.poll = Duration::MAX), Some(RunnerError::Poll(_))));
+}
+
+/// Another process that writes to the folder's log.
+struct Stranger {
+    _connection: rusqlite::Connection,
+}
+
+impl Stranger {
+    fn in_the_way(folder: &Folder) -> Self {
+        let connection = rusqlite::Connection::open(folder.path().join("tertulia.db")).expect("the log");
+        connection.execute_batch("BEGIN IMMEDIATE").expect("nobody else writes");
+        Self { _connection: connection }
+    }
 }

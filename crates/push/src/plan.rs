@@ -125,7 +125,8 @@ fn withdrawal(occasion: &Occasion, seat: &Seat, now: Timestamp) -> Notification 
 /// rest of the line read in another direction.
 fn cut(text: &str) -> String {
     let is_override = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
+    let words: Vec<&str> =
+        text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
     let line: String = words.join(" ").chars().filter(|c| !is_override(*c)).collect();
     if line.chars().count() <= TEXT_MAX_CHARS {
         return line;
@@ -251,7 +252,12 @@ mod tests {
             ("as old as it may be", aged(day), None, "tell"),
             ("too old", aged(day + 1), None, "nothing"),
             ("shown and read", nothing_new(|s| (s.pushed_seq, s.read_seq) = (5, 5)), None, "take away"),
-            ("shown and read, in quiet hours", nothing_new(|s| (s.pushed_seq, s.read_seq) = (5, 6)), quiet, "take away"),
+            (
+                "shown and read, in quiet hours",
+                nothing_new(|s| (s.pushed_seq, s.read_seq) = (5, 6)),
+                quiet,
+                "take away",
+            ),
             ("shown and not all of it read", nothing_new(|s| (s.pushed_seq, s.read_seq) = (6, 5)), None, "nothing"),
             (
                 "taken away already",
@@ -299,10 +305,8 @@ mod tests {
     #[test]
     fn where_nothing_is_to_be_said_neither_who_nor_what_nor_where_is_said() {
         let group = Occasion { kind: ConversationKind::Group, title: Some("Divorce".into()), ..occasion() };
-        let of_the_device = Occasion {
-            target: PushTarget { shows_content: false, ..group.target.clone() },
-            ..group.clone()
-        };
+        let of_the_device =
+            Occasion { target: PushTarget { shows_content: false, ..group.target.clone() }, ..group.clone() };
         let of_the_house = Policy { is_private: true, ..Policy::default() };
         for told in [told(&of_the_device, &Policy::default()), told(&group, &of_the_house)] {
             assert_eq!((told.title.as_str(), told.body.as_str()), ("Tertulia", "New message"));

@@ -1,4 +1,4 @@
-//! The jobs of this program, and who works on them. `notify`, which every message queues, has no handler yet: nobody claims it.
+//! The jobs of this program, and who works on them. Those that notify are in [`crate::push`]; where no provider is set up they have no handler.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,16 +7,19 @@ use anyhow::{Context as _, bail};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tertulia_core::Powers;
-use tertulia_jobs::{Kind, Options, Outcome, Runner, Schedule, Surroundings};
+use tertulia_gateway::{Gateway, JobFigures, JobsWatch};
+use tertulia_jobs::{Counts, Kind, KindCounts, Options, Outcome, Runner, Schedule, Surroundings, Wake};
 use tertulia_proto::Timestamp;
 use tertulia_store::jobs::DeadLetters;
-use tertulia_store::{Store, StoreError};
+use tertulia_store::{Reading, Store, StoreError};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::home::Home;
+use crate::listen::{HEAD_TIMEOUT, Server};
 use crate::powers::powers;
-use crate::settings::{JobSettings, Settings};
-use crate::wiring;
+use crate::push::Pushing;
+use crate::settings::Settings;
+use crate::wiring::{self, Parts};
 
 /// Rows that one step of the clean-up removes: a step is one short transaction.
 const STEP: usize = 256;
@@ -26,6 +29,9 @@ const STEPS_MAX: usize = 200;
 const SWEEP_EVERY: Duration = Duration::from_hours(1);
 
 const DAY_MS: i64 = 86_400_000;
+
+/// Connections of whoever looks how a worker is.
+const OBSERVERS_MAX: usize = 64;
 
 /// A session may be asked for until it expires; after so long nobody remembers it.
 const SESSION_RETENTION_MS: i64 = 30 * DAY_MS;
@@ -46,19 +52,43 @@ impl Surroundings for Real {
     }
 }
 
+/// What handlers work with.
+struct Means {
+    store: Arc<dyn Store>,
+    powers: Powers,
+    /// For what they queue while they run: the runner looks for it at once.
+    wake: Wake,
+    pushing: Arc<Pushing>,
+}
+
 /// All kinds that have a handler.
-fn kinds(settings: &JobSettings, store: &Arc<dyn Store>, powers: &Powers) -> Vec<Kind> {
-    let (store, powers, retention) = (Arc::clone(store), powers.clone(), settings.dead_retention_days);
+fn kinds(settings: &Settings, means: &Means) -> Vec<Kind> {
+    let (store, powers) = (Arc::clone(&means.store), means.powers.clone());
+    let days = |days: u16| i64::from(days) * DAY_MS;
+    let kept = Kept {
+        letters_ms: days(settings.jobs.dead_retention_days),
+        attempts_ms: days(settings.push.attempts_retention_days),
+    };
     let sweep = Kind::periodic("sweep", SWEEP_EVERY, move |_| {
         let (store, now) = (Arc::clone(&store), powers.now());
         async move {
-            match sweep(&*store, now, i64::from(retention) * DAY_MS).await {
+            match sweep(&*store, now, kept).await {
                 Ok(()) => Outcome::Done,
                 Err(error) => Outcome::Retry(error.to_string()),
             }
         }
     });
-    vec![Kind { schedule: schedule(&settings.message_waits_s), ..sweep }]
+    let mut kinds = vec![Kind { schedule: schedule(&settings.jobs.message_waits_s), ..sweep }];
+    let waits = schedule(&settings.jobs.notification_waits_s);
+    kinds.extend(means.pushing.kinds(&means.store, &waits, &means.wake));
+    kinds
+}
+
+/// For how long what nobody needs any more is kept.
+#[derive(Clone, Copy)]
+struct Kept {
+    letters_ms: i64,
+    attempts_ms: i64,
 }
 
 fn schedule(waits_s: &[u64]) -> Schedule {
@@ -66,30 +96,35 @@ fn schedule(waits_s: &[u64]) -> Schedule {
 }
 
 /// Removes what nobody needs any more, a step at a time.
-async fn sweep(store: &dyn Store, now: Timestamp, retention_ms: i64) -> Result<(), StoreError> {
-    let (mut sessions, mut letters) = (0, 0);
-    for _ in 0..STEPS_MAX {
-        let gone = store.jobs().forget_sessions(now.plus_ms(-SESSION_RETENTION_MS), STEP).await?;
-        sessions += gone;
-        if gone < STEP {
-            break;
-        }
-    }
-    for _ in 0..STEPS_MAX {
-        let gone = store.jobs().drop_dead(DeadLetters::Before { at: now.plus_ms(-retention_ms), limit: STEP }).await?;
-        letters += gone;
-        if gone < STEP {
-            break;
-        }
-    }
-    tracing::info!(sessions, dead_letters = letters, "swept");
+async fn sweep(store: &dyn Store, now: Timestamp, kept: Kept) -> Result<(), StoreError> {
+    let (jobs, push) = (store.jobs(), store.push());
+    let sessions = in_steps(|| jobs.forget_sessions(now.plus_ms(-SESSION_RETENTION_MS), STEP)).await?;
+    let before = DeadLetters::Before { at: now.plus_ms(-kept.letters_ms), limit: STEP };
+    let letters = in_steps(|| jobs.drop_dead(before.clone())).await?;
+    let attempts = in_steps(|| push.forget_attempts(now.plus_ms(-kept.attempts_ms), STEP)).await?;
+    tracing::info!(sessions, dead_letters = letters, push_attempts = attempts, "swept");
     Ok(())
 }
 
+/// Until a step finds less than it may remove.
+async fn in_steps<'a>(step: impl Fn() -> Reading<'a, usize>) -> Result<usize, StoreError> {
+    let mut all = 0;
+    for _ in 0..STEPS_MAX {
+        let gone = step().await?;
+        all += gone;
+        if gone < STEP {
+            break;
+        }
+    }
+    Ok(all)
+}
+
 /// For those of the kinds that are named, or for all.
-pub fn runner(settings: &Settings, home: &Home, only: &[String]) -> anyhow::Result<Runner> {
-    let (store, powers) = (home.store(), powers());
-    let mut kinds = kinds(&settings.jobs, &store, &powers);
+pub fn runner(settings: &Settings, parts: &Parts, only: &[String]) -> anyhow::Result<Runner> {
+    let (store, powers, wake) = (parts.home.store(), powers(), Wake::default());
+    let pushing = Arc::clone(&parts.pushing);
+    let means = Means { store: Arc::clone(&store), powers: powers.clone(), wake: wake.clone(), pushing };
+    let mut kinds = kinds(settings, &means);
     if let Some(unknown) = only.iter().find(|name| kinds.iter().all(|kind| kind.name != **name)) {
         let known: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
         bail!("--queues: nobody works on {unknown:?}; there is {}", known.join(", "));
@@ -102,7 +137,19 @@ pub fn runner(settings: &Settings, home: &Home, only: &[String]) -> anyhow::Resu
         grace: Duration::from_millis(settings.jobs.grace_ms),
         ..Options::new(powers.bytes())
     };
-    Runner::new(store, Arc::new(Real(powers)), kinds, options).context("jobs")
+    Ok(Runner::new(store, Arc::new(Real(powers)), kinds, options).context("jobs")?.woken_by(wake))
+}
+
+/// What this process has run, for metrics.
+pub fn watch(counts: Counts) -> JobsWatch {
+    let figures = |(kind, counts): (&'static str, KindCounts)| JobFigures {
+        kind,
+        done: counts.done,
+        failed: counts.failed,
+        died: counts.dead,
+        running: counts.running,
+    };
+    JobsWatch::new(move || counts.look().into_iter().map(figures).collect())
 }
 
 /// `tertulia worker`.
@@ -115,18 +162,24 @@ pub async fn work(settings: &Settings, only: &[String]) -> anyhow::Result<()> {
         );
     }
     let parts = wiring::open(settings, false).await?;
-    let runner = runner(settings, &parts.home, only)?;
+    let runner = runner(settings, &parts, only)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let door = Door::open(settings, &parts, watch(runner.counts())).await?;
     tracing::info!("working");
+    let gateway = Arc::clone(&door.gateway);
     let stop = async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
         tracing::info!("stopping");
+        gateway.drain();
     };
-    runner.run(stop).await;
+    tokio::select! {
+        () = runner.run(stop) => {}
+        () = door.answer() => {}
+    }
     let home = parts.home.clone();
     tokio::task::spawn_blocking(move || home.close()).await?;
     if let Some(bus) = &parts.bus {
@@ -134,6 +187,35 @@ pub async fn work(settings: &Settings, only: &[String]) -> anyhow::Result<()> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Where a worker shows how it is, if it is to.
+struct Door {
+    gateway: Arc<Gateway>,
+    listener: Option<TcpListener>,
+}
+
+impl Door {
+    async fn open(settings: &Settings, parts: &Parts, jobs: JobsWatch) -> anyhow::Result<Self> {
+        let replicas = parts.home.replicas();
+        let doors = tertulia_gateway::Settings { jobs: Some(jobs), replicas, ..tertulia_gateway::Settings::default() };
+        let gateway = Gateway::new(Arc::clone(&parts.services), doors);
+        let Some(address) = settings.worker_listen else { return Ok(Self { gateway, listener: None }) };
+        let listener = TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}"))?;
+        let address = listener.local_addr()?;
+        #[expect(clippy::print_stderr, reason = "who starts the worker waits for this line")]
+        {
+            eprintln!("listening on http://{address}");
+        }
+        Ok(Self { gateway, listener: Some(listener) })
+    }
+
+    /// Until it is dropped.
+    async fn answer(self) {
+        let Some(listener) = self.listener else { return std::future::pending().await };
+        let router = tertulia_gateway::operations(&self.gateway);
+        Server::new(router, OBSERVERS_MAX, HEAD_TIMEOUT, None).run(&listener).await;
+    }
 }
 
 #[cfg(test)]
@@ -168,12 +250,12 @@ mod tests {
             let dead = |id, attempt| Finish {
                 held: Held { id, worker: [1; 16], attempt },
                 end: JobEnd::Dead { reason: "no".to_owned() },
-                next: None,
+                next: Vec::new(),
             };
             let finished = claimed.iter().map(|job| dead(job.id, job.attempt)).collect();
             jobs.finish(finished, day(died)).await.unwrap();
         }
-        sweep(&*store, day(50), 30 * DAY_MS).await.unwrap();
+        sweep(&*store, day(50), Kept { letters_ms: 30 * DAY_MS, attempts_ms: 14 * DAY_MS }).await.unwrap();
         assert_eq!(store.job_counts().await.unwrap().dead, 5);
     }
 }

@@ -1,7 +1,7 @@
 //! `tertulia`: self-hosted chat in one binary.
 //!
 //! The only crate that names concrete homes and reads the ambient clock and randomness. The way through: [`settings`] what can be set; [`wiring`] how
-//! the parts fit; [`serve`] the server; [`jobs`] work for later and [`queue`] what is seen of it; [`moving`] a log that changes homes; [`commands`] the
+//! the parts fit; [`serve`] the server; [`jobs`] work for later and [`queue`] what is seen of it; [`push`] notifications; [`moving`] a log that changes homes; [`commands`] the
 //! rest.
 
 mod cluster;
@@ -13,6 +13,7 @@ mod line;
 mod listen;
 mod moving;
 mod powers;
+mod push;
 mod queue;
 mod serve;
 mod settings;
@@ -74,6 +75,9 @@ enum Command {
         /// Comma separated: jobs of these kinds only. [default: all]
         #[arg(long, value_delimiter = ',')]
         queues: Vec<String>,
+        /// Where to show health and metrics; nobody else is served. [default: nowhere]
+        #[arg(long)]
+        listen: Option<SocketAddr>,
     },
     /// Brings the database up to this version, and ends.
     Migrate {
@@ -105,6 +109,13 @@ enum Command {
         common: Common,
         #[command(subcommand)]
         ask: queue::Ask,
+    },
+    /// Push notifications: keys for Web Push, and a test.
+    Push {
+        #[command(flatten)]
+        common: Common,
+        #[command(subcommand)]
+        ask: push::command::Ask,
     },
     /// Checks the database.
     Doctor {
@@ -223,8 +234,9 @@ fn run(command: Command) -> anyhow::Result<()> {
                 start_log(&settings)?;
                 serve::serve(&settings, !no_worker).await?;
             }
-            Command::Worker { common, queues } => {
-                let settings = common.settings()?;
+            Command::Worker { common, queues, listen } => {
+                let mut settings = common.settings()?;
+                settings.worker_listen = listen.or(settings.worker_listen);
                 start_log(&settings)?;
                 jobs::work(&settings, &queues).await?;
             }
@@ -243,6 +255,7 @@ fn run(command: Command) -> anyhow::Result<()> {
                 commands::revoke_api_key(&common.settings()?, &id).await?
             }
             Command::Jobs { common, ask } => say(&queue::answer(&common.settings()?, &ask).await?),
+            Command::Push { common, ask } => say(&push::command::answer(&common.settings()?, &ask).await?),
             Command::Doctor { common, new_epoch } => say(&commands::doctor(&common.settings()?, new_epoch).await?),
             Command::Move { from, to, dry_run, start_over, config } => {
                 let settings = Settings::load(config.as_deref(), std::env::vars().collect())?;

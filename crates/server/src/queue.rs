@@ -75,7 +75,7 @@ pub async fn answer(settings: &Settings, ask: &Ask) -> anyhow::Result<String> {
     let now = powers().now();
     match ask {
         Ask::Stats => {
-            let stats = jobs.job_stats().await?;
+            let stats = jobs.job_stats(usize::MAX).await?;
             let all = |state| stats.iter().filter(|one| one.state == state).map(|one| one.count).sum::<i64>();
             let mut text = format!("ready {}\ndead {}", all(JobState::Ready), all(JobState::Dead));
             for one in &stats {

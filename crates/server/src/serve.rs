@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use tertulia_core::Services;
 use tertulia_gateway::flaky::Trouble;
-use tertulia_gateway::{BusWatch, Gateway, JobFigures, JobsWatch, Times};
-use tertulia_jobs::{Counts, KindCounts, Runner};
+use tertulia_gateway::{BusWatch, Gateway, JobsWatch, Times};
+use tertulia_jobs::{Counts, Runner};
 use tertulia_realtime::Closing;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -50,7 +50,7 @@ pub async fn serve(settings: &Settings, works: bool) -> anyhow::Result<()> {
     let seed = powers().bytes();
     let trouble = settings.flaky.map(|flaky| Arc::new(Trouble::new(flaky, u64::from_le_bytes(seed))));
     let bus = cluster.as_ref().map(|cluster| BusWatch::new(cluster.state()));
-    let worker = if works { Some(Worker::start(jobs::runner(settings, &parts.home, &[])?)) } else { None };
+    let worker = if works { Some(Worker::start(jobs::runner(settings, &parts, &[])?)) } else { None };
     let watch = worker.as_ref().map(Worker::watch);
     let gateway = Gateway::new(Arc::clone(&parts.services), doors(settings, trouble.clone(), bus, &parts, watch));
     let listener = tokio::net::TcpListener::bind(settings.listen)
@@ -107,15 +107,7 @@ impl Worker {
     }
 
     fn watch(&self) -> JobsWatch {
-        let counts = self.counts.clone();
-        let figures = |(kind, counts): (&'static str, KindCounts)| JobFigures {
-            kind,
-            done: counts.done,
-            failed: counts.failed,
-            died: counts.dead,
-            running: counts.running,
-        };
-        JobsWatch::new(move || counts.look().into_iter().map(figures).collect())
+        jobs::watch(self.counts.clone())
     }
 
     /// Handlers have their grace, then their jobs are handed back.

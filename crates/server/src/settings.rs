@@ -12,11 +12,15 @@ use tertulia_core::auth::{AuthConfig, HostIssuer, HostKey};
 use tertulia_gateway::flaky::Flaky;
 use tertulia_proto::{Limits, ServerId};
 
+use crate::push::PushSettings;
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Where to listen. Port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Where `tertulia worker` shows its health and metrics, such as 127.0.0.1:4001; nowhere if it is not set. Port 0 takes a free one.
+    pub worker_listen: Option<SocketAddr>,
     /// The folder of the database.
     pub data: PathBuf,
     /// Where people reach this server, such as https://chat.example.org.
@@ -57,6 +61,7 @@ pub struct Settings {
     pub flaky: Option<Flaky>,
     pub auth: AuthSettings,
     pub jobs: JobSettings,
+    pub push: PushSettings,
     /// By the names of `tertulia_proto::Limits`, in snake case.
     pub limits: HashMap<String, serde_json::Value>,
 }
@@ -152,6 +157,8 @@ impl Default for JobSettings {
     }
 }
 
+const DAY_MS: u64 = 86_400_000;
+
 /// Attempts of one job.
 const WAITS_MAX: usize = 20;
 
@@ -160,8 +167,8 @@ impl JobSettings {
         if !(1..=tertulia_store::jobs::JOBS_PER_CALL_MAX).contains(&self.workers) {
             bail!("jobs.workers: {} is not from 1 to {}", self.workers, tertulia_store::jobs::JOBS_PER_CALL_MAX);
         }
-        if self.lease_ms < 1000 || self.poll_ms == 0 {
-            bail!("jobs.lease_ms: 1000 at least, and jobs.poll_ms: 1 at least");
+        if !(1000..=DAY_MS).contains(&self.lease_ms) || !(1..=DAY_MS).contains(&self.poll_ms) {
+            bail!("jobs.lease_ms: from 1000 to a day, and jobs.poll_ms: from 1 to a day");
         }
         if self.message_waits_s.len().max(self.notification_waits_s.len()) > WAITS_MAX {
             bail!("jobs.message_waits_s and jobs.notification_waits_s: at most {WAITS_MAX} waits");
@@ -188,6 +195,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 4000)),
+            worker_listen: None,
             data: PathBuf::from("./data"),
             public_url: None,
             behind_proxy: Switch::Off,
@@ -207,13 +215,14 @@ impl Default for Settings {
             flaky: None,
             auth: AuthSettings::default(),
             jobs: JobSettings::default(),
+            push: PushSettings::default(),
             limits: HashMap::new(),
         }
     }
 }
 
 /// First words of the variables that are settings; others that begin with `TERTULIA_` are somebody else's.
-const KNOWN: [&str; 21] = [
+const KNOWN: [&str; 23] = [
     "LISTEN",
     "DATA",
     "PUBLIC_URL",
@@ -223,6 +232,7 @@ const KNOWN: [&str; 21] = [
     "LOG",
     "LOG_FORMAT",
     "READERS",
+    "WORKER_LISTEN",
     "DATABASE_URL",
     "DATABASE_PREPARED",
     "DATABASE_PARTITIONS",
@@ -234,6 +244,7 @@ const KNOWN: [&str; 21] = [
     "FLAKY",
     "AUTH",
     "JOBS",
+    "PUSH",
     "LIMITS",
 ];
 
@@ -263,6 +274,7 @@ impl Settings {
             layers.add_source(from_environment).build()?.try_deserialize().context("in the configuration")?;
         settings.limits()?;
         settings.jobs.check()?;
+        settings.push.check()?;
         settings.bus(ServerId::from_bytes([0; 16]))?;
         let partitions_max = tertulia_store_postgres::PARTITIONS_MAX;
         if !(1..=partitions_max).contains(&settings.database_partitions) {
@@ -527,9 +539,15 @@ mod tests {
         assert!(format!("{error:#}").contains("limits.typing"), "{error:#}");
         let error = with(&[("TERTULIA_DATABASE_PARTITIONS", "65")]).unwrap_err();
         assert!(error.to_string().contains("database_partitions"), "{error}");
-        for (name, value) in
-            [("WORKERS", "0"), ("WORKERS", "513"), ("LEASE_MS", "999"), ("POLL_MS", "0"), ("DEAD_RETENTION", "1")]
-        {
+        for (name, value) in [
+            ("WORKERS", "0"),
+            ("WORKERS", "513"),
+            ("LEASE_MS", "999"),
+            ("POLL_MS", "0"),
+            ("LEASE_MS", "86400001"),
+            ("POLL_MS", "86400001"),
+            ("DEAD_RETENTION", "1"),
+        ] {
             let error = with(&[(&format!("TERTULIA_JOBS__{name}"), value)]).unwrap_err();
             assert!(format!("{error:#}").to_lowercase().contains(&name.to_lowercase()), "{error:#}");
         }

@@ -16,6 +16,7 @@ use tertulia_store::{CommitSink, Committed};
 use crate::home::Home;
 use crate::jwks::HttpJwks;
 use crate::powers::powers;
+use crate::push::Pushing;
 use crate::settings::{Settings, Switch};
 
 /// Batches between the writer and the fan-out; when it is behind by so many, the writer waits for it.
@@ -42,6 +43,8 @@ pub struct Parts {
     pub home: Home,
     /// To the other servers, where there are any.
     pub bus: Option<Arc<RedisBus>>,
+    /// To the people who are not there.
+    pub pushing: Arc<Pushing>,
 }
 
 /// Opens the store and makes the services. `serves`: as the server, which keeps the search index and watches for restores; else as a tool beside it.
@@ -67,8 +70,9 @@ pub async fn open(settings: &Settings, serves: bool) -> anyhow::Result<Parts> {
         }
     });
     let home = Home::open(settings, serves, &powers, rules, Arc::new(Handoff(sender)), begin_anew).await?;
-    let services = services(settings, &home, hub, powers, bus.as_ref())?;
-    Ok(Parts { services, home, bus })
+    let pushing = settings.push.open(settings.public_url.as_deref(), &powers)?;
+    let services = services(settings, &home, hub, powers, bus.as_ref())?.with_notifying(pushing.notifying());
+    Ok(Parts { services: Arc::new(services), home, bus, pushing })
 }
 
 fn services(
@@ -77,14 +81,14 @@ fn services(
     hub: Arc<Hub>,
     powers: Powers,
     bus: Option<&Arc<RedisBus>>,
-) -> anyhow::Result<Arc<Services>> {
+) -> anyhow::Result<Services> {
     let auth = Auth::new(home.store(), powers.clone(), settings.auth()?, Arc::new(HttpJwks::new()?)).context("auth")?;
     let rate_limits = settings.rate_limits == Switch::On;
     let services = Services::new(home.store(), hub, powers, settings.limits()?, auth, rate_limits);
-    Ok(Arc::new(match bus {
+    Ok(match bus {
         Some(bus) => services.with_shared_windows(Arc::new(Together(Arc::clone(bus)))),
         None => services,
-    }))
+    })
 }
 
 /// Rate limits that all servers count together.

@@ -1,5 +1,6 @@
 //! The queue of the real binary: what runs by itself, what an operator sees, and workers of their own.
 
+use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
@@ -86,13 +87,29 @@ async fn a_worker_on_postgresql_works_alone_and_stops_when_it_is_told_to() -> Re
     let text = String::from_utf8_lossy(&refused.stderr).into_owned();
     ensure!(!refused.status.success() && text.contains("\"notify\"") && text.contains("sweep"), "{text}");
 
-    let mut running = Worker(worker(&["--queues", "sweep"]).spawn()?);
+    let mut running = Worker(worker(&["--queues", "sweep", "--listen", "127.0.0.1:0"]).spawn()?);
+    let mut told = BufReader::new(running.0.stderr.take().context("what it says")?).lines();
+    let url = told.find_map(|line| Some(line.ok()?.strip_prefix("listening on ")?.to_owned())).context("an address")?;
     let ask = |statement: &str| postgres.psql("log", statement).unwrap_or_default();
     until("the clean-up is queued", || ask("SELECT count(*) FROM jobs WHERE kind = 'sweep'") == "1").await?;
     ask("INSERT INTO jobs (kind, payload, state, run_at, created_at, dead_at) VALUES ('x', '', 2, 0, 0, 1);
          UPDATE jobs SET run_at = 0 WHERE kind = 'sweep'");
     until("it has run", || ask("SELECT count(*) FROM jobs WHERE kind = 'x'") == "0").await?;
     until("the next one waits", || ask("SELECT state, run_at > 1000 FROM jobs") == "0|t").await?;
+    // How it is can be seen; nobody is served.
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let look = async |path: &str| http.get(format!("{url}{path}")).send().await;
+    for path in ["/health/live", "/health/ready"] {
+        ensure!(look(path).await?.text().await?.starts_with("{\"status\":\"ok\""), "{path}");
+    }
+    let mut metrics = String::new();
+    while !metrics.contains("tertulia_jobs_done{kind=\"sweep\"} 1") {
+        metrics = look("/metrics").await?.text().await?;
+    }
+    ensure!(metrics.contains("tertulia_jobs_capped 0") && metrics.contains("tertulia_jobs_ready 1"), "{metrics}");
+    for path in ["/", "/docs", "/api/v1/conversations", "/socket.io/"] {
+        ensure!(look(path).await?.status() == 404, "{path}");
+    }
     let pid = rustix::process::Pid::from_child(&running.0);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
     until("it has stopped", || matches!(running.0.try_wait(), Ok(Some(status)) if status.success())).await?;

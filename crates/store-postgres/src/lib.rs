@@ -1,7 +1,7 @@
 //! The log on PostgreSQL: for several servers, replicas, and more than one machine holds.
 //!
 //! One writer thread with group commit ([`writer`]), a pool of connections that read ([`readers`]), the search index
-//! behind the commit ([`index`]), and the queue of jobs over connections of its own ([`jobs`]). Several processes write at the same time: the locks
+//! behind the commit ([`index`]), and the queue of jobs over connections of its own ([`jobs`]), as devices that are notified ([`push`]). Several processes write at the same time: the locks
 //! of conversations order them, and the cursor is built on what is certainly visible (docs/adr/0008).
 //!
 //! This crate must not know: who may do what (it asks `Rules`), HTTP, sockets, clocks.
@@ -16,12 +16,14 @@ mod index;
 mod jobs;
 mod lineage;
 pub mod portable;
+mod push;
 mod read;
 mod readers;
 mod replicas;
 mod rows;
 mod schema;
 mod session;
+mod transactions;
 mod write;
 mod writer;
 
@@ -46,6 +48,7 @@ use crate::read::warrant::{Sight, sight};
 use crate::readers::{Readers, Times, told};
 use crate::replicas::Replicas;
 use crate::session::Session;
+use crate::transactions::Transactions;
 use crate::writer::{Counts, Desk, Writer};
 
 /// A statement that is planned for all partitions locks all of them and their indexes, and `max_locks_per_transaction` is 64 where nobody has raised it.
@@ -126,6 +129,7 @@ pub struct PostgresStore {
     replicas: Replicas,
     indexer: Indexer,
     jobs: Jobs,
+    changes: Transactions,
     counts: Arc<Counts>,
     lineage: Arc<Lineage>,
 }
@@ -147,6 +151,7 @@ impl PostgresStore {
         let readers = Readers::new(&target, options.readers, options.prepared, Times::of(&target))?;
         let replicas = Replicas::start(options, &readers)?;
         let jobs = Jobs::new(&target, options.prepared)?;
+        let changes = Transactions::new(&target, options.prepared)?;
         let indexer = Indexer::start(target.clone(), options.prepared, options.silence_max)
             .map_err(|e| OpenError::failed(&target, e))?;
         let counts = Arc::<Counts>::default();
@@ -161,7 +166,7 @@ impl PostgresStore {
             backlog: Arc::clone(&indexer.backlog),
         };
         let writer = Writer::start(Arc::new(desk)).map_err(|e| OpenError::failed(&target, e))?;
-        Ok(Arc::new(Self { writer, readers, replicas, indexer, jobs, counts, lineage }))
+        Ok(Arc::new(Self { writer, readers, replicas, indexer, jobs, changes, counts, lineage }))
     }
 
     /// Commits what waits and stops the writer, then closes what reads; later writes are refused. Blocks until that is done.
@@ -169,6 +174,7 @@ impl PostgresStore {
         self.writer.close();
         self.indexer.close();
         self.jobs.close();
+        self.changes.close();
         self.replicas.close();
         self.readers.close();
     }
@@ -395,6 +401,10 @@ impl Store for PostgresStore {
     }
 
     fn jobs(&self) -> &dyn JobQueue {
+        self
+    }
+
+    fn push(&self) -> &dyn PushBook {
         self
     }
 }

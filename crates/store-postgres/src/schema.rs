@@ -23,6 +23,7 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
     (2, "search", include_str!("../migrations/0002_search.sql")),
     (3, "sessions", include_str!("../migrations/0003_sessions.sql")),
     (4, "jobs", include_str!("../migrations/0004_jobs.sql")),
+    (5, "push", include_str!("../migrations/0005_push.sql")),
 ];
 
 /// Of the lock under which one process migrates: "tert", "migr".

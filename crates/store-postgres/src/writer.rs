@@ -49,7 +49,7 @@ const LOCK_MS: u32 = 5000;
 /// The same where nobody is to wait: for what was seen to be held, and for signs of life.
 const SHORT_LOCK_MS: u32 = 50;
 
-/// Of writes that are tried one by one, so many may meet a held lock before the others are given up: it is one that all of them want.
+/// So many conversations may meet a held lock before the others are given up: it is one that all of them want.
 const HELD_MAX: usize = 8;
 
 /// A server that has nothing to write shows so often that it lives.
@@ -372,17 +372,19 @@ impl Scribe {
     async fn one_by_one(&mut self, writes: &[&Write], fault: &Fault) -> Vec<WriteResult> {
         tracing::warn!(%fault, writes = writes.len(), "a batch failed; its writes are tried one by one");
         let mut results = Vec::with_capacity(writes.len());
-        let mut held = 0;
+        // What is held of a conversation is held for all that is written there: a busy one takes the patience of no other.
+        let mut held: HashSet<ConversationId> = HashSet::new();
         for write in writes {
             let one = std::slice::from_ref(write);
-            if held >= HELD_MAX {
+            let place = write::rounds::place(write).map(|(id, _)| id);
+            if held.len() >= HELD_MAX || place.is_some_and(|id| held.contains(&id)) {
                 results.extend(refused(one, fault));
                 continue;
             }
             match self.transact(Ask::Talk(one, SHORT_LOCK_MS)).await {
                 Ok(result) => results.extend(result),
                 Err(fault) => {
-                    held += usize::from(fault.remedy() == Remedy::Held);
+                    held.extend(place.filter(|_| fault.remedy() == Remedy::Held));
                     results.extend(refused(one, &fault));
                 }
             }

@@ -109,6 +109,42 @@ async fn a_conversation_that_a_stranger_holds_keeps_nobody_else_waiting() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_writes_that_go_one_by_one_a_busy_held_conversation_takes_the_patience_of_no_other() {
+    let cluster = Cluster::start();
+    let log = cluster.log();
+    let world = World::open(&log).await;
+    let [alice, bob, carol, dave] = world.people(["alice", "bob", "carol", "dave"]).await;
+    let (held, free) = (world.dm(alice, bob).await, world.dm(alice, carol).await);
+    let (bad, first) = (world.dm(bob, carol).await, world.dm(alice, dave).await);
+    world.send(alice, held, "one that has a job").await;
+    cluster.psql(
+        log.name(),
+        "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''on purpose''; END';
+         CREATE TRIGGER broken BEFORE INSERT ON messages FOR EACH ROW WHEN (NEW.body = 'bad') EXECUTE FUNCTION broken()",
+    );
+    let server = log.server().await;
+    let (raw, other) = (log.raw().await, log.raw().await);
+    // Not the conversation itself, whose holders are looked for.
+    raw.run(&format!("BEGIN; SELECT 1 FROM jobs WHERE unique_key = uuid_send('{held}') FOR UPDATE")).await;
+    // What is submitted while the writer waits is one batch.
+    other.run(&format!("BEGIN; SELECT 1 FROM conversations WHERE id = '{first}' FOR UPDATE")).await;
+    let before = server.submitted(sending(&world.message(alice, first, "first")));
+    log.raw().await.until_waiting(1).await;
+    let stuck: Vec<_> = (0..10).map(|n| server.submitted(sending(&world.message(bob, held, &n.to_string())))).collect();
+    let broken = server.submitted(sending(&world.message(bob, bad, "bad")));
+    let sent = server.submitted(sending(&world.message(carol, free, "good")));
+    other.run("COMMIT").await;
+    before.await.expect("a completion is called").expect("it is free again");
+    sent.await.expect("a completion is called").expect("nobody holds this one");
+    assert!(broken.await.expect("a completion is called").is_err());
+    for told in stuck {
+        assert!(told.await.expect("a completion is called").is_err());
+    }
+    raw.run("COMMIT").await;
+    server.submit(sending(&world.message(bob, held, "at last"))).await.expect("it is free again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_person_that_a_stranger_holds_keeps_only_their_own_writes_waiting() {
     let cluster = Cluster::start();
     let log = cluster.log();

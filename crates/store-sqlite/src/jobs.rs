@@ -50,9 +50,10 @@ impl JobQueue for SqliteStore {
     }
 
     fn finish(&self, finished: Vec<Finish>, now: Timestamp) -> Reading<'_, Vec<bool>> {
-        match too_many(finished.len()) {
+        let rows = finished.iter().map(Finish::rows).sum();
+        match oversize_ends(&finished) {
             Some(error) => refused(error),
-            None => self.change(finished.len(), move |c| write::jobs::finish(c, &finished, now)),
+            None => self.change(rows, move |c| write::jobs::finish(c, &finished, now)),
         }
     }
 
@@ -64,8 +65,8 @@ impl JobQueue for SqliteStore {
         self.change(JOBS_PER_CALL_MAX, move |c| write::jobs::drop_dead(c, &which))
     }
 
-    fn job_stats(&self) -> Reading<'_, Vec<JobStats>> {
-        self.read(read::jobs::stats)
+    fn job_stats(&self, count_max: usize) -> Reading<'_, Vec<JobStats>> {
+        self.read(move |c| read::jobs::stats(c, count_max))
     }
 
     fn list_jobs(&self, filter: JobFilter) -> Reading<'_, Vec<JobRecord>> {

@@ -13,6 +13,7 @@ mod index;
 mod jobs;
 pub mod maintenance;
 pub mod portable;
+mod push;
 mod read;
 mod readers;
 mod rows;
@@ -350,6 +351,10 @@ impl Store for SqliteStore {
     }
 
     fn jobs(&self) -> &dyn JobQueue {
+        self
+    }
+
+    fn push(&self) -> &dyn PushBook {
         self
     }
 }

@@ -7,7 +7,8 @@
 //! A claimed job says that something was committed, not what is so by now: a worker that acts on a conversation reads it in a snapshot taken after
 //! the claim. Then whatever is committed later has queued another job, because the first was no longer ready.
 //!
-//! Of two jobs with one kind and key the older one's payload stands for both: payloads may not say what a later job of the same key would need.
+//! Of two jobs with one kind and key the older one's payload stands for both ([`Again`]): payloads may not say what a later job of the same key would
+//! need.
 
 use serde::{Deserialize, Serialize};
 use tertulia_proto::Timestamp;
@@ -99,7 +100,8 @@ impl JobState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewJob {
     pub kind: String,
-    /// A ready job of this kind and key stays as it is, but for the earlier `run_at` and the higher priority.
+    /// A ready job of this kind and key stays as it is, but for the higher priority and the earlier `run_at`; one that waits after a failure keeps its
+    /// time.
     pub unique_key: Option<Vec<u8>>,
     /// A running job of this kind and key counts as well: for what is to go on by itself.
     pub unless_running: bool,
@@ -148,7 +150,7 @@ pub struct ClaimedJob {
 }
 
 /// One claim of one job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Held {
     pub id: JobId,
     pub worker: WorkerId,
@@ -160,12 +162,11 @@ pub struct Held {
 pub enum JobEnd {
     /// The row goes.
     Done,
-    /// Ready again, with the reason of the failure. Where a job of its key has become ready meanwhile, the two become one: that one, with the older
-    /// one's payload, the earlier time and both histories.
+    /// Ready again, with the reason of the failure. Where a job of its key has become ready meanwhile, the two become one ([`Again::Failed`]).
     Retry { at: Timestamp, reason: String },
     /// Kept as a dead letter.
     Dead { reason: String },
-    /// Ready again as if nothing had been: the attempt does not count.
+    /// Ready again as if nothing had been: the attempt does not count. As at [`JobEnd::Retry`] where its key has a ready one ([`Again::HandedBack`]).
     HandedBack,
 }
 
@@ -174,7 +175,14 @@ pub struct Finish {
     pub held: Held,
     pub end: JobEnd,
     /// Queued in the same transaction, and only if the end counts.
-    pub next: Option<NewJob>,
+    pub next: Vec<NewJob>,
+}
+
+impl Finish {
+    /// What it takes of a call's bound.
+    pub fn rows(&self) -> usize {
+        1 + self.next.len()
+    }
 }
 
 /// Why an attempt failed.
@@ -234,7 +242,7 @@ pub struct JobStats {
     pub kind: String,
     pub state: JobState,
     pub count: i64,
-    /// The earliest `run_at` of ready ones (their age where it has passed), the earliest `created_at` of others.
+    /// The earliest `run_at` of ready ones (their age where it has passed), the earliest `created_at` of others that were counted.
     pub oldest: Timestamp,
 }
 
@@ -246,18 +254,89 @@ pub trait JobQueue: Send + Sync {
     fn claim(&self, claim: Claim) -> Reading<'_, Vec<ClaimedJob>>;
     /// Which of them are still the caller's; those have the new end.
     fn renew(&self, held: Vec<Held>, lease_until: Timestamp) -> Reading<'_, Vec<bool>>;
-    /// Which of them counted; of the others nothing was changed, because they are somebody else's by now.
+    /// Which of them counted; of the others nothing was changed, because they are somebody else's by now. Ends and the jobs after them are together no
+    /// more than [`JOBS_PER_CALL_MAX`].
     fn finish(&self, finished: Vec<Finish>, now: Timestamp) -> Reading<'_, Vec<bool>>;
     /// Dead letters become ready at `now`, with all their attempts before them and their history kept; as at [`JobEnd::Retry`] where their key has a
-    /// ready one. How many.
+    /// ready one ([`Again::Revived`]). How many.
     fn retry_dead(&self, which: DeadLetters, now: Timestamp) -> Reading<'_, usize>;
     /// How many are gone.
     fn drop_dead(&self, which: DeadLetters) -> Reading<'_, usize>;
-    /// By kind and state. Reads the whole index: for people and metrics.
-    fn job_stats(&self) -> Reading<'_, Vec<JobStats>>;
+    /// By kind and state. Of ready ones no more than `count_max` of each kind are counted, of running and of dead ones no more altogether: with a bound
+    /// it costs the same however deep the queue is.
+    fn job_stats(&self, count_max: usize) -> Reading<'_, Vec<JobStats>>;
     fn list_jobs(&self, filter: JobFilter) -> Reading<'_, Vec<JobRecord>>;
     /// Removes sessions that expired before `at`, at most `limit`: work of the clean-up, and of nobody else. How many.
     fn forget_sessions(&self, at: Timestamp, limit: usize) -> Reading<'_, usize>;
+}
+
+/// Why a job that was running or dead is ready again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again<'a> {
+    /// At that time. One that becomes one with it is not tried before: whoever said when to come again (a schedule, or somebody's `Retry-After`) meant
+    /// the key. Its tries are kept as well; else a key that is queued again all the time would never be dead.
+    Failed { at: Timestamp, reason: &'a str },
+    /// At its own time, or that of the one it becomes one with if that is earlier and does not wait after a failure.
+    HandedBack,
+    /// A person wants it tried, now and with all attempts.
+    Revived,
+}
+
+/// A row, as far as it decides how its job goes on: the rule of both homes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    pub id: JobId,
+    pub attempt: i64,
+    /// Of the attempts, those that do not count.
+    pub spared: i64,
+    pub priority: Priority,
+    pub run_at: Timestamp,
+    /// As stored.
+    pub reasons: String,
+}
+
+impl Standing {
+    pub const fn tries(&self) -> i64 {
+        self.attempt - self.spared
+    }
+
+    /// What becomes of a row that was running or dead, before it is looked whether its key has a ready one.
+    #[must_use]
+    pub fn again(mut self, why: Again<'_>, now: Timestamp) -> Self {
+        match why {
+            Again::Failed { at, reason } => {
+                self.reasons = with_reason(&self.reasons, now, reason);
+                self.run_at = at;
+            }
+            Again::HandedBack => self.spared += 1,
+            Again::Revived => {
+                self.spared = self.attempt;
+                self.run_at = now;
+            }
+        }
+        self
+    }
+
+    /// One row of two of a key, and which one goes. `self` comes from [`Standing::again`], the other one was ready before it. The older row stays, and so
+    /// does its payload: it was there first, whichever of them failed later.
+    #[must_use]
+    pub fn joined(self, ready: Self, why: Again<'_>) -> (Self, JobId) {
+        let run_at = match why {
+            Again::Failed { .. } => self.run_at.max(ready.run_at),
+            Again::HandedBack if ready.tries() > 0 => ready.run_at,
+            Again::HandedBack | Again::Revived => self.run_at.min(ready.run_at),
+        };
+        let tries = self.tries().max(ready.tries());
+        let reasons = merged_reasons(&self.reasons, &ready.reasons);
+        let priority = self.priority.min(ready.priority);
+        let (stays, goes) = if self.id < ready.id { (self, ready.id) } else { (ready, self.id) };
+        // `attempt` never goes back: it guards the row against late workers.
+        let (attempt, spared) = match why {
+            Again::Revived => (stays.attempt, stays.attempt),
+            Again::Failed { .. } | Again::HandedBack => (stays.attempt + tries - stays.tries(), stays.spared),
+        };
+        (Self { id: stays.id, attempt, spared, priority, run_at, reasons }, goes)
+    }
 }
 
 /// A history as it is stored, with one more reason: the latest [`REASONS_MAX`], each cut at a character within [`REASON_MAX_BYTES`].
@@ -298,15 +377,19 @@ pub fn too_many(count: usize) -> Option<crate::StoreError> {
 
 /// Whether new jobs are within their bounds.
 pub fn oversize(jobs: &[NewJob]) -> Option<crate::StoreError> {
-    let is_large = |job: &&NewJob| job.payload.len() > PAYLOAD_MAX_BYTES;
-    too_many(jobs.len()).or_else(|| {
-        jobs.iter().find(is_large).map(|job| {
-            crate::StoreError::Unavailable(format!(
-                "a payload of {} bytes, over {PAYLOAD_MAX_BYTES}",
-                job.payload.len()
-            ))
-        })
-    })
+    too_many(jobs.len()).or_else(|| jobs.iter().find_map(too_large))
+}
+
+/// Whether ends and the jobs after them are within their bounds.
+pub fn oversize_ends(finished: &[Finish]) -> Option<crate::StoreError> {
+    too_many(finished.iter().map(Finish::rows).sum())
+        .or_else(|| finished.iter().flat_map(|one| &one.next).find_map(too_large))
+}
+
+fn too_large(job: &NewJob) -> Option<crate::StoreError> {
+    let bytes = job.payload.len();
+    (bytes > PAYLOAD_MAX_BYTES)
+        .then(|| crate::StoreError::Unavailable(format!("a payload of {bytes} bytes, over {PAYLOAD_MAX_BYTES}")))
 }
 
 #[cfg(test)]
@@ -334,5 +417,39 @@ mod tests {
         let merged = merged_reasons(&other, &with_reason(&one, at(3), "c"));
         let told: Vec<String> = reasons_of(&merged).into_iter().map(|one| one.reason).collect();
         assert_eq!(told, ["a", "b", "c"]);
+    }
+
+    fn standing(id: JobId, attempt: i64, spared: i64, run_at: i64) -> Standing {
+        let run_at = Timestamp::from_ms(run_at);
+        Standing { id, attempt, spared, priority: Priority::Normal, run_at, reasons: "[]".to_owned() }
+    }
+
+    #[test]
+    fn the_older_of_two_rows_stays_and_its_attempts_never_go_back() {
+        let why = Again::Failed { at: Timestamp::from_ms(50), reason: "no" };
+        for (failed, ready, stays) in [
+            // The one that is ready was queued while the other ran.
+            (standing(1, 3, 1, 0), standing(2, 0, 0, 10), standing(1, 3, 1, 50)),
+            // It is the older one, and had fewer tries or more.
+            (standing(2, 2, 0, 0), standing(1, 1, 1, 90), standing(1, 3, 1, 90)),
+            (standing(2, 1, 0, 0), standing(1, 5, 3, 10), standing(1, 5, 3, 50)),
+        ] {
+            let goes = failed.id.max(ready.id);
+            let (one, gone) = failed.again(why, Timestamp::from_ms(20)).joined(ready, why);
+            assert_eq!((one.id, one.attempt, one.spared, one.run_at), (1, stays.attempt, stays.spared, stays.run_at));
+            assert_eq!((gone, reasons_of(&one.reasons).len()), (goes, 1));
+        }
+    }
+
+    #[test]
+    fn what_is_handed_back_hurries_nothing_that_waits_after_a_failure() {
+        let back = |ready| {
+            let why = Again::HandedBack;
+            standing(1, 1, 0, 0).again(why, Timestamp::from_ms(20)).joined(ready, why).0
+        };
+        assert_eq!(back(standing(2, 0, 0, 90)), standing(1, 1, 1, 0));
+        assert_eq!(back(standing(2, 2, 0, 90)), standing(1, 3, 1, 90));
+        let revived = standing(1, 4, 0, 0).again(Again::Revived, Timestamp::from_ms(20));
+        assert_eq!(revived.joined(standing(2, 2, 0, 90), Again::Revived).0, standing(1, 4, 4, 20));
     }
 }

@@ -4,6 +4,7 @@
 //! device and conversation; and this one reads everything anew when it runs ([`PushBook::occasion`]), so what was read, muted or deleted meanwhile is
 //! not told.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -30,7 +31,13 @@ pub const DETAIL_MAX_BYTES: usize = 200;
 /// Attempts that are kept of one message at one device, the latest.
 pub const ATTEMPTS_MAX: usize = 20;
 
-/// Where the unread sum ends to be counted.
+/// Attempts that are told of one message.
+pub const ATTEMPTS_TOLD_MAX: usize = 200;
+
+/// Of the attempts from a message on, so many are looked through.
+pub const ATTEMPTS_READ_MAX: usize = 2_000;
+
+/// Where counting ends, of the unread sum and of what a device has not seen.
 pub const BADGE_MAX: i64 = 9_999;
 
 /// A device to be registered.
@@ -57,6 +64,25 @@ pub struct NewRegistration {
 impl fmt::Debug for NewRegistration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NewRegistration").field("id", &self.id).field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+impl NewRegistration {
+    /// What is answered where the session has ended meanwhile.
+    pub fn of_ended_session(&self) -> Device {
+        Device {
+            id: self.id,
+            platform: self.platform,
+            provider: self.provider,
+            app_version: self.app_version.clone(),
+            user_agent: self.user_agent.clone(),
+            device_id: self.device,
+            shows_content: self.shows_content,
+            created_at: self.now,
+            registered_at: self.now,
+            active: false,
+            failure: Some("the session has ended".to_owned()),
+        }
     }
 }
 
@@ -166,9 +192,9 @@ pub struct Occasion {
     pub seat: Option<Seat>,
     /// Newest first, at most [`UNSEEN_MAX`].
     pub unseen: Vec<Unseen>,
-    /// All of them.
+    /// All of them; at most [`BADGE_MAX`].
     pub unseen_count: i64,
-    /// What is unread in all the person's conversations that are not muted; at most [`BADGE_MAX`].
+    /// What is unread in all the person's conversations that are neither muted nor hidden, as an app adds it up; at most [`BADGE_MAX`].
     pub badge: i64,
     pub quiet_hours: Option<QuietHours>,
 }
@@ -223,6 +249,16 @@ pub struct PushNote {
     pub at: Timestamp,
 }
 
+/// The beginning of a reason that is kept, cut at a character within [`DETAIL_MAX_BYTES`].
+pub fn kept_detail(detail: &str) -> String {
+    let mut end = detail.len().min(DETAIL_MAX_BYTES);
+    while !detail.is_char_boundary(end) {
+        end -= 1;
+    }
+    // Text of PostgreSQL can't hold it.
+    detail[..end].replace('\0', "")
+}
+
 /// An attempt as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PushAttempt {
@@ -236,10 +272,37 @@ pub struct PushAttempt {
     pub at: Timestamp,
 }
 
+/// Quiet hours as a home keeps them.
+pub fn stored_quiet_hours(hours: Option<&QuietHours>) -> Option<String> {
+    hours.and_then(|hours| serde_json::to_string(hours).ok())
+}
+
+pub fn quiet_hours_of(stored: Option<&str>) -> serde_json::Result<Option<QuietHours>> {
+    stored.map(serde_json::from_str).transpose()
+}
+
+/// What is told of a message, of attempts that spoke of it or of a later one: each device's up to the one by which it learned of it, in order of time.
+pub fn covering(mut attempts: Vec<PushAttempt>) -> Vec<PushAttempt> {
+    attempts.sort_by_key(|attempt| (attempt.at, attempt.seq));
+    let mut knows = BTreeSet::new();
+    attempts.retain(|attempt| {
+        let is_told = !knows.contains(&attempt.registration);
+        if attempt.outcome == PushOutcome::Accepted {
+            knows.insert(attempt.registration);
+        }
+        is_told
+    });
+    attempts.truncate(ATTEMPTS_TOLD_MAX);
+    attempts
+}
+
 /// The devices, and what they were told. Each change is one transaction, durable when it answers.
 pub trait PushBook: Send + Sync {
     /// Makes or renews the registration of the token, which is nobody else's from then on. Where it was another person's, what it was told and got
-    /// is forgotten.
+    /// is forgotten. Where the same client device was registered with another token of the provider, that registration goes, and this one has been told
+    /// what that one was.
+    ///
+    /// A session that has ended registers nothing: the answer is a device that is not kept, and not active.
     fn register(&self, new: NewRegistration) -> Reading<'_, Device>;
     /// Whether there was such a one of this person.
     fn unregister(&self, user: UserId, which: WhichDevice) -> Reading<'_, bool>;
@@ -247,7 +310,7 @@ pub trait PushBook: Send + Sync {
     fn devices(&self, user: UserId) -> Reading<'_, Vec<Device>>;
     /// Where to notify a person: their active devices.
     fn targets(&self, user: UserId) -> Reading<'_, Vec<PushTarget>>;
-    /// Nothing is sent there until it is registered again. Only if its token is still the one that failed.
+    /// Nothing is sent there until it is registered again. Only if it is on, and its token is still the one that failed: whether it was so.
     fn switch_off(
         &self,
         registration: RegistrationId,
@@ -257,11 +320,18 @@ pub trait PushBook: Send + Sync {
     ) -> Reading<'_, bool>;
     /// `None` where there is no such conversation. `above`: the last registration of the page before.
     fn audience(&self, conversation: ConversationId, above: Option<RegistrationId>) -> Reading<'_, Option<Audience>>;
-    /// `None` where the device or the conversation is gone, or the device is switched off.
-    fn occasion(&self, registration: RegistrationId, conversation: ConversationId) -> Reading<'_, Option<Occasion>>;
-    /// Keeps the attempts; what was accepted moves `pushed_seq`, what was withdrawn `withdrawn_seq`, both forward only.
+    /// `None` where the device or the conversation is gone, or the device is switched off. `now` is for mutes that have ended.
+    fn occasion(
+        &self,
+        registration: RegistrationId,
+        conversation: ConversationId,
+        now: Timestamp,
+    ) -> Reading<'_, Option<Occasion>>;
+    /// Keeps the attempts, also of devices that have gone meanwhile; what was accepted moves `pushed_seq`, what was withdrawn `withdrawn_seq`, both
+    /// forward only. At most [`crate::jobs::JOBS_PER_CALL_MAX`] in one call.
     fn note_pushes(&self, notes: Vec<PushNote>) -> Reading<'_, ()>;
-    /// Attempts that spoke of this message or of later ones before it, in order of time, at most 200.
+    /// What became of a message's notifications: each device's attempts that spoke of it or of a later one, up to and including the first that was
+    /// accepted, because that one told of it. In order of time, at most [`ATTEMPTS_TOLD_MAX`] of the [`ATTEMPTS_READ_MAX`] nearest to it.
     fn push_attempts(&self, conversation: ConversationId, seq: Seq) -> Reading<'_, Vec<PushAttempt>>;
     /// Work of the clean-up: attempts made before `at`, at most `limit`. How many are gone.
     fn forget_attempts(&self, at: Timestamp, limit: usize) -> Reading<'_, usize>;
@@ -282,4 +352,37 @@ pub fn push_key(job: &PushJob) -> Vec<u8> {
     let mut key = job.registration.as_bytes().to_vec();
     key.extend_from_slice(job.conversation_id.as_bytes());
     key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt(device: u8, seq: Seq, at: i64, outcome: PushOutcome) -> PushAttempt {
+        let (registration, at) = (RegistrationId::from_bytes([device; 16]), Timestamp::from_ms(at));
+        PushAttempt { registration, user: None, provider: None, seq, outcome, detail: String::new(), at }
+    }
+
+    #[test]
+    fn a_message_is_told_of_until_a_notification_covered_it() {
+        use PushOutcome::{Accepted, Failed, Withdrawn};
+        let told = covering(vec![
+            attempt(1, 7, 10, Failed),
+            attempt(2, 7, 11, Failed),
+            attempt(1, 8, 30, Accepted),
+            attempt(1, 8, 40, Withdrawn),
+            attempt(2, 9, 20, Failed),
+            attempt(1, 9, 50, Accepted),
+        ]);
+        let told: Vec<(u8, i64)> = told.iter().map(|one| (one.registration.as_bytes()[0], one.at.ms())).collect();
+        assert_eq!(told, [(1, 10), (2, 11), (2, 20), (1, 30)]);
+        assert_eq!(covering((0..300).map(|n| attempt(1, 1, n, Failed)).collect()).len(), ATTEMPTS_TOLD_MAX);
+    }
+
+    #[test]
+    fn a_reason_is_cut_between_characters() {
+        assert_eq!(kept_detail("a\0b"), "ab");
+        let kept = kept_detail(&format!("n{}", "ö".repeat(200)));
+        assert_eq!(kept.len(), DETAIL_MAX_BYTES - 1);
+    }
 }

@@ -58,6 +58,12 @@ pub fn router(app: &App) -> Router {
         .with_state(Arc::clone(app))
 }
 
+/// Health and metrics alone.
+pub fn operations(app: &App) -> Router {
+    let (router, _) = operations::routes().split_for_parts();
+    router.with_state(Arc::clone(app))
+}
+
 /// Without credentials: other origins come with a Bearer token, never with the cookie.
 pub fn cors(app: &App) -> CorsLayer {
     let origins = app.settings.cors_origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());

@@ -13,13 +13,15 @@ pub struct Clock(Mutex<State>);
 
 struct State {
     now_ms: i64,
+    /// What timers go by: it never goes back.
+    elapsed_ms: i64,
     asleep: Vec<(i64, oneshot::Sender<()>)>,
     chance: u64,
 }
 
 impl Clock {
     pub fn new() -> Self {
-        Self(Mutex::new(State { now_ms: 1_767_225_600_000, asleep: Vec::new(), chance: 0 }))
+        Self(Mutex::new(State { now_ms: 1_767_225_600_000, elapsed_ms: 0, asleep: Vec::new(), chance: 0 }))
     }
 
     pub fn at(&self) -> Timestamp {
@@ -30,13 +32,21 @@ impl Clock {
     pub fn advance(&self, ms: i64) {
         let mut state = self.0.lock();
         state.now_ms += ms;
-        let now = state.now_ms;
+        state.elapsed_ms += ms;
+        let now = state.elapsed_ms;
         let (due, asleep) = std::mem::take(&mut state.asleep).into_iter().partition(|(at, _)| *at <= now);
         state.asleep = asleep;
         let due: Vec<(i64, oneshot::Sender<()>)> = due;
         for (_, wake) in due {
             let _ = wake.send(());
         }
+    }
+}
+
+impl Clock {
+    /// As when a person puts a clock right.
+    pub fn set_back(&self, ms: i64) {
+        self.0.lock().now_ms -= ms;
     }
 }
 
@@ -47,7 +57,7 @@ impl Surroundings for Clock {
 
     fn timer(&self, time: Duration) -> BoxFuture<'static, ()> {
         let mut state = self.0.lock();
-        let at = state.now_ms + i64::try_from(time.as_millis()).expect("a test is short");
+        let at = state.elapsed_ms + i64::try_from(time.as_millis()).expect("a test is short");
         let (wake, woken) = oneshot::channel();
         state.asleep.retain(|(_, wake)| !wake.is_closed());
         state.asleep.push((at, wake));

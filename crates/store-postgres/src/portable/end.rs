@@ -153,13 +153,20 @@ impl End for PostgresEnd {
 
     fn identity(&mut self) -> Doing<'_, Identity> {
         Box::pin(async move {
-            let select = "SELECT epoch, token_secret, (SELECT coalesce(max(pos), 0) FROM writers) FROM log_state";
+            let select = "SELECT epoch, token_secret, (SELECT coalesce(max(pos), 0) FROM writers),
+                    coalesce(pg_sequence_last_value(pg_get_serial_sequence('jobs', 'id')::regclass), 0)
+                 FROM log_state";
             let read = async {
                 let row = self.line.client.query_typed(select, &[]).await?;
                 let row = row.first().ok_or_else(|| Fault::Corrupt("a log without a state".into()))?;
                 let wrong = |_| Fault::Corrupt("a token secret that is not 256 bits long".into());
                 let token_secret = at::<&[u8]>(row, 1)?.try_into().map_err(wrong)?;
-                Ok::<_, Fault>(Identity { epoch: *at::<Uuid>(row, 0)?.as_bytes(), token_secret, end: at(row, 2)? })
+                Ok::<_, Fault>(Identity {
+                    epoch: *at::<Uuid>(row, 0)?.as_bytes(),
+                    token_secret,
+                    end: at(row, 2)?,
+                    last_job: at(row, 3)?,
+                })
             };
             read.await.map_err(|fault| self.line.failed(fault))
         })

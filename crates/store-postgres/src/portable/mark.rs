@@ -105,9 +105,12 @@ pub async fn complete(client: &Client, identity: &Identity, move_id: [u8; 16]) -
     let writer = "INSERT INTO writers (writer_id, batch, pos) VALUES ($1, 0, $2)";
     client.execute_typed(writer, &[(&Uuid::from_bytes(move_id), Type::UUID), (&identity.end, Type::INT8)]).await?;
     // Numbers of jobs are given on from the highest.
-    client
-        .batch_execute("SELECT setval(pg_get_serial_sequence('jobs', 'id'), max(id)) FROM jobs; DROP TABLE log_move")
-        .await?;
+    let numbers = "SELECT setval(s.name, s.last) FROM (
+            SELECT s.name, greatest($1, coalesce(pg_sequence_last_value(s.name), 0)) AS last
+            FROM (SELECT pg_get_serial_sequence('jobs', 'id')::regclass AS name) s) s
+         WHERE s.last > 0";
+    client.query_typed(numbers, &[(&identity.last_job, Type::INT8)]).await?;
+    client.batch_execute("DROP TABLE log_move").await?;
     Ok(())
 }
 

@@ -8,13 +8,22 @@ use crate::error::Sql;
 use crate::rows::{at, bad_value, time_at};
 use crate::session::Session;
 
-const STATS: &str = "SELECT kind, 0::smallint, count(*), min(run_at) FROM jobs WHERE state = 0 GROUP BY kind
-     UNION ALL SELECT kind, 1::smallint, count(*), min(created_at) FROM jobs WHERE state = 1 GROUP BY kind
-     UNION ALL SELECT kind, 2::smallint, count(*), min(created_at) FROM jobs WHERE state = 2 GROUP BY kind
+/// From one kind to the next by the index; of each a bounded part.
+const STATS: &str = "WITH RECURSIVE kinds (kind) AS (
+        (SELECT j.kind FROM jobs j WHERE j.state = 0 ORDER BY j.kind LIMIT 1)
+        UNION ALL SELECT n.kind FROM kinds k
+            CROSS JOIN LATERAL (SELECT j.kind FROM jobs j WHERE j.state = 0 AND j.kind > k.kind ORDER BY j.kind LIMIT 1) n)
+     SELECT k.kind, 0::smallint, c.count, coalesce(o.oldest, 0) FROM kinds k
+     CROSS JOIN LATERAL (SELECT count(*) FROM (SELECT FROM jobs j WHERE j.state = 0 AND j.kind = k.kind LIMIT $1) x) c (count)
+     CROSS JOIN LATERAL (SELECT min(p.run_at) FROM unnest('{0,1,2}'::smallint[]) AS u (priority)
+        CROSS JOIN LATERAL (SELECT j.run_at FROM jobs j WHERE j.state = 0 AND j.kind = k.kind AND j.priority = u.priority
+            ORDER BY j.run_at LIMIT 1) p) o (oldest)
+     UNION ALL SELECT kind, 1::smallint, count(*), min(created_at) FROM (SELECT kind, created_at FROM jobs WHERE state = 1 LIMIT $1) r GROUP BY kind
+     UNION ALL SELECT kind, 2::smallint, count(*), min(created_at) FROM (SELECT kind, created_at FROM jobs WHERE state = 2 LIMIT $1) d GROUP BY kind
      ORDER BY 1, 2";
 
-pub(crate) async fn stats(session: &Session) -> Sql<Vec<JobStats>> {
-    let rows = session.rows(STATS, &[]).await?;
+pub(crate) async fn stats(session: &Session, count_max: usize) -> Sql<Vec<JobStats>> {
+    let rows = session.rows(STATS, &[&i64::try_from(count_max).unwrap_or(i64::MAX)]).await?;
     rows.iter()
         .map(|row| {
             Ok(JobStats {

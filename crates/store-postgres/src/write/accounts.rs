@@ -4,7 +4,7 @@ use tertulia_proto::{ApiError, Conversation, ConversationId, ErrorCode, Member, 
 use tertulia_store::{AccountLookup, Effect, NewUser, Write};
 use uuid::Uuid;
 
-use super::{Batch, Step};
+use super::{Batch, Step, push};
 use crate::error::Sql;
 use crate::read::{accounts, conversations};
 use crate::rows::{at, conversation_at, user_at};
@@ -249,6 +249,7 @@ impl Batch<'_> {
         let end = "INSERT INTO sessions (id, user_id, created_at, expires_at, ended_at) VALUES ($1, $2, $3, $4, $3)
              ON CONFLICT (id) DO UPDATE SET ended_at = coalesce(sessions.ended_at, excluded.ended_at)";
         self.session.execute(end, &[&session.uuid(), &user.uuid(), &now.ms(), &expires_at.ms()]).await?;
+        push::unregister_session(self.session, session.uuid()).await?;
         Ok(Effect::SessionEnded { session })
     }
 }

@@ -3,7 +3,7 @@
 use tertulia_proto::{ApiError, ErrorCode};
 use tertulia_store::{Action, AppendMessage, Effect};
 
-use super::hot::{Changes, Known, Told, message_of};
+use super::hot::{Changes, Known, Said, Told, message_of};
 use super::{Batch, Step};
 
 impl Batch<'_> {
@@ -45,8 +45,8 @@ impl Batch<'_> {
         let row = self.conversations.get_mut(&append.conversation).ok_or_else(not_found)?;
         (row.last_seq, row.rev, row.pos) = (row.last_seq + 1, row.rev + 1, pos);
         let message = message_of(append, sender, row.last_seq, row.rev);
-        let head = changes.heads.entry(append.conversation).or_default();
-        *head = Some((head.map_or(message.seq, |(first, _)| first), append.now.ms()));
+        changes.heads.entry(append.conversation).or_default().get_or_insert(Said::from(message.seq)).also(append);
+        changes.devices.read((append.conversation, append.sender), message.seq, None, append.now);
         changes.seats.insert((append.conversation, append.sender), (message.seq, message.seq, message.rev));
         changes.names.insert(name, changes.messages.len());
         changes.said.insert((append.conversation, append.id), message.seq);

@@ -7,6 +7,7 @@ use tertulia_store::{AppendMessage, Effect, Facts, Target, Write, WriteError, Wr
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::push::OfDevices;
 use super::{Batch, ConversationRow, Stop};
 use crate::error::Sql;
 use crate::read::history;
@@ -45,13 +46,34 @@ pub(super) struct Sender {
 #[derive(Default)]
 pub(super) struct Changes {
     pub messages: Vec<(Message, i64)>,
-    /// Conversations that changed; with the first new seq and the latest time where something was said.
-    pub heads: BTreeMap<ConversationId, Option<(Seq, i64)>>,
+    /// Conversations that changed; with what was said where something was.
+    pub heads: BTreeMap<ConversationId, Option<Said>>,
     /// Delivered, read and `rev`.
     pub seats: BTreeMap<(ConversationId, UserId), (Seq, Seq, i64)>,
     /// Where the messages of this round are.
     pub names: HashMap<Name, usize>,
     pub said: HashMap<(ConversationId, MessageId), Seq>,
+    pub devices: OfDevices,
+}
+
+/// New messages of one conversation.
+#[derive(Clone, Copy)]
+pub(super) struct Said {
+    first_seq: Seq,
+    /// The latest time.
+    at: i64,
+    /// The earliest.
+    notify_at: i64,
+}
+
+impl Said {
+    pub const fn from(first_seq: Seq) -> Self {
+        Self { first_seq, at: 0, notify_at: i64::MAX }
+    }
+
+    pub fn also(&mut self, append: &AppendMessage) {
+        (self.at, self.notify_at) = (append.now.ms(), self.notify_at.min(append.notify_at.ms()));
+    }
 }
 
 /// What came of one write.
@@ -63,7 +85,7 @@ pub(super) enum Told {
 
 impl Changes {
     pub fn is_empty(&self) -> bool {
-        self.heads.is_empty()
+        self.heads.is_empty() && self.devices.is_empty()
     }
 }
 
@@ -107,8 +129,8 @@ const UPDATE_SEATS: &str =
 /// One job per conversation takes care of everybody who is not there; further messages find it waiting, and lock it (without a change): claimed before
 /// this commit, it would be worked on without these messages, and none would be left for them.
 const INSERT_JOBS: &str = "INSERT INTO jobs (kind, unique_key, payload, run_at, created_at)
-     SELECT 'notify', uuid_send(w.id), '{\"conversationId\":\"' || w.id || '\",\"fromSeq\":' || w.from_seq || '}', w.at, w.at
-     FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS w (id, from_seq, at) ORDER BY w.id
+     SELECT 'notify', uuid_send(w.id), '{\"conversationId\":\"' || w.id || '\",\"fromSeq\":' || w.from_seq || '}', w.notify_at, w.at
+     FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[]) AS w (id, from_seq, notify_at, at) ORDER BY w.id
      ON CONFLICT (kind, unique_key) WHERE state = 0 DO UPDATE SET run_at = jobs.run_at WHERE false";
 
 pub(super) async fn prepare(session: &Session) -> Sql<()> {
@@ -123,7 +145,7 @@ pub(super) async fn prepare(session: &Session) -> Sql<()> {
         (INSERT_KEYS, &[&ids, &texts, &ids, &numbers]),
         (UPDATE_HEADS, &[&ids, &numbers, &numbers, &numbers, &numbers]),
         (UPDATE_SEATS, &[&ids, &ids, &numbers, &numbers, &numbers, &numbers]),
-        (INSERT_JOBS, &[&ids, &numbers, &numbers]),
+        (INSERT_JOBS, &[&ids, &numbers, &numbers, &numbers]),
     ];
     for (text, types) in statements {
         let types: Vec<Type> = types.iter().map(|kind| (*kind).clone()).collect();
@@ -133,7 +155,7 @@ pub(super) async fn prepare(session: &Session) -> Sql<()> {
 }
 
 /// Nothing to ask is not asked.
-async fn unless(
+pub(super) async fn unless(
     is_empty: bool,
     session: &Session,
     text: &'static str,
@@ -224,9 +246,7 @@ impl Batch<'_> {
         for write in hot {
             told.push(match write {
                 Write::AppendMessage(append) => self.append_message(&known, &mut changes, append),
-                Write::AdvanceWatermarks { conversation, actor, delivered, read } => {
-                    self.advance_watermarks(&mut known, &mut changes, (*conversation, *actor), *delivered, *read)
-                }
+                Write::AdvanceWatermarks { .. } => self.advance_watermarks(&mut known, &mut changes, write),
                 _ => Ok(Told::Now(Box::new(Effect::Done))),
             });
         }
@@ -262,7 +282,7 @@ impl Batch<'_> {
         }
         self.has_written = true;
         let session = self.session;
-        let said = Said::of(&changes.messages);
+        let said = Messages::of(&changes.messages);
         let heads = Heads::of(&changes, &self.conversations);
         let seats = Seats::of(&changes, &self.conversations);
         let no_messages = said.ids.is_empty();
@@ -278,42 +298,28 @@ impl Batch<'_> {
             &said.revs,
             &said.poses,
         ];
-        let (messages, keys, heads, seats, jobs) = futures_util::join!(
+        let no_heads = heads.ids.is_empty();
+        let keys: &[&dyn Param] = &[&said.senders, &said.names, &said.conversations, &said.seqs];
+        let changed: &[&dyn Param] = &[&heads.ids, &heads.last_seqs, &heads.revs, &heads.poses, &heads.times];
+        let moved: &[&dyn Param] =
+            &[&seats.conversations, &seats.users, &seats.delivered, &seats.read, &seats.revs, &seats.poses];
+        let queued: &[&dyn Param] = &[&heads.said_ids, &heads.first_seqs, &heads.notify_times, &heads.said_times];
+        let (messages, keys, heads, seats, jobs, devices) = futures_util::join!(
             unless(no_messages, session, INSERT_MESSAGES, messages),
-            async {
-                unless(
-                    no_messages,
-                    session,
-                    INSERT_KEYS,
-                    &[&said.senders, &said.names, &said.conversations, &said.seqs],
-                )
-                .await
-            },
-            async {
-                session
-                    .rows(UPDATE_HEADS, &[&heads.ids, &heads.last_seqs, &heads.revs, &heads.poses, &heads.times])
-                    .await
-            },
-            async {
-                session
-                    .rows(
-                        UPDATE_SEATS,
-                        &[&seats.conversations, &seats.users, &seats.delivered, &seats.read, &seats.revs, &seats.poses],
-                    )
-                    .await
-            },
-            async {
-                unless(no_messages, session, INSERT_JOBS, &[&heads.said_ids, &heads.first_seqs, &heads.said_times])
-                    .await
-            },
+            unless(no_messages, session, INSERT_KEYS, keys),
+            unless(no_heads, session, UPDATE_HEADS, changed),
+            unless(no_heads, session, UPDATE_SEATS, moved),
+            unless(no_messages, session, INSERT_JOBS, queued),
+            changes.devices.write(session),
         );
-        messages.and(keys).and(heads).and(seats).and(jobs).map(drop)
+        messages.and(keys).and(heads).and(seats).and(jobs)?;
+        devices
     }
 }
 
 /// New messages, column by column.
 #[derive(Default)]
-struct Said<'a> {
+struct Messages<'a> {
     conversations: Vec<Uuid>,
     seqs: Vec<i64>,
     ids: Vec<Uuid>,
@@ -326,7 +332,7 @@ struct Said<'a> {
     poses: Vec<i64>,
 }
 
-impl<'a> Said<'a> {
+impl<'a> Messages<'a> {
     fn of(messages: &'a [(Message, i64)]) -> Self {
         let mut said = Self::default();
         for (message, pos) in messages {
@@ -355,6 +361,7 @@ struct Heads {
     times: Vec<Option<i64>>,
     said_ids: Vec<Uuid>,
     first_seqs: Vec<i64>,
+    notify_times: Vec<i64>,
     said_times: Vec<i64>,
 }
 
@@ -367,11 +374,12 @@ impl Heads {
             heads.last_seqs.push(row.last_seq);
             heads.revs.push(row.rev);
             heads.poses.push(row.pos);
-            heads.times.push(said.map(|(_, at)| at));
-            if let Some((first, at)) = said {
+            heads.times.push(said.map(|said| said.at));
+            if let Some(said) = said {
                 heads.said_ids.push(id.uuid());
-                heads.first_seqs.push(*first);
-                heads.said_times.push(*at);
+                heads.first_seqs.push(said.first_seq);
+                heads.notify_times.push(said.notify_at);
+                heads.said_times.push(said.at);
             }
         }
         heads

@@ -1,6 +1,6 @@
 //! Watermarks, and who comes, goes and may do what in a group.
 
-use tertulia_proto::{ApiError, ConversationId, Member, Role, Seq, Timestamp, UserId};
+use tertulia_proto::{ApiError, ConversationId, Member, Role, Timestamp, UserId};
 use tertulia_store::{Action, Effect, Write};
 use uuid::Uuid;
 
@@ -11,14 +11,10 @@ use crate::read::conversations;
 use crate::rows::{bad_value, role_number};
 
 impl Batch<'_> {
-    pub(super) fn advance_watermarks(
-        &mut self,
-        known: &mut Known,
-        changes: &mut Changes,
-        (conversation, actor): (ConversationId, UserId),
-        delivered: Option<Seq>,
-        read: Option<Seq>,
-    ) -> Step<Told> {
+    pub(super) fn advance_watermarks(&mut self, known: &mut Known, changes: &mut Changes, write: &Write) -> Step<Told> {
+        let Write::AdvanceWatermarks { conversation, actor, delivered, read, device, now } = *write else {
+            return Ok(Told::Now(Box::new(Effect::Done)));
+        };
         let not_found = || ApiError::not_found("conversation");
         let pos = self.pos_of(conversation);
         let row = self.conversations.get_mut(&conversation).ok_or_else(not_found)?;
@@ -35,6 +31,13 @@ impl Batch<'_> {
         let read_seq = read.unwrap_or(0).min(row.last_seq).max(was_read);
         let delivered_seq = delivered.unwrap_or(0).min(row.last_seq).max(was_delivered).max(read_seq);
         let changed = (delivered_seq, read_seq) != (was_delivered, was_read);
+        if let Some(device) = device {
+            let seq = delivered.max(read).unwrap_or(0).min(row.last_seq);
+            changes.devices.delivered(conversation, actor, device, seq);
+        }
+        if read_seq > was_read {
+            changes.devices.read((conversation, actor), read_seq, device, now);
+        }
         if changed {
             (row.rev, row.pos) = (row.rev + 1, pos);
             changes.heads.entry(conversation).or_default();

@@ -4,7 +4,7 @@
 //! in a circle; then appends and watermarks, which are what a chat does all day, are decided on facts that were read for all of them at once, and
 //! written with a constant number of statements ([`hot`]). Everything else is done one by one under the same locks. What reaches further (people, who
 //! blocks whom, new conversations) has a transaction of its own ([`alone`]). The order of locks is: the lineage in common, the writer's own row, people,
-//! conversations, everything of a conversation.
+//! conversations, everything of a conversation, devices, jobs.
 
 mod accounts;
 mod append;
@@ -12,6 +12,7 @@ mod groups;
 mod hot;
 mod membership;
 mod messages;
+pub(crate) mod push;
 pub(crate) mod rounds;
 mod touch;
 
@@ -140,6 +141,7 @@ pub(crate) async fn prepare(session: &Session) -> Sql<()> {
         session.ready(text, types).await?;
     }
     touch::prepare(session).await?;
+    push::prepare(session).await?;
     hot::prepare(session).await
 }
 

@@ -60,13 +60,14 @@ pub(crate) fn of(writes: &[&Write]) -> Vec<Round> {
 
 #[cfg(test)]
 mod tests {
-    use tertulia_proto::Seq;
+    use tertulia_proto::{Seq, Timestamp};
 
     use super::*;
 
     fn read(conversation: u8, actor: u8) -> Write {
         let (conversation, actor) = (ConversationId::from_bytes([conversation; 16]), UserId::from_bytes([actor; 16]));
-        Write::AdvanceWatermarks { conversation, actor, delivered: None, read: Some(Seq::MAX) }
+        let now = Timestamp::from_ms(0);
+        Write::AdvanceWatermarks { conversation, actor, delivered: None, read: Some(Seq::MAX), device: None, now }
     }
 
     fn hide(conversation: u8, actor: u8) -> Write {

@@ -105,6 +105,13 @@ pub fn complete(connection: &Connection, identity: &Identity, move_id: &[u8; 16]
         "INSERT OR REPLACE INTO log_state (id, epoch, position, incarnation, token_secret) VALUES (1, ?1, ?2, ?3, ?4)",
         (identity.epoch, identity.end, move_id, identity.token_secret),
     )?;
+    // Numbers of jobs are given on from the highest; without a job there is no row yet.
+    connection.execute("DELETE FROM sqlite_sequence WHERE name = 'jobs' AND seq <= ?1", [identity.last_job])?;
+    connection.execute(
+        "INSERT INTO sqlite_sequence (name, seq) SELECT 'jobs', ?1
+         WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'jobs')",
+        [identity.last_job],
+    )?;
     connection.execute_batch("DROP TABLE log_move")
 }
 

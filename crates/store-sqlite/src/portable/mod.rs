@@ -255,8 +255,11 @@ impl End for SqliteEnd {
     }
 
     fn identity(&mut self) -> Doing<'_, Identity> {
-        let read = self.connection.query_row("SELECT epoch, token_secret, position FROM log_state", [], |row| {
-            Ok(Identity { epoch: row.get(0)?, token_secret: row.get(1)?, end: row.get(2)? })
+        let select =
+            "SELECT epoch, token_secret, position, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'jobs'), 0)
+             FROM log_state";
+        let read = self.connection.query_row(select, [], |row| {
+            Ok(Identity { epoch: row.get(0)?, token_secret: row.get(1)?, end: row.get(2)?, last_job: row.get(3)? })
         });
         done(read.map_err(|e| self.failed(e)))
     }

@@ -15,7 +15,7 @@ pub fn insert(table: &str) -> Sql<&'static str> {
 const PAGES: &[(&str, &str)] = &[
     (
         "users",
-        "SELECT id, email, name, avatar_url, password_hash, created_at, last_seen_at FROM users WHERE id > ?1 ORDER BY id LIMIT ?2",
+        "SELECT id, email, name, avatar_url, password_hash, created_at, last_seen_at, quiet_hours FROM users WHERE id > ?1 ORDER BY id LIMIT ?2",
     ),
     (
         "identities",
@@ -35,6 +35,12 @@ const PAGES: &[(&str, &str)] = &[
         "blocks",
         "SELECT u.id, o.id FROM users u CROSS JOIN blocks b ON b.user_no = u.no CROSS JOIN users o ON o.no = b.blocked_no
          WHERE u.id >= ?1 AND (u.id > ?1 OR o.id > ?2) ORDER BY u.id, o.id LIMIT ?3",
+    ),
+    (
+        "devices",
+        "SELECT d.id, u.id, d.session_id, d.client_device, d.provider, d.platform, d.token, d.token_hash, d.app_version, d.user_agent,
+            d.shows_content, d.created_at, d.registered_at, d.failed_at, d.failure
+         FROM devices d CROSS JOIN users u ON u.no = d.user_no WHERE d.id > ?1 ORDER BY d.id LIMIT ?2",
     ),
     (
         "jobs",
@@ -74,6 +80,20 @@ const PAGES: &[(&str, &str)] = &[
          ORDER BY c.id, r.message_key, r.emoji, u.id LIMIT ?5",
     ),
     (
+        "device_seats",
+        "SELECT c.id, d.id, s.delivered_seq, s.pushed_seq, s.withdrawn_seq
+         FROM conversations c CROSS JOIN device_seats s ON s.conversation_no = c.no CROSS JOIN devices d ON d.no = s.device_no
+         WHERE c.id >= ?1 AND (c.id > ?1 OR d.id > ?2) ORDER BY c.id, d.id LIMIT ?3",
+    ),
+    (
+        "push_attempts",
+        "SELECT c.id, a.seq, a.device_id, a.attempt, a.at, a.outcome, a.detail
+         FROM conversations c
+         CROSS JOIN push_attempts a ON a.conversation_no = c.no AND a.seq >= CASE WHEN c.id = ?1 THEN ?2 ELSE 0 END
+         WHERE c.id >= ?1 AND (c.id > ?1 OR (a.seq, a.device_id, a.attempt) > (?2, ?3, ?4))
+         ORDER BY c.id, a.seq, a.device_id, a.attempt LIMIT ?5",
+    ),
+    (
         "message_keys",
         "SELECT u.id, k.client_msg_id, c.id, k.message_key & 0xffffffff
          FROM users u
@@ -86,7 +106,7 @@ const PAGES: &[(&str, &str)] = &[
 const INSERTS: &[(&str, &str)] = &[
     (
         "users",
-        "INSERT INTO users (id, email, name, avatar_url, password_hash, created_at, last_seen_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO users (id, email, name, avatar_url, password_hash, created_at, last_seen_at, quiet_hours) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     ),
     (
         "identities",
@@ -104,6 +124,12 @@ const INSERTS: &[(&str, &str)] = &[
     (
         "blocks",
         "INSERT INTO blocks (user_no, blocked_no) SELECT u.no, o.no FROM users u, users o WHERE u.id = ?1 AND o.id = ?2",
+    ),
+    (
+        "devices",
+        "INSERT INTO devices (id, user_no, session_id, client_device, provider, platform, token, token_hash, app_version, user_agent, shows_content,
+            created_at, registered_at, failed_at, failure)
+         SELECT ?1, no, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15 FROM users WHERE id = ?2",
     ),
     (
         "jobs",
@@ -132,6 +158,16 @@ const INSERTS: &[(&str, &str)] = &[
         "reactions",
         "INSERT INTO reactions (message_key, emoji, user_no, rev)
          SELECT (c.no << 32) | ?2, ?3, u.no, ?5 FROM conversations c, users u WHERE c.id = ?1 AND u.id = ?4",
+    ),
+    (
+        "device_seats",
+        "INSERT INTO device_seats (conversation_no, device_no, delivered_seq, pushed_seq, withdrawn_seq)
+         SELECT c.no, d.no, ?3, ?4, ?5 FROM conversations c, devices d WHERE c.id = ?1 AND d.id = ?2",
+    ),
+    (
+        "push_attempts",
+        "INSERT INTO push_attempts (conversation_no, seq, device_id, attempt, at, outcome, detail)
+         SELECT no, ?2, ?3, ?4, ?5, ?6, ?7 FROM conversations WHERE id = ?1",
     ),
     (
         "message_keys",

@@ -6,15 +6,23 @@ use tertulia_store::jobs::*;
 
 use crate::rows::{Sql, bad_value, time_at};
 
-pub(crate) fn stats(connection: &Connection) -> Sql<Vec<JobStats>> {
+/// From one kind to the next by the index; of each a bounded part.
+const STATS: &str = "WITH RECURSIVE kinds (kind) AS (
+        SELECT (SELECT min(kind) FROM jobs WHERE state = 0)
+        UNION ALL SELECT (SELECT min(j.kind) FROM jobs j WHERE j.state = 0 AND j.kind > kinds.kind) FROM kinds WHERE kinds.kind IS NOT NULL)
+     SELECT kind, 0, (SELECT count(*) FROM (SELECT 1 FROM jobs j WHERE j.state = 0 AND j.kind = kinds.kind LIMIT ?1)),
+        min(coalesce((SELECT min(run_at) FROM jobs j WHERE j.state = 0 AND j.kind = kinds.kind AND j.priority = 0), 1 << 62),
+            coalesce((SELECT min(run_at) FROM jobs j WHERE j.state = 0 AND j.kind = kinds.kind AND j.priority = 1), 1 << 62),
+            coalesce((SELECT min(run_at) FROM jobs j WHERE j.state = 0 AND j.kind = kinds.kind AND j.priority = 2), 1 << 62))
+     FROM kinds WHERE kind IS NOT NULL
+     UNION ALL SELECT kind, 1, count(*), min(created_at) FROM (SELECT kind, created_at FROM jobs WHERE state = 1 LIMIT ?1) GROUP BY kind
+     UNION ALL SELECT kind, 2, count(*), min(created_at) FROM (SELECT kind, created_at FROM jobs WHERE state = 2 LIMIT ?1) GROUP BY kind
+     ORDER BY 1, 2";
+
+pub(crate) fn stats(connection: &Connection, count_max: usize) -> Sql<Vec<JobStats>> {
     connection
-        .prepare_cached(
-            "SELECT kind, 0, count(*), min(run_at) FROM jobs WHERE state = 0 GROUP BY kind
-             UNION ALL SELECT kind, 1, count(*), min(created_at) FROM jobs WHERE state = 1 GROUP BY kind
-             UNION ALL SELECT kind, 2, count(*), min(created_at) FROM jobs WHERE state = 2 GROUP BY kind
-             ORDER BY 1, 2",
-        )?
-        .query_map([], |row| {
+        .prepare_cached(STATS)?
+        .query_map([i64::try_from(count_max).unwrap_or(i64::MAX)], |row| {
             Ok(JobStats {
                 kind: row.get(0)?,
                 state: state_at(row, 1)?,
@@ -53,4 +61,20 @@ pub(crate) fn list(connection: &Connection, filter: &JobFilter) -> Sql<Vec<JobRe
 
 fn state_at(row: &Row<'_>, index: usize) -> Sql<JobState> {
     JobState::from_number(row.get(index)?).ok_or_else(|| bad_value("a state of a job that is not 0, 1 or 2"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However deep the queue is.
+    #[test]
+    fn what_is_counted_is_found_by_index() {
+        let connection = crate::schema::open_memory(None).unwrap();
+        let mut explained = connection.prepare(&format!("EXPLAIN QUERY PLAN {STATS}")).unwrap();
+        let plan: Vec<String> = explained.query_map([0], |row| row.get(3)).unwrap().collect::<Sql<_>>().unwrap();
+        let looks: Vec<&String> = plan.iter().filter(|line| line.contains(" jobs") || line.contains(" j ")).collect();
+        assert!(looks.len() >= 7, "{plan:?}");
+        assert!(looks.iter().all(|line| line.contains(" INDEX ")), "{plan:?}");
+    }
 }

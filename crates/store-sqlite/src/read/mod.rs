@@ -5,4 +5,5 @@ pub(crate) mod conversations;
 pub(crate) mod difference;
 pub(crate) mod history;
 pub(crate) mod jobs;
+pub(crate) mod push;
 pub(crate) mod search;

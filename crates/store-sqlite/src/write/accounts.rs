@@ -263,6 +263,7 @@ impl Batch<'_> {
                  ON CONFLICT (id) DO UPDATE SET ended_at = coalesce(ended_at, excluded.ended_at)",
             )?
             .execute((session.as_bytes().as_slice(), user_no, now.ms(), expires_at.ms()))?;
+        self.unregister_session(session)?;
         Ok(Effect::SessionEnded { session })
     }
 }

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use rusqlite::OptionalExtension;
-use tertulia_proto::{ApiError, ClientMsgId, ConversationId, ErrorCode, Message, UserId};
+use tertulia_proto::{ApiError, ClientMsgId, ConversationId, ErrorCode, Message, Timestamp, UserId};
 use tertulia_store::{Action, AppendMessage, Effect, Facts};
 
+use super::push::At;
 use super::{Batch, ConversationRow, Step};
 use crate::read::history;
 use crate::rows::{Sql, conversation_no_of, message_key, seq_of};
@@ -20,8 +21,9 @@ pub(super) struct Heads {
 struct Head {
     row: ConversationRow,
     last_message_at: i64,
-    /// Where the notification job begins.
+    /// Where the notification job begins, and when.
     first_new_seq: i64,
+    notify_at: i64,
     members: HashMap<i64, MemberHead>,
     dirty: bool,
 }
@@ -95,8 +97,9 @@ impl Batch<'_> {
             .execute((sender.no, append.client_msg_id.as_str(), key))?;
         (head.row.last_seq, head.row.rev, head.last_message_at) = (seq, rev, now);
         if !head.dirty {
-            head.first_new_seq = seq;
+            (head.first_new_seq, head.notify_at) = (seq, i64::MAX);
         }
+        head.notify_at = head.notify_at.min(append.notify_at.ms());
         head.dirty = true;
         if let Some(member) = head.members.get_mut(&sender.no) {
             member.sent = Some((seq, rev));
@@ -145,7 +148,8 @@ impl Batch<'_> {
     fn load_head(&mut self, conversation: ConversationId, user: UserId, user_no: i64) -> Step<()> {
         if !self.heads.conversations.contains_key(&conversation) {
             let row = self.conversation(conversation)?;
-            let head = Head { row, last_message_at: 0, first_new_seq: 0, members: HashMap::new(), dirty: false };
+            let head =
+                Head { row, last_message_at: 0, first_new_seq: 0, notify_at: 0, members: HashMap::new(), dirty: false };
             self.heads.conversations.insert(conversation, head);
         }
         let Some(head) = self.heads.conversations.get(&conversation) else { return Ok(()) };
@@ -178,17 +182,20 @@ impl Batch<'_> {
             for (user_no, member) in &head.members {
                 if let Some((seq, rev)) = member.sent {
                     advance.execute((row.no, user_no, seq, rev, self.pos))?;
+                    let at = At { conversation: row.id, conversation_no: row.no, user_no: *user_no };
+                    self.withdraw(at, seq, None, Timestamp::from_ms(head.last_message_at))?;
                 }
             }
             // One job per conversation takes care of everybody who is not there; further messages find it waiting.
             self.connection
                 .prepare_cached(
-                    "INSERT INTO jobs (kind, unique_key, payload, run_at, created_at) VALUES ('notify', ?1, ?2, ?3, ?3)
+                    "INSERT INTO jobs (kind, unique_key, payload, run_at, created_at) VALUES ('notify', ?1, ?2, ?3, ?4)
                      ON CONFLICT (kind, unique_key) WHERE state = 0 DO NOTHING",
                 )?
                 .execute((
                     row.id.as_bytes().as_slice(),
                     format!("{{\"conversationId\":\"{}\",\"fromSeq\":{}}}", row.id, head.first_new_seq),
+                    head.notify_at,
                     head.last_message_at,
                 ))?;
         }

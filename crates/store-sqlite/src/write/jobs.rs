@@ -10,6 +10,8 @@ const ENDED: &str = "SELECT id, attempt - spared, reasons FROM jobs WHERE state 
              ORDER BY lease_until LIMIT ?3";
 const READY: &str = "SELECT run_at, id FROM jobs WHERE state = 0 AND kind = ?1 AND priority = ?2 AND run_at <= ?3
              ORDER BY run_at, id LIMIT ?4";
+const READY_OF_KEY: &str = "SELECT r.id, r.attempt, r.spared, r.priority, r.run_at, r.reasons FROM jobs h
+             JOIN jobs r ON r.state = 0 AND r.kind = h.kind AND r.unique_key = h.unique_key WHERE h.id = ?1";
 const DEAD_OF_KIND: &str = "SELECT id FROM jobs WHERE state = 2 AND kind = ?1 ORDER BY dead_at, id LIMIT ?2";
 const DEAD_BEFORE: &str = "SELECT id FROM jobs WHERE state = 2 AND dead_at < ?1 ORDER BY dead_at, id LIMIT ?2";
 
@@ -21,7 +23,7 @@ fn enqueue_one(connection: &Connection, job: &NewJob) -> Sql<bool> {
     if let Some(key) = &job.unique_key {
         let waits = connection
             .prepare_cached(
-                "UPDATE jobs SET run_at = min(run_at, ?3), priority = min(priority, ?4)
+                "UPDATE jobs SET run_at = CASE WHEN attempt > spared THEN run_at ELSE min(run_at, ?3) END, priority = min(priority, ?4)
                  WHERE state = 0 AND kind = ?1 AND unique_key = ?2",
             )?
             .execute((&job.kind, key, job.run_at.ms(), job.priority.number()))?;
@@ -141,37 +143,25 @@ pub(crate) fn finish(connection: &Connection, finished: &[Finish], now: Timestam
         .iter()
         .map(|one| {
             let counts = end(connection, one, now)?;
-            if let Some(next) = one.next.as_ref().filter(|_| counts) {
-                enqueue_one(connection, next)?;
+            if counts {
+                enqueue(connection, &one.next)?;
             }
             Ok(counts)
         })
         .collect()
 }
 
-/// What of a row decides about how it goes on.
-struct Place {
-    kind: String,
-    unique_key: Option<Vec<u8>>,
-    payload: String,
-    priority: i64,
-    run_at: i64,
-    reasons: String,
-}
+const STANDING: &str = "id, attempt, spared, priority, run_at, reasons";
 
-impl Place {
-    const COLUMNS: &str = "kind, unique_key, payload, priority, run_at, reasons";
-
-    fn from_row(row: &Row<'_>) -> Sql<Self> {
-        Ok(Self {
-            kind: row.get(0)?,
-            unique_key: row.get(1)?,
-            payload: row.get(2)?,
-            priority: row.get(3)?,
-            run_at: row.get(4)?,
-            reasons: row.get(5)?,
-        })
-    }
+fn standing(row: &Row<'_>) -> Sql<Standing> {
+    Ok(Standing {
+        id: row.get(0)?,
+        attempt: row.get(1)?,
+        spared: row.get(2)?,
+        priority: Priority::from_number(row.get(3)?),
+        run_at: Timestamp::from_ms(row.get(4)?),
+        reasons: row.get(5)?,
+    })
 }
 
 fn end(connection: &Connection, finish: &Finish, now: Timestamp) -> Sql<bool> {
@@ -182,19 +172,14 @@ fn end(connection: &Connection, finish: &Finish, now: Timestamp) -> Sql<bool> {
             .execute((id, worker, attempt))?;
         return Ok(gone > 0);
     }
-    let select =
-        format!("SELECT {} FROM jobs WHERE id = ?1 AND state = 1 AND worker = ?2 AND attempt = ?3", Place::COLUMNS);
-    let row = connection.prepare_cached(&select)?.query_row((id, worker, attempt), Place::from_row).optional()?;
-    let Some(mut place) = row else { return Ok(false) };
+    let select = format!("SELECT {STANDING} FROM jobs WHERE id = ?1 AND state = 1 AND worker = ?2 AND attempt = ?3");
+    let row = connection.prepare_cached(&select)?.query_row((id, worker, attempt), standing).optional()?;
+    let Some(held) = row else { return Ok(false) };
     match &finish.end {
         JobEnd::Done => {}
-        JobEnd::Retry { at, reason } => {
-            place.reasons = with_reason(&place.reasons, now, reason);
-            place.run_at = at.ms();
-            be_ready(connection, id, &place, Spare::None)?;
-        }
-        JobEnd::Dead { reason } => die(connection, id, now, &with_reason(&place.reasons, now, reason))?,
-        JobEnd::HandedBack => be_ready(connection, id, &place, Spare::One)?,
+        JobEnd::Retry { at, reason } => be_ready(connection, held, Again::Failed { at: *at, reason }, now)?,
+        JobEnd::Dead { reason } => die(connection, id, now, &with_reason(&held.reasons, now, reason))?,
+        JobEnd::HandedBack => be_ready(connection, held, Again::HandedBack, now)?,
     }
     Ok(true)
 }
@@ -208,43 +193,21 @@ fn die(connection: &Connection, id: JobId, now: Timestamp, reasons: &str) -> Sql
         .map(drop)
 }
 
-/// Of the attempts so far, which are forgiven from now on.
-#[derive(Clone, Copy)]
-enum Spare {
-    None,
-    One,
-    All,
-}
-
-/// Running or dead before. Where its key has a ready row already, that one takes it in.
-fn be_ready(connection: &Connection, id: JobId, place: &Place, spare: Spare) -> Sql<()> {
-    let waiting: Option<(JobId, String)> = match &place.unique_key {
-        Some(key) => connection
-            .prepare_cached("SELECT id, reasons FROM jobs WHERE state = 0 AND kind = ?1 AND unique_key = ?2")?
-            .query_row((&place.kind, key), |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?,
-        None => None,
-    };
-    if let Some((other, reasons)) = waiting {
-        connection
-            .prepare_cached(
-                "UPDATE jobs SET payload = ?2, run_at = min(run_at, ?3), priority = min(priority, ?4), reasons = ?5
-                 WHERE id = ?1",
-            )?
-            .execute((other, &place.payload, place.run_at, place.priority, merged_reasons(&reasons, &place.reasons)))?;
-        return connection.prepare_cached("DELETE FROM jobs WHERE id = ?1")?.execute([id]).map(drop);
+/// Running or dead before. Where its key has a ready row already, the two become one.
+fn be_ready(connection: &Connection, row: Standing, why: Again<'_>, now: Timestamp) -> Sql<()> {
+    let waiting = connection.prepare_cached(READY_OF_KEY)?.query_row([row.id], standing).optional()?;
+    let mut row = row.again(why, now);
+    if let Some(waiting) = waiting {
+        let goes;
+        (row, goes) = row.joined(waiting, why);
+        connection.prepare_cached("DELETE FROM jobs WHERE id = ?1")?.execute([goes])?;
     }
-    let (one, all) = match spare {
-        Spare::None => (0, false),
-        Spare::One => (1, false),
-        Spare::All => (0, true),
-    };
     connection
         .prepare_cached(
-            "UPDATE jobs SET state = 0, worker = NULL, lease_until = NULL, dead_at = NULL, run_at = ?2, reasons = ?3,
-                spared = CASE WHEN ?5 THEN attempt ELSE spared + ?4 END WHERE id = ?1",
+            "UPDATE jobs SET state = 0, worker = NULL, lease_until = NULL, dead_at = NULL, attempt = ?2, spared = ?3, priority = ?4, run_at = ?5,
+                reasons = ?6 WHERE id = ?1",
         )?
-        .execute((id, place.run_at, &place.reasons, one, all))
+        .execute((row.id, row.attempt, row.spared, row.priority.number(), row.run_at.ms(), row.reasons))
         .map(drop)
 }
 
@@ -266,11 +229,10 @@ fn dead_ids(connection: &Connection, which: &DeadLetters) -> Sql<Vec<JobId>> {
 
 pub(crate) fn retry_dead(connection: &Connection, which: &DeadLetters, now: Timestamp) -> Sql<usize> {
     let ids = dead_ids(connection, which)?;
-    let select = format!("SELECT {} FROM jobs WHERE id = ?1", Place::COLUMNS);
+    let select = format!("SELECT {STANDING} FROM jobs WHERE id = ?1");
     for id in &ids {
-        let mut place = connection.prepare_cached(&select)?.query_row([id], Place::from_row)?;
-        place.run_at = now.ms();
-        be_ready(connection, *id, &place, Spare::All)?;
+        let dead = connection.prepare_cached(&select)?.query_row([id], standing)?;
+        be_ready(connection, dead, Again::Revived, now)?;
     }
     Ok(ids.len())
 }
@@ -301,6 +263,14 @@ fn limit(most: usize) -> i64 {
 mod tests {
     use super::*;
 
+    fn plan_of(connection: &Connection, statement: &str) -> Vec<String> {
+        let explain = format!("EXPLAIN QUERY PLAN {statement}");
+        let mut explained = connection.prepare(&explain).unwrap();
+        let count = explained.parameter_count();
+        let nothing = vec![rusqlite::types::Null; count];
+        explained.query_map(rusqlite::params_from_iter(nothing), |row| row.get(3)).unwrap().collect::<Sql<_>>().unwrap()
+    }
+
     /// However deep the queue is: what is asked at every look reads as many rows as it answers.
     #[test]
     fn the_next_jobs_are_found_by_index_and_already_in_order() {
@@ -308,16 +278,15 @@ mod tests {
         for (statement, index) in
             [(READY, "jobs_ready"), (ENDED, "jobs_running"), (DEAD_BEFORE, "jobs_dead"), (DEAD_OF_KIND, "jobs_dead")]
         {
-            let explain = format!("EXPLAIN QUERY PLAN {statement}");
-            let mut explained = connection.prepare(&explain).unwrap();
-            let count = explained.parameter_count();
-            let nothing = vec![rusqlite::types::Null; count];
-            let plan: Vec<String> = explained
-                .query_map(rusqlite::params_from_iter(nothing), |row| row.get(3))
-                .unwrap()
-                .collect::<Sql<_>>()
-                .unwrap();
+            let plan = plan_of(&connection, statement);
             assert!(plan.iter().all(|line| line.contains(index) && !line.contains("TEMP B-TREE")), "{plan:?}");
         }
+    }
+
+    #[test]
+    fn the_ready_job_of_a_key_is_found_by_it() {
+        let plan = plan_of(&crate::schema::open_memory(None).unwrap(), READY_OF_KEY);
+        assert!(plan.len() == 2 && plan[0].contains("PRIMARY KEY"), "{plan:?}");
+        assert!(plan[1].contains("one_ready_job_per_key (kind=? AND unique_key=?)"), "{plan:?}");
     }
 }

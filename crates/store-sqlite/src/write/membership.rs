@@ -1,20 +1,18 @@
 //! Watermarks, and who comes, goes and may do what in a group.
 
-use tertulia_proto::{ApiError, ConversationId, Role, Seq, Timestamp, UserId};
+use tertulia_proto::{ApiError, Role, Timestamp, UserId};
 use tertulia_store::{Action, Effect, Write};
 
+use super::push::At;
 use super::{Batch, ConversationRow, Place, Step};
 use crate::read::conversations;
 use crate::rows::{bad_value, role_number};
 
 impl Batch<'_> {
-    pub(super) fn advance_watermarks(
-        &mut self,
-        conversation: ConversationId,
-        actor: UserId,
-        delivered: Option<Seq>,
-        read: Option<Seq>,
-    ) -> Step<Effect> {
+    pub(super) fn advance_watermarks(&mut self, write: &Write) -> Step<Effect> {
+        let Write::AdvanceWatermarks { conversation, actor, delivered, read, device, now } = *write else {
+            return Ok(Effect::Done);
+        };
         let row = self.conversation(conversation)?;
         let place = self.place(row.no, actor)?;
         self.rules.decide(Action::AdvanceWatermarks, &self.facts(&row, &place)?)?;
@@ -25,7 +23,14 @@ impl Batch<'_> {
         let read_seq = read.unwrap_or(0).min(row.last_seq).max(was_read);
         let delivered_seq = delivered.unwrap_or(0).min(row.last_seq).max(was_delivered).max(read_seq);
         let changed = (delivered_seq, read_seq) != (was_delivered, was_read);
+        let at = At { conversation, conversation_no: row.no, user_no: place.user_no };
+        if let Some(device) = device {
+            self.delivered_to(at, device, delivered.max(read).unwrap_or(0).min(row.last_seq))?;
+        }
         let mut rev = row.rev;
+        if read_seq > was_read {
+            self.withdraw(at, read_seq, device, now)?;
+        }
         if changed {
             rev = self.bump(row.no)?;
             self.connection

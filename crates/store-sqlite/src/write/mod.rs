@@ -9,6 +9,7 @@ mod groups;
 pub(crate) mod jobs;
 mod membership;
 mod messages;
+pub(crate) mod push;
 
 use std::collections::BTreeSet;
 
@@ -154,9 +155,7 @@ impl<'a> Batch<'a> {
             Write::EditMessage { .. } | Write::DeleteMessage { .. } | Write::SetReaction { .. } => {
                 self.change_message(write)
             }
-            Write::AdvanceWatermarks { conversation, actor, delivered, read } => {
-                self.advance_watermarks(*conversation, *actor, *delivered, *read)
-            }
+            Write::AdvanceWatermarks { .. } => self.advance_watermarks(write),
             Write::OpenDm { .. }
             | Write::CreateGroup { .. }
             | Write::SetTitle { .. }

@@ -79,7 +79,7 @@ impl Queue {
 
     /// Whether it counted.
     async fn end(&self, worker: WorkerId, job: &ClaimedJob, end: JobEnd, now: i64) -> bool {
-        let finish = Finish { held: held(worker, job), end, next: None };
+        let finish = Finish { held: held(worker, job), end, next: Vec::new() };
         self.jobs().finish(vec![finish], at(now)).await.expect("a job is finished")[0]
     }
 
@@ -191,7 +191,8 @@ pub async fn a_running_job_leaves_room_for_another_of_its_key(home: &impl Home) 
     let first = queue.one(ANN, "a", 0).await;
     let not_beside = NewJob { unless_running: true, ..keyed("a", "k", "not beside", 0) };
     assert_eq!(queue.add(vec![not_beside.clone()]).await, [false]);
-    assert_eq!(queue.add(vec![keyed("a", "k", "second", 0)]).await, [true]);
+    assert_eq!(queue.add(vec![keyed("a", "k", "second", 10)]).await, [true]);
+    assert_eq!(queue.add(vec![not_beside.clone()]).await, [false], "the one that is ready is made earlier by it");
     let second = queue.one(BEN, "a", 0).await;
     assert_eq!(second.payload, "second");
     for (worker, job) in [(ANN, &first), (BEN, &second)] {
@@ -250,7 +251,7 @@ pub async fn a_late_worker_changes_nothing(home: &impl Home) {
     let ends = [JobEnd::Done, retry(1, "late"), JobEnd::Dead { reason: "late".into() }, JobEnd::HandedBack];
     for (worker, job) in [(ANN, &late), (BEN, &now)] {
         for end in &ends {
-            let finish = Finish { held: held(worker, job), end: end.clone(), next: Some(self::job("a", "next", 0)) };
+            let finish = Finish { held: held(worker, job), end: end.clone(), next: vec![self::job("a", "next", 0)] };
             assert_eq!(queue.jobs().finish(vec![finish], at(LEASE_MS)).await.expect("an answer"), [false], "{end:?}");
         }
     }
@@ -339,41 +340,135 @@ pub async fn dead_letters_are_dropped_one_by_kind_or_by_age_so_many_at_a_time(ho
     assert_eq!(drop_dead(DeadLetters::Of(ready[0].id)).await, 0, "only the dead are dropped");
 }
 
+/// Of the newer and the failed one the later time: whoever said when to come again meant the key.
 pub async fn a_retry_whose_key_is_ready_again_becomes_one_job_with_it(home: &impl Home) {
     let queue = Queue::open(home).await;
-    for (payload, end, run_at) in
-        [("failed", retry(50, "no luck"), 50), ("late", retry(5000, "no luck"), 1000), ("back", JobEnd::HandedBack, 0)]
-    {
+    for (payload, end, run_at, tries) in [
+        ("failed", retry(50, "no luck"), 1000, 1),
+        ("late", retry(5000, "no luck"), 5000, 1),
+        ("back", JobEnd::HandedBack, 0, 0),
+    ] {
         queue.add(vec![keyed("a", "k", payload, 0)]).await;
         let first = queue.one(ANN, "a", 0).await;
-        queue.add(vec![keyed("a", "k", "newer", 1000)]).await;
-        let newer = queue.list(JobState::Ready).await.remove(0).id;
-        let was_failure = end != JobEnd::HandedBack;
+        queue.add(vec![NewJob { priority: Priority::High, ..keyed("a", "k", "newer", 1000) }]).await;
         assert!(queue.end(ANN, &first, end, 7).await);
         let ready = queue.list(JobState::Ready).await;
         assert_eq!(ready.len(), 1);
-        assert_eq!((ready[0].id, ready[0].payload.as_str(), ready[0].run_at), (newer, payload, at(run_at)));
-        assert_eq!((ready[0].tries, ready[0].reasons.len()), (0, usize::from(was_failure)));
+        assert_eq!((ready[0].id, ready[0].payload.as_str(), ready[0].run_at), (first.id, payload, at(run_at)));
+        assert_eq!((ready[0].tries, ready[0].reasons.len()), (tries, usize::try_from(tries).expect("small")));
+        assert_eq!((ready[0].priority, ready[0].lease_until), (Priority::High, None));
         assert!(queue.list(JobState::Running).await.is_empty());
         let merged = queue.one(ANN, "a", 10_000).await;
+        assert_eq!(merged.tries, tries + 1);
+        assert!(!queue.end(ANN, &first, JobEnd::Done, 10_000).await, "the first claim is over");
         assert!(queue.end(ANN, &merged, JobEnd::Done, 10_000).await);
     }
-    let dead = queue.bury("a", "buried", 0).await;
-    queue.add(vec![keyed("a", "buried", "newer", 1000)]).await;
-    assert_eq!(queue.jobs().retry_dead(DeadLetters::Of(dead), at(10)).await.expect("an answer"), 1);
-    assert_eq!(queue.payloads(JobState::Ready).await, ["buried"]);
+}
+
+pub async fn a_key_that_is_queued_again_all_the_time_runs_out_of_tries(home: &impl Home) {
+    let queue = Queue::open(home).await;
+    queue.add(vec![keyed("a", "k", "first", 1000)]).await;
+    for n in 1..=ATTEMPTS_MAX {
+        let now = n * 1000;
+        assert_eq!(queue.claim(ANN, &["a"], 10, now - 1).await, [], "its time is kept");
+        let job = queue.one(ANN, "a", now).await;
+        assert_eq!((job.payload.as_str(), job.tries), ("first", n));
+        queue.add(vec![keyed("a", "k", "newer", now)]).await;
+        assert!(queue.end(ANN, &job, retry(now + 1000, "no luck"), now).await);
+        // Nor is it hurried by what comes after its failure.
+        assert_eq!(queue.add(vec![keyed("a", "k", "newest", now)]).await, [false]);
+    }
+    let ready = queue.list(JobState::Ready).await;
+    assert_eq!((ready.len(), ready[0].tries, ready[0].reasons.len()), (1, ATTEMPTS_MAX, 3));
+}
+
+pub async fn of_several_jobs_of_a_key_the_oldest_payload_stands_for_all(home: &impl Home) {
+    let queue = Queue::open(home).await;
+    for at_once in [false, true] {
+        let mut claimed = Vec::new();
+        for payload in ["first", "second", "third"] {
+            queue.add(vec![keyed("a", "k", payload, 0)]).await;
+            claimed.push(queue.one(ANN, "a", 0).await);
+        }
+        queue.add(vec![keyed("a", "k", "fourth", 0)]).await;
+        let first = claimed[0].id;
+        let end = |(job, end): (&ClaimedJob, JobEnd)| Finish { held: held(ANN, job), end, next: Vec::new() };
+        // The oldest one in between.
+        claimed.swap(0, 1);
+        let ends = claimed.iter().zip([retry(10, "b"), retry(20, "a"), JobEnd::HandedBack]).map(end);
+        let calls: Vec<Vec<Finish>> =
+            if at_once { vec![ends.collect()] } else { ends.map(|finish| vec![finish]).collect() };
+        for call in calls {
+            let told = queue.jobs().finish(call, at(1)).await.expect("an answer");
+            assert!(told.into_iter().all(|counted| counted));
+        }
+        let ready = queue.list(JobState::Ready).await;
+        assert_eq!(ready.len(), 1, "{ready:?}");
+        assert_eq!((ready[0].id, ready[0].payload.as_str(), ready[0].run_at), (first, "first", at(20)));
+        assert_eq!((ready[0].tries, ready[0].reasons.len()), (1, 2));
+        let merged = queue.one(ANN, "a", 20).await;
+        assert!(queue.end(ANN, &merged, JobEnd::Done, 20).await);
+    }
+}
+
+pub async fn a_dead_letter_whose_key_is_ready_becomes_one_job_with_it(home: &impl Home) {
+    let queue = Queue::open(home).await;
+    let mut dead = Vec::new();
+    for n in 0..2 {
+        dead.push(queue.bury("a", "buried", n).await);
+    }
+    queue.add(vec![keyed("a", "buried", "newer", 2)]).await;
+    let newer = queue.one(ANN, "a", 2).await;
+    assert!(queue.end(ANN, &newer, retry(1000, "no luck"), 3).await);
+    let all = DeadLetters::OfKind { kind: "a".to_owned(), limit: 10 };
+    assert_eq!(queue.jobs().retry_dead(all, at(10)).await.expect("an answer"), 2);
+    let ready = queue.list(JobState::Ready).await;
+    assert_eq!(ready.len(), 1, "{ready:?}");
+    assert_eq!((ready[0].id, ready[0].payload.as_str(), ready[0].run_at), (dead[0], "buried", at(10)));
+    assert_eq!((ready[0].tries, ready[0].reasons.len(), ready[0].dead_at), (0, 3, None));
     assert_eq!(queue.payloads(JobState::Dead).await, [""; 0]);
+    assert_eq!(queue.one(ANN, "a", 10).await.tries, 1);
+}
+
+pub async fn a_job_of_the_future_is_not_claimed_before_its_time_and_is_after_it(home: &impl Home) {
+    let queue = Queue::open(home).await;
+    let urgent = NewJob { priority: Priority::High, ..keyed("a", "k", "urgent", 5000) };
+    queue.add(vec![job("a", "now", 0), urgent.clone()]).await;
+    // Whatever else is queued of its key, for later.
+    assert_eq!(queue.add(vec![NewJob { run_at: at(9000), ..urgent }]).await, [false]);
+    let first = queue.one(ANN, "a", 4999).await;
+    let next = vec![keyed("a", "next", "next", 5001)];
+    let finish = Finish { held: held(ANN, &first), end: JobEnd::Done, next };
+    assert_eq!(queue.jobs().finish(vec![finish], at(4999)).await.expect("an answer"), [true]);
+    assert_eq!(queue.claim(BEN, &["a"], 10, 4999).await, []);
+    assert_eq!(told(&queue.claim(BEN, &["a"], 10, 5000).await), ["urgent"]);
+    assert_eq!(told(&queue.claim(BEN, &["a"], 10, 5001).await), ["next"]);
 }
 
 pub async fn what_a_job_queues_comes_with_its_end_or_not_at_all(home: &impl Home) {
     let queue = Queue::open(home).await;
     queue.add(vec![keyed("tick", "tick", "1", 0)]).await;
     let first = queue.one(ANN, "tick", 0).await;
-    let next = Finish { held: held(ANN, &first), end: JobEnd::Done, next: Some(keyed("tick", "tick", "2", 100)) };
+    let next = Finish {
+        held: held(ANN, &first),
+        end: JobEnd::Done,
+        next: vec![keyed("tick", "tick", "2", 100), job("tick", "later", 500)],
+    };
     let told = queue.jobs().finish(vec![next.clone(), next], at(1)).await.expect("an answer");
     assert_eq!(told.iter().filter(|counted| **counted).count(), 1, "the same end counts once");
-    assert_eq!(queue.payloads(JobState::Ready).await, ["2"]);
+    assert_eq!(queue.payloads(JobState::Ready).await, ["2", "later"]);
     assert_eq!(queue.one(BEN, "tick", 100).await.payload, "2");
+    // Together with ends of the same key, and with itself.
+    queue.add(vec![keyed("a", "k", "first", 0)]).await;
+    let first = queue.one(ANN, "a", 0).await;
+    let next = vec![keyed("a", "l", "1", 30), keyed("a", "k", "2", 20), keyed("a", "l", "3", 10), job("a", "4", 40)];
+    let finish = Finish { held: held(ANN, &first), end: retry(50, "no luck"), next };
+    assert_eq!(queue.jobs().finish(vec![finish], at(1)).await.expect("an answer"), [true]);
+    let ready = queue.claim(BEN, &["a"], 10, 100).await;
+    assert_eq!(
+        ready.iter().map(|job| (job.payload.as_str(), job.run_at)).collect::<Vec<_>>(),
+        [("1", at(10)), ("4", at(40)), ("first", at(50))]
+    );
 }
 
 pub async fn a_batch_of_ends_is_answered_one_by_one(home: &impl Home) {
@@ -386,7 +481,7 @@ pub async fn a_batch_of_ends_is_answered_one_by_one(home: &impl Home) {
         .iter()
         .zip(ends)
         .enumerate()
-        .map(|(n, (job, end))| Finish { held: held(if n == 4 { BEN } else { ANN }, job), end, next: None })
+        .map(|(n, (job, end))| Finish { held: held(if n == 4 { BEN } else { ANN }, job), end, next: Vec::new() })
         .collect();
     let told = queue.jobs().finish(finished, at(20)).await.expect("an answer");
     assert_eq!(told, [true, true, true, true, false]);
@@ -413,16 +508,23 @@ pub async fn jobs_are_listed_in_pages_by_state_and_kind(home: &impl Home) {
 
 pub async fn the_queue_says_how_many_there_are_and_since_when(home: &impl Home) {
     let queue = Queue::open(home).await;
-    assert_eq!(queue.jobs().job_stats().await.expect("an answer"), []);
+    assert_eq!(queue.jobs().job_stats(usize::MAX).await.expect("an answer"), []);
     queue.bury("a", "x", 3).await;
     queue.add(vec![job("a", "1", 30), job("a", "2", 20), job("b", "3", 10)]).await;
     queue.claim(ANN, &["b"], 1, 100).await;
     let stat = |kind: &str, state, count, oldest| JobStats { kind: kind.to_owned(), state, count, oldest: at(oldest) };
     let stats =
         [stat("a", JobState::Ready, 2, 20), stat("a", JobState::Dead, 1, 0), stat("b", JobState::Running, 1, 0)];
-    assert_eq!(queue.jobs().job_stats().await.expect("an answer"), stats);
+    assert_eq!(queue.jobs().job_stats(usize::MAX).await.expect("an answer"), stats);
+    // No more of a kind than is asked for, and the oldest all the same.
+    queue.add((0..5).map(|n| NewJob { priority: Priority::Low, ..job("c", "", 5 - n) }).collect()).await;
+    let bounded = queue.jobs().job_stats(1).await.expect("an answer");
+    let mut stats = stats.to_vec();
+    stats[0].count = 1;
+    stats.push(stat("c", JobState::Ready, 1, 1));
+    assert_eq!(bounded, stats);
     let counts = queue.world.store.job_counts().await.expect("the store reads");
-    assert_eq!((counts.ready, counts.dead), (2, 1));
+    assert_eq!((counts.ready, counts.dead), (7, 1));
 }
 
 pub async fn no_call_holds_more_than_its_bound(home: &impl Home) {
@@ -439,6 +541,14 @@ pub async fn no_call_holds_more_than_its_bound(home: &impl Home) {
     assert_eq!(claimed.len(), JOBS_PER_CALL_MAX);
     let held: Vec<Held> = (0..=JOBS_PER_CALL_MAX).map(|_| held(ANN, &claimed[0])).collect();
     assert!(queue.jobs().renew(held, at(1)).await.is_err());
+    // Ends and what comes after them count together.
+    let ending = |next| vec![Finish { held: self::held(ANN, &claimed[1]), end: JobEnd::Done, next }];
+    let before = queue.jobs().job_stats(usize::MAX).await.expect("an answer");
+    assert!(queue.jobs().finish(ending(many(JOBS_PER_CALL_MAX)), at(1)).await.is_err());
+    let large = NewJob { payload: "x".repeat(PAYLOAD_MAX_BYTES + 1), ..job("a", "", 0) };
+    assert!(queue.jobs().finish(ending(vec![large]), at(1)).await.is_err());
+    assert_eq!(queue.jobs().job_stats(usize::MAX).await.expect("an answer"), before, "what is refused is not there");
+    assert_eq!(queue.jobs().finish(ending(many(JOBS_PER_CALL_MAX - 1)), at(1)).await.expect("an answer"), [true]);
     let reason = "ö".repeat(REASON_MAX_BYTES);
     assert!(queue.end(ANN, &claimed[0], JobEnd::Dead { reason }, 0).await);
     assert_eq!(queue.list(JobState::Dead).await[0].reasons[0].reason.len(), REASON_MAX_BYTES);

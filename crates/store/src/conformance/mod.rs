@@ -4,12 +4,14 @@
 //! its own name. What a scenario asserts is what both homes promise; where they may differ, no scenario looks.
 //!
 //! The way through: [`world`] is what a test holds, [`writes`] its vocabulary, `house` the rules it plays by, [`replica`] a client that applies
-//! differences, [`listening`] one that hears what happens as well, [`random`] a whole life against a ledger; the other files are scenarios by topic. A new scenario is a
+//! differences, [`listening`] one that hears what happens as well, [`book`] the devices that are notified, [`random`] a whole life against a ledger; the other files are scenarios by topic. A new scenario is a
 //! `pub async fn a_sentence(home: &impl Home)` and a line in the macro's list.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a suite of tests: a broken expectation is to stop it")]
 
 pub mod asking;
+pub mod book;
+pub mod devices;
 pub mod difference;
 pub mod holding;
 pub mod house;
@@ -21,6 +23,8 @@ pub mod members;
 pub mod messages;
 pub mod paging;
 pub mod people;
+pub mod push;
+pub mod pushed;
 pub mod random;
 pub mod reading;
 pub mod replica;
@@ -222,6 +226,10 @@ macro_rules! conformance_tests {
                 a_dead_letter_keeps_its_history_and_is_retried_with_all_attempts,
                 dead_letters_are_dropped_one_by_kind_or_by_age_so_many_at_a_time,
                 a_retry_whose_key_is_ready_again_becomes_one_job_with_it,
+                a_key_that_is_queued_again_all_the_time_runs_out_of_tries,
+                of_several_jobs_of_a_key_the_oldest_payload_stands_for_all,
+                a_dead_letter_whose_key_is_ready_becomes_one_job_with_it,
+                a_job_of_the_future_is_not_claimed_before_its_time_and_is_after_it,
                 what_a_job_queues_comes_with_its_end_or_not_at_all,
                 a_batch_of_ends_is_answered_one_by_one,
                 jobs_are_listed_in_pages_by_state_and_kind,
@@ -230,6 +238,36 @@ macro_rules! conformance_tests {
                 a_message_sent_while_its_notification_runs_queues_another,
                 no_message_is_without_a_notification_while_workers_claim,
                 sessions_that_expired_long_ago_are_forgotten_so_many_at_a_time,
+            ],
+            devices: [
+                a_device_is_registered_as_it_says_and_shown_to_its_person_alone,
+                a_device_registered_again_keeps_its_id_and_what_it_was_told,
+                a_token_of_another_person_moves_and_takes_nothing_along,
+                a_refreshed_token_takes_over_what_its_device_was_told,
+                more_devices_than_one_may_have_push_out_the_oldest,
+                a_device_is_unregistered_by_its_person_alone,
+                who_signs_out_is_not_notified_there_any_more,
+                a_device_is_switched_off_only_for_the_token_that_failed,
+                quiet_hours_are_kept_as_they_were_said,
+                what_concerns_devices_is_no_change_of_the_log,
+            ],
+            push: [
+                an_audience_is_whoever_has_not_seen_the_end,
+                what_reached_one_device_is_news_on_the_others,
+                what_devices_tell_in_one_burst_counts_for_each,
+                an_audience_over_a_page_comes_whole_and_once,
+                an_occasion_tells_what_the_device_has_not_seen,
+                ones_own_messages_of_another_time_are_no_news,
+                a_badge_is_the_sum_that_the_app_shows,
+                a_notification_is_looked_for_when_the_message_says,
+            ],
+            pushed: [
+                what_is_noted_moves_forward_only,
+                what_was_read_is_taken_away_from_the_other_devices,
+                who_answers_has_read_on_all_devices,
+                a_withdrawal_joins_a_ready_job_and_keeps_the_earlier_time,
+                attempts_are_kept_by_message_until_they_are_cleaned_up,
+                of_many_attempts_the_latest_are_kept,
             ],
             random: [
                 a_random_life_keeps_the_promises,
@@ -265,6 +303,9 @@ mod tests {
             include_str!("people.rs"),
             include_str!("search.rs"),
             include_str!("jobs.rs"),
+            include_str!("devices.rs"),
+            include_str!("push.rs"),
+            include_str!("pushed.rs"),
             include_str!("random.rs"),
         ];
         for text in topics {

@@ -20,6 +20,8 @@ pub use run::{Event, Options, Plan, Summary, plan, run};
 pub use tables::{Column, Kind, TABLES, Table};
 pub use value::{Row, Value, decode, encode};
 
+use crate::jobs::JobId;
+
 /// What an end is asked takes as long as it takes; it stays on the task that asks.
 pub type Doing<'a, T> = Pin<Box<dyn Future<Output = Result<T, MoveError>> + 'a>>;
 
@@ -44,6 +46,8 @@ pub struct Identity {
     pub token_secret: [u8; 32],
     /// No position above it was ever given to a row or to a client.
     pub end: i64,
+    /// The highest number that a job ever had, also of those that are gone: none comes twice.
+    pub last_job: JobId,
 }
 
 /// What a destination remembers of a move until it is complete.
@@ -126,6 +130,6 @@ pub trait Destination: End {
     fn put<'a>(&'a mut self, table: &'static Table, rows: &'a [Row], progress: &'a Progress) -> Doing<'a, ()>;
     /// What does not agree within the home itself, where it keeps something twice.
     fn faults(&mut self) -> Doing<'_, Vec<String>>;
-    /// From here on it is the log, durably: its next position is above the identity's end.
+    /// From here on it is the log, durably: its next position is above the identity's end, and its next job above the last.
     fn complete<'a>(&'a mut self, identity: &'a Identity, move_id: [u8; 16]) -> Doing<'a, ()>;
 }

@@ -1,0 +1,95 @@
+//! Devices that are notified: changes go through the writer's second lane, looks through the readers.
+
+use rusqlite::Connection;
+use tertulia_proto::{Device, QuietHours, RegistrationId};
+use tertulia_store::jobs::{JOBS_PER_CALL_MAX, too_many};
+use tertulia_store::push::*;
+use tertulia_store::{ConversationId, Reading, StoreError, Timestamp, UserId};
+use tokio::sync::oneshot;
+
+use crate::rows::Sql;
+use crate::writer::{Asked, Chore};
+use crate::{Home, SqliteStore, read, write};
+
+/// Rows that a registration touches, about: itself, and those that go with it.
+const REGISTRATION_ROWS: usize = 16;
+
+impl SqliteStore {
+    fn note<T, F>(&self, rows: usize, work: F) -> Reading<'_, T>
+    where
+        T: Send + 'static,
+        F: FnMut(&Connection) -> Sql<T> + Send + 'static,
+    {
+        let (told, answer) = oneshot::channel();
+        let chore: Box<dyn Chore> = Box::new(Asked { rows: rows.max(1), work, answer: None, told });
+        match &self.home {
+            Home::File { writer, .. } => writer.add_chore(chore),
+            Home::Inline(connection) => self.desk.process(&connection.lock(), Vec::new(), vec![chore]),
+        }
+        Box::pin(async move { answer.await.unwrap_or_else(|_| Err(StoreError::Unavailable("shutting down".into()))) })
+    }
+}
+
+impl PushBook for SqliteStore {
+    fn register(&self, new: NewRegistration) -> Reading<'_, Device> {
+        self.note(REGISTRATION_ROWS, move |c| write::push::register(c, &new))
+    }
+
+    fn unregister(&self, user: UserId, which: WhichDevice) -> Reading<'_, bool> {
+        self.note(REGISTRATION_ROWS, move |c| write::push::unregister(c, user, &which))
+    }
+
+    fn devices(&self, user: UserId) -> Reading<'_, Vec<Device>> {
+        self.read(move |c| read::push::devices(c, user))
+    }
+
+    fn targets(&self, user: UserId) -> Reading<'_, Vec<PushTarget>> {
+        self.read(move |c| read::push::targets(c, user))
+    }
+
+    fn switch_off(
+        &self,
+        registration: RegistrationId,
+        token_hash: [u8; 32],
+        reason: String,
+        at: Timestamp,
+    ) -> Reading<'_, bool> {
+        self.note(1, move |c| write::push::switch_off(c, registration, &token_hash, &reason, at))
+    }
+
+    fn audience(&self, conversation: ConversationId, above: Option<RegistrationId>) -> Reading<'_, Option<Audience>> {
+        self.read(move |c| read::push::audience(c, conversation, above))
+    }
+
+    fn occasion(
+        &self,
+        registration: RegistrationId,
+        conversation: ConversationId,
+        now: Timestamp,
+    ) -> Reading<'_, Option<Occasion>> {
+        self.read(move |c| read::push::occasion(c, registration, conversation, now))
+    }
+
+    fn note_pushes(&self, notes: Vec<PushNote>) -> Reading<'_, ()> {
+        match too_many(notes.len()) {
+            Some(error) => Box::pin(std::future::ready(Err(error))),
+            None => self.note(2 * notes.len(), move |c| write::push::note(c, &notes)),
+        }
+    }
+
+    fn push_attempts(&self, conversation: ConversationId, seq: i64) -> Reading<'_, Vec<PushAttempt>> {
+        self.read(move |c| read::push::attempts(c, conversation, seq))
+    }
+
+    fn forget_attempts(&self, at: Timestamp, limit: usize) -> Reading<'_, usize> {
+        self.note(limit.min(JOBS_PER_CALL_MAX), move |c| write::push::forget_attempts(c, at, limit))
+    }
+
+    fn quiet_hours(&self, user: UserId) -> Reading<'_, Option<QuietHours>> {
+        self.read(move |c| read::push::quiet_hours(c, user))
+    }
+
+    fn set_quiet_hours(&self, user: UserId, hours: Option<QuietHours>) -> Reading<'_, ()> {
+        self.note(1, move |c| write::push::set_quiet_hours(c, user, hours.as_ref()))
+    }
+}
