@@ -29,9 +29,6 @@ impl Store for FaultyStore {
     fn webhooks(&self) -> &dyn WebhookBook {
         self.inner.webhooks()
     }
-    fn push(&self) -> &dyn PushBook {
-        self.inner.push()
-    }
     fn submit(&self, write: Write, done: Completion) {
         let every = self.full_every.load(Ordering::Relaxed);
         let count = self.count.fetch_add(1, Ordering::Relaxed);
@@ -130,6 +127,9 @@ impl Store for FaultyStore {
     fn jobs(&self) -> &dyn tertulia_store::JobQueue {
         self.inner.jobs()
     }
+    fn push(&self) -> &dyn tertulia_store::PushBook {
+        self.inner.push()
+    }
 }
 
 /// The house's rules, and once in so many sends a refusal for good.
@@ -205,6 +205,12 @@ impl LocalStore for FaultyRows<'_> {
     }
     fn intents(&mut self, limit: usize) -> Stored<Vec<LocalConversation>> {
         self.call()?.intents(limit)
+    }
+    fn begin_telling(&mut self) -> Stored<()> {
+        self.call()?.begin_telling()
+    }
+    fn end_telling(&mut self) -> Stored<()> {
+        self.call()?.end_telling()
     }
     fn member(&mut self, conversation: ConversationId, user: UserId) -> Stored<Option<Member>> {
         self.call()?.member(conversation, user)

@@ -1,11 +1,14 @@
 //! What a call does: each is one of the client's.
 
 use serde::Serialize;
+use tertulia_client::proto::device::{NotificationSettingsPatch, RegisterDevice, UnregisterDevice};
+use tertulia_client::proto::{Platform, PushProvider};
 use tertulia_client::{Client, Emoji, Limits, MessageId, Rest, Seq, Timeline, Timestamp, TokenAnswer};
 
 use crate::calls::Call;
 use crate::failure::Failure;
 use crate::model;
+use crate::notify;
 use crate::worker::{Open, written};
 
 /// How long a message that is not on this device may take to come.
@@ -71,6 +74,7 @@ fn here(open: &Open, call: Call, again: bool) -> Result<Answer, Box<Call>> {
         }
         Call::Search { text, conversation, limit } => return Ok(search(client, &text, conversation, limit)),
         Call::Limits => return Ok(limits(client)),
+        Call::DeviceId => return Ok(device_id(client)),
         other => return Err(Box::new(other)),
     };
     Ok(done.map(|()| written(&())))
@@ -103,6 +107,13 @@ async fn there(open: &Open, call: Call) -> Answer {
             let found = found.into_iter().enumerate();
             told(found.map(|(place, message)| model::Message::found(message, place, me)).collect::<Vec<_>>())
         }
+        Call::PushOffer
+        | Call::RegisterDevice { .. }
+        | Call::UnregisterDevice { .. }
+        | Call::Devices
+        | Call::TestDevices
+        | Call::NotificationSettings
+        | Call::SetQuietHours { .. } => notify_call(client, call).await,
         group => group_call(rest, group).await,
     }
 }
@@ -126,6 +137,33 @@ async fn group_call(rest: &Rest, call: Call) -> Answer {
     }
 }
 
+async fn notify_call(client: &Client, call: Call) -> Answer {
+    let rest = client.rest();
+    match call {
+        Call::PushOffer => told(notify::PushOffer::from(rest.push_offer().await?)),
+        Call::RegisterDevice { token, app_version, shows_content } => {
+            let device_id = client.device_id()?;
+            let (platform, provider) = (Platform::Web, PushProvider::Webpush);
+            let device = RegisterDevice { token, platform, provider, app_version, device_id, shows_content };
+            told(notify::Device::from(rest.register_device(&device).await?))
+        }
+        Call::UnregisterDevice { token, id } => {
+            let id = id.map(|id| id.parse().map_err(Failure::invalid)).transpose()?;
+            told(rest.unregister_device(&UnregisterDevice { token, id }).await?)
+        }
+        Call::Devices => told(rest.devices().await?.into_iter().map(notify::Device::from).collect::<Vec<_>>()),
+        Call::TestDevices => {
+            told(rest.test_devices().await?.into_iter().map(notify::DeviceTest::from).collect::<Vec<_>>())
+        }
+        Call::NotificationSettings => told(notify::Settings::from(rest.notification_settings().await?)),
+        Call::SetQuietHours { hours } => {
+            let patch = NotificationSettingsPatch { do_not_disturb: Some(hours.map(Into::into)) };
+            told(notify::Settings::from(rest.update_notification_settings(&patch).await?))
+        }
+        _ => Err(unknown()),
+    }
+}
+
 /// Answers the place it is at.
 async fn jump(open: &Open, subscription: &str, message: MessageId) -> Answer {
     let conversation = open.subscriptions.with_timeline(subscription, |line| line.conversation())?;
@@ -139,7 +177,7 @@ fn told<T: Serialize>(value: T) -> Answer {
     Ok(written(&value))
 }
 
-/// A call is in one of the three lists above.
+/// A call is in one of the four lists above.
 fn unknown() -> Failure {
     Failure::invalid("call: unknown")
 }
@@ -161,6 +199,10 @@ fn search(client: &Client, text: &str, within: Option<model::ConversationId>, li
 /// The server's, or what servers have by default as long as it has not said them.
 fn limits(client: &Client) -> Answer {
     told(model::Limits::from(client.limits()?.unwrap_or_else(Limits::default)))
+}
+
+fn device_id(client: &Client) -> Answer {
+    told(client.device_id()?.map(|id| id.to_string()))
 }
 
 fn own(client: &Client, me: tertulia_client::User) -> Answer {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Deserializer};
 use tertulia_client as client;
 
 use crate::model::{ClientMsgId, ConversationId, MessageId, MessageRef, Ms, Role, UserId};
+use crate::notify::QuietHours;
 
 /// How the client is opened.
 #[derive(Debug, Deserialize)]
@@ -188,6 +189,27 @@ pub enum Call {
         text: String,
         conversation: Option<ConversationId>,
         limit: usize,
+    },
+    /// How the local store names itself to the server; null where that could not be kept.
+    DeviceId,
+    PushOffer,
+    /// This browser, under the name of its local store.
+    RegisterDevice {
+        /// The subscription as JSON.
+        token: String,
+        app_version: Option<String>,
+        shows_content: bool,
+    },
+    /// By its subscription, or its registration.
+    UnregisterDevice {
+        token: Option<String>,
+        id: Option<String>,
+    },
+    Devices,
+    TestDevices,
+    NotificationSettings,
+    SetQuietHours {
+        hours: Option<QuietHours>,
     },
     LogOut,
     /// Ends the session on the server alone: one that could not be ended when the person logged out.

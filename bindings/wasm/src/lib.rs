@@ -5,7 +5,7 @@
 //!
 //! What may not be here: a decision; a second data model; a call that goes past the client.
 //!
-//! The way through: [`calls`] what can be asked; [`model`] the shapes; [`failure`] the one error; `worker` the exports, `answers` what a call does,
+//! The way through: [`calls`] what can be asked; [`model`] the shapes, [`notify`] those about notifications; [`failure`] the one error; `worker` the exports, `answers` what a call does,
 //! `subscriptions` what there is to see: these three are for browsers alone.
 
 #[cfg(target_family = "wasm")]
@@ -13,6 +13,7 @@ mod answers;
 pub mod calls;
 pub mod failure;
 pub mod model;
+pub mod notify;
 #[cfg(target_family = "wasm")]
 mod subscriptions;
 #[cfg(test)]

@@ -7,6 +7,7 @@ use ts_rs::{Config, TS};
 use crate::calls::{Call, Opening, Topic, Who};
 use crate::failure::{Failure, Remedy};
 use crate::model;
+use crate::notify;
 
 fn written<T: TS>(config: &Config) -> String {
     format!("{}export {}\n", T::docs().unwrap_or_default(), T::decl(config))
@@ -21,7 +22,8 @@ fn the_types_of_the_page_are_these() {
     use model::*;
     let config = Config::new().with_large_int("number");
     let types = all!(&config; UserId ConversationId MessageId ClientMsgId Ms MessageRef Status Reaction Message User Role Conversation Member Op Parked
-        Waiting ConnectionState Typist Presence Refused Limits Kept Session SignedIn ListStep<()> TimelineChange Failure Remedy Opening Who Call Topic);
+        Waiting ConnectionState Typist Presence Refused Limits Kept Session SignedIn notify::PushOffer notify::Device notify::TestOutcome notify::DeviceTest
+        notify::QuietHours notify::Settings ListStep<()> TimelineChange Failure Remedy Opening Who Call Topic);
     let types = format!("// Made from bindings/wasm/src by `cargo xtask types`; not to be changed by hand.\n\n{types}");
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web/client/src/generated/types.ts");
     if std::env::var_os("TERTULIA_TYPES").is_some_and(|wish| wish == "write") {

@@ -1,6 +1,8 @@
 //! What needs the server at once: signing in, opening conversations, members, people, searching all there is. Nothing here waits in the outbox; what a
 //! call changes comes to the local store with the next event.
 
+mod notify;
+
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;

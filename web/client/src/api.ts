@@ -1,6 +1,6 @@
 import type {
-  ClientMsgId, ConnectionState, Conversation, ConversationId, Limits, Member, Message, MessageId, MessageRef, Ms, Presence, Refused, Role, Session,
-  Typist, User, UserId, Waiting,
+  ClientMsgId, ConnectionState, Conversation, ConversationId, DeviceTest, Limits, Member, Message, MessageId, MessageRef, Ms, NotificationSettings,
+  NotifiedDevice, Presence, PushOffer, QuietHours, Refused, Role, Session, Typist, User, UserId, Waiting,
 } from "./generated/types.js";
 
 /**
@@ -36,8 +36,11 @@ export interface Timeline extends Live<TimelineView> {
 }
 
 export interface Tertulia {
-  /** Commands: resolve when committed on this device (with or without network), reject with a `TertuliaError` when refused. */
-  send(conversation: ConversationId, body: string, options?: { replyTo?: MessageRef }): Promise<ClientMsgId>;
+  /**
+   * Commands: resolve when committed on this device (with or without network), reject with a `TertuliaError` when refused. `name`: a UUIDv7 of one's own, under
+   * which it may be sent by whatever ways, and is there once.
+   */
+  send(conversation: ConversationId, body: string, options?: { replyTo?: MessageRef; name?: ClientMsgId }): Promise<ClientMsgId>;
   edit(conversation: ConversationId, message: MessageRef, body: string): Promise<void>;
   delete(conversation: ConversationId, message: MessageRef): Promise<void>;
   react(conversation: ConversationId, message: MessageRef, emoji: string, remove?: boolean): Promise<void>;
@@ -73,6 +76,8 @@ export interface Tertulia {
   /** On this device; at least three characters. */
   search(text: string, options?: { conversation?: ConversationId; limit?: number }): Promise<Message[]>;
   limits(): Promise<Limits>;
+  /** How the data on this device name themselves to the server, until the person logs out; null where that could not be kept. */
+  deviceId(): Promise<string | null>;
 
   readonly rest: Rest;
 
@@ -105,6 +110,19 @@ export interface Rest {
   setRole(conversation: ConversationId, user: UserId, role: Role): Promise<void>;
   /** Oneself: to leave; the last owner names another by `newOwner`. */
   removeMember(conversation: ConversationId, user: UserId, newOwner?: UserId): Promise<void>;
+  /** Which services this server notifies by, and what a browser subscribes with. */
+  pushOffer(): Promise<PushOffer>;
+  /** This browser, by its push subscription as JSON; again at each start. It ends with the session. `showsContent`: `false` tells neither who nor what. */
+  registerDevice(device: { token: string; showsContent: boolean; appVersion?: string }): Promise<NotifiedDevice>;
+  /** `id`: of the registration. */
+  unregisterDevice(which: { token: string } | { id: string }): Promise<void>;
+  /** Where the person is notified, the latest registration first. */
+  devices(): Promise<NotifiedDevice[]>;
+  /** Sends a notification to all of them; what the services answered. */
+  testDevices(): Promise<DeviceTest[]>;
+  notificationSettings(): Promise<NotificationSettings>;
+  /** When nobody is to be disturbed, on all the person's devices; null: never. */
+  setQuietHours(hours: QuietHours | null): Promise<NotificationSettings>;
   /** All there are, also those not on this device; newest first. */
   searchMessages(text: string, options?: { conversation?: ConversationId; limit?: number }): Promise<Message[]>;
 }

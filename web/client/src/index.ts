@@ -6,8 +6,8 @@ import { Client } from "./tertulia.js";
 export type { Live, Options, Rest, Storage, Tertulia, Timeline, TimelineView } from "./api.js";
 export { TertuliaError } from "./error.js";
 export type {
-  ClientMsgId, ConnectionState, Conversation, ConversationId, Limits, Member, Message, MessageId, MessageRef, Ms, Op, Presence, Reaction, Refused, Role,
-  Session, Status, Typist, User, UserId, Waiting,
+  ClientMsgId, ConnectionState, Conversation, ConversationId, DeviceTest, Limits, Member, Message, MessageId, MessageRef, Ms, NotificationSettings,
+  NotifiedDevice, Op, Presence, PushOffer, QuietHours, Reaction, Refused, Role, Session, Status, TestOutcome, Typist, User, UserId, Waiting,
 } from "./generated/types.js";
 
 /**

@@ -4,7 +4,7 @@
  * Raised with each change of what is below, or of the calls and shapes of the core. The version of the local database counts too: see `versionOf`. The
  * messages `who`, `leader` and `handOver` stay as they are for ever, since all versions must understand them.
  */
-export const PROTOCOL = 2;
+export const PROTOCOL = 3;
 
 /** Of two tabs, the higher one leads. */
 export function versionOf(schema: number): number {

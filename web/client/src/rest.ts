@@ -31,6 +31,14 @@ export function restOf(
     setRole: (conversation, user, role) => tell({ setRole: { conversation, user, role } }),
     removeMember: (conversation, user, newOwner) =>
       tell({ removeMember: { conversation, user, newOwner: newOwner ?? null } }),
+    pushOffer: () => call("pushOffer"),
+    registerDevice: ({ token, showsContent, appVersion }) =>
+      call({ registerDevice: { token, showsContent, appVersion: appVersion ?? null } }),
+    unregisterDevice: (which) => tell({ unregisterDevice: { token: null, id: null, ...which } }),
+    devices: () => call("devices"),
+    testDevices: () => call("testDevices"),
+    notificationSettings: () => call("notificationSettings"),
+    setQuietHours: (hours) => call({ setQuietHours: { hours } }),
     searchMessages: (text, options) => {
       const args = { text, conversation: options?.conversation ?? null, limit: options?.limit ?? SEARCH_MAX };
       return call({ searchMessages: args });

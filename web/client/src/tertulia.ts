@@ -53,8 +53,8 @@ export class Client implements Tertulia {
     this.#watchPage();
   }
 
-  async send(conversation: ConversationId, body: string, options?: { replyTo?: MessageRef }): Promise<ClientMsgId> {
-    const name = newId();
+  async send(conversation: ConversationId, body: string, options?: { replyTo?: MessageRef; name?: ClientMsgId }): Promise<ClientMsgId> {
+    const name = options?.name ?? newId();
     await this.#do({ send: { conversation, name, body, replyTo: options?.replyTo ?? null } });
     return name;
   }
@@ -142,6 +142,10 @@ export class Client implements Tertulia {
 
   limits(): Promise<Limits> {
     return this.#link.call("limits");
+  }
+
+  deviceId(): Promise<string | null> {
+    return this.#link.call("deviceId");
   }
 
   async logOut(): Promise<void> {

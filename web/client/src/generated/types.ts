@@ -125,6 +125,61 @@ export type Session = { id: string, createdAt: Ms, lastSeenAt: Ms | null, userAg
 export type SignedIn = { user: User, token: string | null, };
 
 /**
+ * How this server notifies.
+ */
+export type PushOffer = { providers: Array<string>, 
+/**
+ * What a browser subscribes with (RFC 8292), in base64url; null where it can't be notified.
+ */
+vapidPublicKey: string | null, };
+
+/**
+ * A device of one's own that is registered for notifications.
+ */
+export type NotifiedDevice = { id: string, platform: "ios" | "android" | "web", appVersion: string | null, userAgent: string | null, 
+/**
+ * The local store there, where it said which it is.
+ */
+deviceId: string | null, 
+/**
+ * Its notifications say who and what.
+ */
+showsContent: boolean, registeredAt: Ms, 
+/**
+ * Notifications go there; otherwise `failure` says why not.
+ */
+active: boolean, failure: string | null, };
+
+/**
+ * What became of a test notification.
+ */
+export type TestOutcome = "accepted" | "failed" | "refused" | "unregistered";
+
+export type DeviceTest = { 
+/**
+ * The registration.
+ */
+id: string, outcome: TestOutcome, 
+/**
+ * The provider's name for it, or why not.
+ */
+detail: string, };
+
+/**
+ * Every day from one time (`HH:MM`) to another, over midnight where `to` is the earlier one. What comes then waits for the end.
+ */
+export type QuietHours = { from: string, to: string, 
+/**
+ * Such as `Europe/Madrid`.
+ */
+timeZone: string, };
+
+/**
+ * How one is notified, on all one's devices.
+ */
+export type NotificationSettings = { doNotDisturb: QuietHours | null, };
+
+/**
  * One step of a list. Steps are applied in order; each index counts in the list as the steps before it left it.
  */
 export type ListStep<T> = { "step": "reset", values: Array<T>, } | { "step": "insert", index: number, value: T, } | { "step": "set", index: number, value: T, } | { "step": "remove", index: number, };
@@ -175,7 +230,11 @@ export type Call = { "send": { conversation: ConversationId, name: ClientMsgId, 
 /**
  * null takes the picture away; without it the picture stays.
  */
-avatarUrl?: string | null, } } | { "user": { user: UserId, } } | { "searchUsers": { email: string, } } | { "block": { user: UserId, } } | { "unblock": { user: UserId, } } | "blocked" | "sessions" | { "endSession": { id: string, } } | { "openDm": { who: Who, } } | { "createGroup": { title: string, members: Array<Who>, historyVisibility: "joined" | "all", } } | { "rename": { conversation: ConversationId, title: string, } } | { "hide": { conversation: ConversationId, } } | { "addMember": { conversation: ConversationId, who: Who, } } | { "setRole": { conversation: ConversationId, user: UserId, role: Role, } } | { "removeMember": { conversation: ConversationId, user: UserId, newOwner: UserId | null, } } | { "searchMessages": { text: string, conversation: ConversationId | null, limit: number, } } | "logOut" | "endOwnSession";
+avatarUrl?: string | null, } } | { "user": { user: UserId, } } | { "searchUsers": { email: string, } } | { "block": { user: UserId, } } | { "unblock": { user: UserId, } } | "blocked" | "sessions" | { "endSession": { id: string, } } | { "openDm": { who: Who, } } | { "createGroup": { title: string, members: Array<Who>, historyVisibility: "joined" | "all", } } | { "rename": { conversation: ConversationId, title: string, } } | { "hide": { conversation: ConversationId, } } | { "addMember": { conversation: ConversationId, who: Who, } } | { "setRole": { conversation: ConversationId, user: UserId, role: Role, } } | { "removeMember": { conversation: ConversationId, user: UserId, newOwner: UserId | null, } } | { "searchMessages": { text: string, conversation: ConversationId | null, limit: number, } } | "deviceId" | "pushOffer" | { "registerDevice": { 
+/**
+ * The subscription as JSON.
+ */
+token: string, appVersion: string | null, showsContent: boolean, } } | { "unregisterDevice": { token: string | null, id: string | null, } } | "devices" | "testDevices" | "notificationSettings" | { "setQuietHours": { hours: QuietHours | null, } } | "logOut" | "endOwnSession";
 
 /**
  * What there is to see.
