@@ -28,7 +28,9 @@ pub use emoji::Emoji;
 pub use error::{ApiError, ErrorCode};
 pub use event::{EventName, Protocol, ServerEvent};
 pub use frame::{Answer, ServerFrame};
-pub use id::{ApiKeyId, ClientMsgId, ConversationId, DeviceId, MessageId, RegistrationId, ServerId, SessionId, UserId, WebhookId};
+pub use id::{
+    ApiKeyId, ClientMsgId, ConversationId, DeviceId, MessageId, RegistrationId, ServerId, SessionId, UserId, WebhookId,
+};
 pub use limits::Limits;
 pub use model::{
     Conversation, ConversationKind, History, HistoryVisibility, Member, Message, Reaction, Role, Session, User,

@@ -70,7 +70,9 @@ pub fn client(builder: ClientBuilder, allow_private: bool) -> ClientBuilder {
 /// As [`check`]; where private addresses are allowed, also plain http to them, because certificates for a host of one's own network are hard to come by. What
 /// a name of such an address leads to is for [`private_client`].
 pub fn check_with_http(address: &str, allow_private: bool) -> Result<Url, Refusal> {
-    let Some(rest) = address.strip_prefix("http:").filter(|_| allow_private) else { return check(address, allow_private) };
+    let Some(rest) = address.strip_prefix("http:").filter(|_| allow_private) else {
+        return check(address, allow_private);
+    };
     let url = check(&format!("https:{rest}"), true)?;
     let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     if host.is_ok_and(is_public) {
@@ -304,7 +306,10 @@ mod tests {
     #[test]
     fn plain_http_is_for_private_addresses_that_are_allowed() {
         for address in ["http://127.0.0.1:8080/a", "http://[::1]/a", "http://10.1.2.3/", "http://localhost/a"] {
-            assert_eq!(check_with_http(address, true).map(|url| url.to_string()), Ok(Url::parse(address).unwrap().to_string()));
+            assert_eq!(
+                check_with_http(address, true).map(|url| url.to_string()),
+                Ok(Url::parse(address).unwrap().to_string())
+            );
             assert_eq!(check_with_http(address, false), Err(Refusal::NotHttps));
         }
         assert_eq!(check_with_http("http://8.8.8.8/", true), Err(Refusal::NotHttps));

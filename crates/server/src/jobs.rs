@@ -262,7 +262,9 @@ mod tests {
             let finished = claimed.iter().map(|job| dead(job.id, job.attempt)).collect();
             jobs.finish(finished, day(died)).await.unwrap();
         }
-        sweep(&*store, day(50), Kept { letters_ms: 30 * DAY_MS, attempts_ms: 14 * DAY_MS, events_ms: 7 * DAY_MS }).await.unwrap();
+        sweep(&*store, day(50), Kept { letters_ms: 30 * DAY_MS, attempts_ms: 14 * DAY_MS, events_ms: 7 * DAY_MS })
+            .await
+            .unwrap();
         assert_eq!(store.job_counts().await.unwrap().dead, 5);
     }
 }

@@ -70,9 +70,7 @@ impl WebhookBook for PostgresStore {
     }
 
     fn rewind_lines(&self, endpoint: WebhookId, since: Timestamp, above: Option<Uuid>) -> Reading<'_, Vec<Uuid>> {
-        Box::pin(
-            self.changes.transact(move |s| async move { change::rewind_lines(&s, endpoint, since, above).await }),
-        )
+        Box::pin(self.changes.transact(move |s| async move { change::rewind_lines(&s, endpoint, since, above).await }))
     }
 
     fn rewind_line(&self, line: Line, number: i64, now: Timestamp) -> Reading<'_, ()> {

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tertulia_proto::Timestamp;
-use tertulia_proto::webhook::{EventFilter, EventId, EventKind, KeptEvent, WebhookBatch, WebhookEndpoint, WebhookEvent};
+use tertulia_proto::webhook::{
+    EventFilter, EventId, EventKind, KeptEvent, WebhookBatch, WebhookEndpoint, WebhookEvent,
+};
 use tertulia_proto::{ConversationId, Seq, UserId, WebhookId};
 use uuid::Uuid;
 

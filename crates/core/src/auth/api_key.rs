@@ -111,6 +111,11 @@ impl Auth {
         }
         let record = self.store.api_key(digest(token)).await.map_err(|error| store_failed(&error))?;
         let record = record.ok_or_else(refused)?;
-        Ok(ApiKeyIdentity { id: record.id, name: record.name, scopes: Scopes::from_stored(&record.scopes), user: record.user })
+        Ok(ApiKeyIdentity {
+            id: record.id,
+            name: record.name,
+            scopes: Scopes::from_stored(&record.scopes),
+            user: record.user,
+        })
     }
 }

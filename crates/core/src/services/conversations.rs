@@ -130,7 +130,8 @@ impl Services {
     ) -> Result<Conversation, ApiError> {
         self.count_change(actor)?;
         if let Some(title) = patch.title {
-            let write = Write::SetTitle { conversation, actor: actor.user, title: self.title(&title)?, now: self.now() };
+            let write =
+                Write::SetTitle { conversation, actor: actor.user, title: self.title(&title)?, now: self.now() };
             self.perform(write, |effect| matches!(effect, Effect::TitleChanged { .. }).then_some(())).await?;
         }
         if let Some(until) = patch.muted_until {
@@ -196,6 +197,9 @@ impl Services {
         role: Role,
     ) -> Result<Member, ApiError> {
         self.count_change(actor)?;
-        Ok(self.perform(Write::SetRole { conversation, actor: actor.user, target, role, now: self.now() }, member).await?.0)
+        Ok(self
+            .perform(Write::SetRole { conversation, actor: actor.user, target, role, now: self.now() }, member)
+            .await?
+            .0)
     }
 }

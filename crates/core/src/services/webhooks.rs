@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use tertulia_proto::webhook::{EventFilter, EventId, KeptEvent, NewWebhook, ReplayBody, WebhookEndpoint, WebhookSecret};
+use tertulia_proto::webhook::{
+    EventFilter, EventId, KeptEvent, NewWebhook, ReplayBody, WebhookEndpoint, WebhookSecret,
+};
 use tertulia_proto::{ApiError, ErrorCode, Timestamp, WebhookId};
 use tertulia_store::webhooks::{ENDPOINTS_MAX, KEPT_MAX, Line, NewEndpoint, Secret, WakeJob};
 

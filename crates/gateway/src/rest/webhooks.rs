@@ -54,11 +54,7 @@ async fn add(
 /// Nothing is sent there any more.
 #[utoipa::path(delete, path = "/admin/webhooks/{id}", tag = "webhooks", params(("id" = WebhookId, Path)), security(("bearer" = [])),
     responses((status = 204, description = "removed"), Problems))]
-async fn remove(
-    State(app): State<App>,
-    KeyHolder(key): KeyHolder,
-    Path(id): Path<WebhookId>,
-) -> Answer<StatusCode> {
+async fn remove(State(app): State<App>, KeyHolder(key): KeyHolder, Path(id): Path<WebhookId>) -> Answer<StatusCode> {
     key.require(Scope::Admin)?;
     app.services.remove_webhook(id).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -92,11 +88,7 @@ async fn finish_rotation(
 /// Switches it on again; it is told from where it stood. One that is on is tried at once.
 #[utoipa::path(post, path = "/admin/webhooks/{id}/enable", tag = "webhooks", params(("id" = WebhookId, Path)), security(("bearer" = [])),
     responses((status = 204, description = "it is on"), Problems))]
-async fn enable(
-    State(app): State<App>,
-    KeyHolder(key): KeyHolder,
-    Path(id): Path<WebhookId>,
-) -> Answer<StatusCode> {
+async fn enable(State(app): State<App>, KeyHolder(key): KeyHolder, Path(id): Path<WebhookId>) -> Answer<StatusCode> {
     key.require(Scope::Admin)?;
     app.services.enable_webhook(id).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -131,11 +123,7 @@ struct Events {
 /// The latest events that are kept, without what they say.
 #[utoipa::path(get, path = "/admin/webhook-events", tag = "webhooks", params(Page), security(("bearer" = [])),
     responses((status = 200, body = Events), Problems))]
-async fn events(
-    State(app): State<App>,
-    KeyHolder(key): KeyHolder,
-    Query(page): Query<Page>,
-) -> Answer<Json<Events>> {
+async fn events(State(app): State<App>, KeyHolder(key): KeyHolder, Query(page): Query<Page>) -> Answer<Json<Events>> {
     key.require(Scope::Admin)?;
     Ok(Json(Events { events: app.services.webhook_events(page.before, page.limit).await? }))
 }

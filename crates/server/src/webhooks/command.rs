@@ -98,7 +98,8 @@ fn time(text: &str) -> anyhow::Result<Timestamp> {
 
 fn shown(endpoint: &WebhookEndpoint) -> String {
     let WebhookEndpoint { id, url, events, .. } = endpoint;
-    let mut text = format!("{id} {} {url}\n    events {}", if endpoint.active { "on" } else { "off" }, events.join(","));
+    let mut text =
+        format!("{id} {} {url}\n    events {}", if endpoint.active { "on" } else { "off" }, events.join(","));
     let _ = write!(text, "\n    taken {} failed requests {}", endpoint.events_taken, endpoint.requests_failed);
     if let (Some(since), Some(reason)) = (endpoint.off_since, &endpoint.off_reason) {
         let _ = write!(text, "\n    off since {since}: {reason}");

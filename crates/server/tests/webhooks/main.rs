@@ -311,8 +311,6 @@ async fn nothing_is_lost_when_a_server_on_sqlite_is_killed() -> Result<()> {
 async fn nothing_is_lost_when_a_server_on_postgresql_is_killed() -> Result<()> {
     let postgres = Postgres::start(PostgresOptions::default())?;
     postgres.create("log")?;
-    let options = options()
-        .env("TERTULIA_DATABASE_URL", postgres.url("log"))
-        .env("TERTULIA_DATABASE_PARTITIONS", 1);
+    let options = options().env("TERTULIA_DATABASE_URL", postgres.url("log")).env("TERTULIA_DATABASE_PARTITIONS", 1);
     nothing_is_lost_when_the_server_is_killed(Server::start(options).await?).await
 }

@@ -172,13 +172,8 @@ impl Things {
         let id = ConversationId::from_uuid(stream);
         let row = session.opt(CONVERSATION, &[&stream]).await?;
         let conversation = row.as_ref().map(|row| conversation_from(row, id)).transpose()?;
-        let mut things = Self {
-            conversation,
-            messages: HashMap::new(),
-            members: HashMap::new(),
-            ids: Vec::new(),
-            person: None,
-        };
+        let mut things =
+            Self { conversation, messages: HashMap::new(), members: HashMap::new(), ids: Vec::new(), person: None };
         if things.conversation.is_none() {
             let row = session.opt(PERSON, &[&stream]).await?;
             things.person = row.as_ref().map(|row| user_from(row, 0, true)).transpose()?;

@@ -22,14 +22,8 @@ const ADD: &str = "INSERT INTO webhook_endpoints (id, url, kinds, secret, create
 
 pub(crate) async fn add(session: &Session, new: &NewEndpoint) -> Sql<bool> {
     session.rows(ONE_ADDS, &[]).await?;
-    let params: &[&dyn Param] = &[
-        &new.id.uuid(),
-        &new.url,
-        &new.filter.number(),
-        &&new.secret.0[..],
-        &new.now.ms(),
-        &limit_of(ENDPOINTS_MAX),
-    ];
+    let params: &[&dyn Param] =
+        &[&new.id.uuid(), &new.url, &new.filter.number(), &&new.secret.0[..], &new.now.ms(), &limit_of(ENDPOINTS_MAX)];
     Ok(session.execute(ADD, params).await? > 0)
 }
 
@@ -54,8 +48,7 @@ pub(crate) async fn rotate(session: &Session, id: WebhookId, secret: Option<Secr
     Ok(changed > 0)
 }
 
-const ENABLE: &str =
-    "UPDATE webhook_endpoints SET off_at = NULL, off_reason = NULL, listens = true, failures = 0, retry_at = NULL WHERE id = $1";
+const ENABLE: &str = "UPDATE webhook_endpoints SET off_at = NULL, off_reason = NULL, listens = true, failures = 0, retry_at = NULL WHERE id = $1";
 
 const FORGIVE: &str = "UPDATE webhook_cursors c SET failures = 0, retry_at = NULL
      FROM (SELECT endpoint_id, stream_id FROM webhook_cursors WHERE endpoint_id = $1 AND (failures > 0 OR retry_at IS NOT NULL)
@@ -81,20 +74,12 @@ const BEGIN: &str = "UPDATE webhook_cursors SET holder = $5, lease_until = $6, t
 pub(crate) async fn begin(session: &Session, line: Line, begin: &Begin) -> Sql<bool> {
     let (endpoint, stream) = (line.endpoint.uuid(), line.stream);
     session.execute(STAND, &[&endpoint, &stream, &begin.after, &begin.now.ms()]).await?;
-    let params: &[&dyn Param] = &[
-        &endpoint,
-        &stream,
-        &begin.after,
-        &begin.now.ms(),
-        &&begin.holder[..],
-        &begin.lease_until.ms(),
-        &begin.up_to,
-    ];
+    let params: &[&dyn Param] =
+        &[&endpoint, &stream, &begin.after, &begin.now.ms(), &&begin.holder[..], &begin.lease_until.ms(), &begin.up_to];
     Ok(session.execute(BEGIN, params).await? > 0)
 }
 
-const HELD: &str =
-    "SELECT failures, retry_at FROM webhook_cursors WHERE endpoint_id = $1 AND stream_id = $2 AND holder = $3 FOR UPDATE";
+const HELD: &str = "SELECT failures, retry_at FROM webhook_cursors WHERE endpoint_id = $1 AND stream_id = $2 AND holder = $3 FOR UPDATE";
 
 const MOVE: &str = "UPDATE webhook_cursors SET taken_number = $3, trying_number = NULL, moved_at = $4, holder = NULL, lease_until = NULL, failures = 0,
         retry_at = NULL WHERE endpoint_id = $1 AND stream_id = $2";
@@ -153,7 +138,7 @@ const FIRSTS: &str = "WITH RECURSIVE s (id) AS (
         UNION ALL SELECT (SELECT v.stream_id FROM webhook_events v WHERE v.stream_id > s.id ORDER BY v.stream_id LIMIT 1) FROM s WHERE s.id IS NOT NULL)
      SELECT s.id, f.number FROM s
      CROSS JOIN LATERAL (SELECT v.number FROM webhook_events v WHERE v.stream_id = s.id AND v.at >= $2 ORDER BY v.number LIMIT 1) f
-     WHERE s.id IS NOT NULL LIMIT $3";
+     WHERE s.id IS NOT NULL ORDER BY s.id LIMIT $3";
 
 pub(crate) async fn rewind_lines(
     session: &Session,

@@ -192,16 +192,16 @@ fn told(connection: &Connection, stream: Uuid, rows: &[Kept]) -> Sql<Vec<Webhook
 }
 
 fn data(connection: &Connection, (id, no): (ConversationId, i64), row: &Kept) -> Sql<EventData> {
-    let message = match row.seq {
-        Some(seq) => return Ok(EventData { message: history::by_key(connection, id, message_key(no, seq))?, ..EventData::default() }),
-        None => None,
-    };
+    if let Some(seq) = row.seq {
+        let message = history::by_key(connection, id, message_key(no, seq))?;
+        return Ok(EventData { message, ..EventData::default() });
+    }
     let member = match row.user {
         Some(user) => member(connection, no, user)?,
         None => None,
     };
     let conversation = Some(conversation(connection, id, no, row.kind)?);
-    Ok(EventData { message, conversation, member, user: None })
+    Ok(EventData { message: None, conversation, member, user: None })
 }
 
 fn conversation(connection: &Connection, id: ConversationId, no: i64, kind: EventKind) -> Sql<EventConversation> {

@@ -38,7 +38,9 @@ pub(crate) fn rotate(connection: &Connection, id: WebhookId, secret: Option<Secr
         Some(secret) => connection
             .prepare_cached("UPDATE webhook_endpoints SET old_secret = secret, secret = ?2 WHERE id = ?1")?
             .execute((id, secret.0))?,
-        None => connection.prepare_cached("UPDATE webhook_endpoints SET old_secret = NULL WHERE id = ?1")?.execute([id])?,
+        None => {
+            connection.prepare_cached("UPDATE webhook_endpoints SET old_secret = NULL WHERE id = ?1")?.execute([id])?
+        }
     };
     Ok(changed > 0)
 }
@@ -80,25 +82,16 @@ pub(crate) fn begin(connection: &Connection, line: Line, begin: &Begin) -> Sql<b
             "UPDATE webhook_cursors SET holder = ?5, lease_until = ?6, trying_number = ?7
              WHERE endpoint_id = ?1 AND stream_id = ?2 AND taken_number = ?3 AND coalesce(lease_until, 0) <= ?4",
         )?
-        .execute((
-            endpoint,
-            stream,
-            begin.after,
-            begin.now.ms(),
-            begin.holder,
-            begin.lease_until.ms(),
-            begin.up_to,
-        ))?;
+        .execute((endpoint, stream, begin.after, begin.now.ms(), begin.holder, begin.lease_until.ms(), begin.up_to))?;
     Ok(taken > 0)
 }
 
 pub(crate) fn end(connection: &Connection, line: Line, end: &End) -> Sql<After> {
     let (endpoint, stream) = (line.endpoint.as_bytes().as_slice(), line.stream.as_bytes().as_slice());
-    let select = "SELECT failures, retry_at FROM webhook_cursors WHERE endpoint_id = ?1 AND stream_id = ?2 AND holder = ?3";
-    let held = connection
-        .prepare_cached(select)?
-        .query_row((endpoint, stream, end.holder), |row| failing(row))
-        .optional()?;
+    let select =
+        "SELECT failures, retry_at FROM webhook_cursors WHERE endpoint_id = ?1 AND stream_id = ?2 AND holder = ?3";
+    let held =
+        connection.prepare_cached(select)?.query_row((endpoint, stream, end.holder), |row| failing(row)).optional()?;
     let Some(held) = held else { return Ok(After::Lost) };
     let mut free = connection.prepare_cached(
         "UPDATE webhook_cursors SET taken_number = coalesce(?3, taken_number), trying_number = CASE WHEN ?3 IS NULL THEN trying_number END,

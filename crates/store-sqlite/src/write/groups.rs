@@ -142,13 +142,7 @@ impl Batch<'_> {
         self.conversation(id)
     }
 
-    fn set_title(
-        &mut self,
-        conversation: ConversationId,
-        actor: UserId,
-        title: &str,
-        now: Timestamp,
-    ) -> Step<Effect> {
+    fn set_title(&mut self, conversation: ConversationId, actor: UserId, title: &str, now: Timestamp) -> Step<Effect> {
         let row = self.conversation(conversation)?;
         let place = self.place(row.no, actor)?;
         self.rules.decide(Action::Rename, &self.facts(&row, &place)?)?;

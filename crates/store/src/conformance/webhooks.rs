@@ -71,7 +71,10 @@ pub async fn each_change_of_a_conversation_is_told_with_its_rev(home: &impl Home
         let is_message = event.kind.as_str().starts_with("message.") || event.kind.as_str() == "reaction.updated";
         assert_eq!((event.seq.is_some(), event.data.message.is_some()), (is_message, is_message), "{event:?}");
         assert_eq!(event.data.conversation.is_some(), !is_message);
-        assert_eq!(event.data.member.is_some(), event.kind.as_str().starts_with("conversation.m") || event.rev == Some(8) || event.rev == Some(11));
+        assert_eq!(
+            event.data.member.is_some(),
+            event.kind.as_str().starts_with("conversation.m") || event.rev == Some(8) || event.rev == Some(11)
+        );
     }
     let of = |rev: i64| told.batch.events.iter().find(|event| event.rev == Some(rev)).expect("an event").data.clone();
     assert_eq!(of(1).conversation.expect("it").member_ids, Some(vec![bob]), "as it is now");
@@ -358,7 +361,10 @@ pub async fn a_request_holds_so_many_events_and_bytes(home: &impl Home) {
         world.send(alice, heavy, &text).await;
     }
     let first = hooks.sending(line(all, heavy)).await;
-    assert_eq!((numbered(&first.batch.events), first.has_more), (vec![("message.created", 2), ("message.created", 3)], true));
+    assert_eq!(
+        (numbered(&first.batch.events), first.has_more),
+        (vec![("message.created", 2), ("message.created", 3)], true)
+    );
     // It fails and grows meanwhile: the same events all the same.
     let After::Again(at) = hooks.fail(line(all, heavy)).await else { panic!("it is tried again") };
     let message = first.batch.events[0].data.message.clone().expect("a message");

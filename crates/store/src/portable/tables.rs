@@ -239,11 +239,7 @@ pub const TABLES: &[Table] = &[
             text("last_failure"),
         ],
     ),
-    table(
-        "webhook_events",
-        2,
-        &[id("stream_id"), int("number"), int("kind"), int("seq"), id("user_id"), int("at")],
-    ),
+    table("webhook_events", 2, &[id("stream_id"), int("number"), int("kind"), int("seq"), id("user_id"), int("at")]),
     table(
         "webhook_cursors",
         2,
