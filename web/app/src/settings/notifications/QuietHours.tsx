@@ -16,11 +16,11 @@ export function QuietHours() {
   const { value: settings, problem, again } = useAsked(useCallback(() => client.rest.notificationSettings(), [client]));
   if (settings === undefined) return <p className="text-soft">{problem ?? t("loading")}</p>;
   const hours = settings.doNotDisturb;
-  const change = (next: Hours | null, done?: string) => void run(() => client.rest.setQuietHours(next), done).then(again);
+  const change = (next: Hours | null, done?: string) => run(() => client.rest.setQuietHours(next), done).then(again);
   return (
     <div>
       <Switch checked={hours !== null} disabled={busy} onChange={(next) => change(next ? defaultHours() : null)} note={t("quietText")}>{t("quiet")}</Switch>
-      {hours !== null && <Form key={JSON.stringify(hours)} hours={hours} busy={busy} onSave={(next) => change(next, t("saved"))} />}
+      {hours !== null && <Form key={JSON.stringify(hours)} hours={hours} busy={busy} onSave={(next) => void change(next, t("saved"))} />}
     </div>
   );
 }
