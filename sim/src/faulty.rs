@@ -200,6 +200,12 @@ impl LocalStore for FaultyRows<'_> {
     fn intents(&mut self, limit: usize) -> Stored<Vec<LocalConversation>> {
         self.call()?.intents(limit)
     }
+    fn begin_telling(&mut self) -> Stored<()> {
+        self.call()?.begin_telling()
+    }
+    fn end_telling(&mut self) -> Stored<()> {
+        self.call()?.end_telling()
+    }
     fn member(&mut self, conversation: ConversationId, user: UserId) -> Stored<Option<Member>> {
         self.call()?.member(conversation, user)
     }

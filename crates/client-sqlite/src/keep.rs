@@ -74,7 +74,7 @@ impl Store {
         let all = || -> Sql<Vec<(i64, tertulia_engine::LocalConversation)>> {
             self.connection
                 .prepare(&format!("SELECT {CONVERSATION_COLUMNS}, no FROM conversations WHERE NOT doubted"))?
-                .query_map([], |row| Ok((row.get(24)?, conversation_from(row)?)))?
+                .query_map([], |row| Ok((row.get(25)?, conversation_from(row)?)))?
                 .collect()
         };
         let mut gone = 0;

@@ -5,7 +5,7 @@
 //! What may not be here: the network, and any decision about what is sent when.
 //!
 //! The way through: `migrations/` the tables; [`open`] files and their end; [`browser`] the same in a browser; [`rows`] the engine's rows; [`views`] lists,
-//! timelines, search; [`keep`] room and age; [`profile`] whose data these are.
+//! timelines, search; [`keep`] room and age; [`profile`] whose data these are; [`push`] where the device is notified.
 
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
 mod browser;
@@ -14,6 +14,7 @@ mod error;
 mod keep;
 mod open;
 mod profile;
+mod push;
 mod rows;
 pub mod views;
 
@@ -24,6 +25,7 @@ use tertulia_proto::DeviceId;
 pub use encryption::Key;
 pub use keep::{Keep, Pruned};
 pub use open::{OpenError, SCHEMA_VERSION};
+pub use push::Push;
 pub use rows::Rows;
 
 /// What a commit has to survive.

@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0003_device.sql"),
     include_str!("../migrations/0004_profile.sql"),
     include_str!("../migrations/0005_fewer_pages.sql"),
+    include_str!("../migrations/0006_push.sql"),
 ];
 
 /// What a file says that this code has made or brought up to date.
@@ -122,9 +123,10 @@ impl Store {
         let transaction = self.connection.unchecked_transaction()?;
         transaction.execute_batch(
             "DELETE FROM outbox; DELETE FROM taken_back; DELETE FROM holes; DELETE FROM messages; DELETE FROM members; DELETE FROM conversations; DELETE FROM sqlite_sequence;
-             DELETE FROM profile;
+             DELETE FROM profile; DELETE FROM push;
              INSERT INTO found (found) VALUES ('delete-all');
-             UPDATE sync_state SET account = NULL, cursor = NULL, epoch = NULL, round = 0, within = 0, resetting = 0, device = NULL;",
+             UPDATE sync_state SET account = NULL, cursor = NULL, epoch = NULL, round = 0, within = 0, resetting = 0, registration = 0,
+                device = NULL;",
         )?;
         transaction.commit()?;
         // Should the next step find no room, the words are out of the file all the same.

@@ -5,7 +5,8 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tertulia_engine::{
-    Holes, LocalConversation, LocalMessage, LocalStore, MessageRef, OutboxEntry, StoreFailure, Stored, SyncState,
+    Holes, LocalConversation, LocalMessage, LocalStore, MessageRef, OutboxEntry, Registration, StoreFailure, Stored,
+    SyncState,
 };
 use tertulia_proto::sync::Held;
 use tertulia_proto::{
@@ -25,7 +26,7 @@ pub struct Rows<'a> {
 
 pub(crate) const CONVERSATION_COLUMNS: &str = "id, kind, title, created_at, last_message_at, my_role, muted_until, hidden,
     history_visibility, peer, member_count, joined_at, rev, last_seq, delivered_seq, read_seq, want_read, wants_mute, want_muted,
-    deleted_in_holes, touched, doubted, gone, draft";
+    deleted_in_holes, touched, doubted, gone, draft, told_delivered_seq";
 
 pub(crate) const MESSAGE_COLUMNS: &str =
     "m.key, c.id, m.seq, m.message_id, m.rev, m.sender_id, m.sender_name, m.sender_avatar,
@@ -90,6 +91,23 @@ const fn role_number(role: Role) -> i64 {
     }
 }
 
+fn registration(number: i64) -> Sql<Registration> {
+    Ok(match number {
+        0 => Registration::None,
+        1 => Registration::Asked,
+        2 => Registration::Stands,
+        _ => return Err(bad_value("a registration")),
+    })
+}
+
+const fn registration_number(registration: Registration) -> i64 {
+    match registration {
+        Registration::None => 0,
+        Registration::Asked => 1,
+        Registration::Stands => 2,
+    }
+}
+
 pub(crate) fn conversation_from(row: &Row<'_>) -> Sql<LocalConversation> {
     let wants_mute: bool = row.get(17)?;
     Ok(LocalConversation {
@@ -116,6 +134,7 @@ pub(crate) fn conversation_from(row: &Row<'_>) -> Sql<LocalConversation> {
         doubted: row.get(21)?,
         left: row.get(22)?,
         draft: row.get(23)?,
+        told_delivered: row.get(24)?,
     })
 }
 
@@ -186,6 +205,10 @@ fn halves(target: &MessageRef) -> (Option<&[u8]>, Option<&str>) {
 impl<'a> Rows<'a> {
     pub(crate) const fn new(connection: &'a Connection) -> Self {
         Self { connection }
+    }
+
+    pub(crate) const fn connection(&self) -> &Connection {
+        self.connection
     }
 
     fn no(&self, id: ConversationId) -> Sql<Option<i64>> {
@@ -267,11 +290,11 @@ impl<'a> Rows<'a> {
             "UPDATE conversations SET kind = ?2, title = ?3, created_at = ?4, last_message_at = ?5, my_role = ?6, muted_until = ?7, hidden = ?8,
                 history_visibility = ?9, peer = ?10, member_count = ?11, joined_at = ?12, rev = ?13, last_seq = ?14, delivered_seq = ?15,
                 read_seq = ?16, want_read = ?17, wants_mute = ?18, want_muted = ?19, deleted_in_holes = ?20, touched = ?21, doubted = ?22,
-                gone = ?23, draft = ?24
+                gone = ?23, draft = ?24, told_delivered_seq = ?25
              WHERE id = ?1",
             &format!(
                 "INSERT INTO conversations ({CONVERSATION_COLUMNS})
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)"
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)"
             ),
             params![
                 c.id.as_bytes().as_slice(),
@@ -298,6 +321,7 @@ impl<'a> Rows<'a> {
                 c.doubted,
                 c.left,
                 c.draft,
+                c.told_delivered,
             ],
         )?;
         Ok(())
@@ -365,7 +389,7 @@ impl<'a> Rows<'a> {
 impl LocalStore for Rows<'_> {
     fn sync_state(&mut self) -> Stored<SyncState> {
         self.connection
-            .prepare_cached("SELECT account, cursor, epoch, round, within, resetting FROM sync_state")
+            .prepare_cached("SELECT account, cursor, epoch, round, within, resetting, registration FROM sync_state")
             .and_then(|mut statement| {
                 statement.query_row([], |row| {
                     Ok(SyncState {
@@ -375,6 +399,7 @@ impl LocalStore for Rows<'_> {
                         round: row.get(3)?,
                         within: row.get(4)?,
                         resetting: row.get(5)?,
+                        registration: registration(row.get(6)?)?,
                     })
                 })
             })
@@ -383,14 +408,15 @@ impl LocalStore for Rows<'_> {
 
     fn put_sync_state(&mut self, state: &SyncState) -> Stored<()> {
         self.run(
-            "UPDATE sync_state SET account = ?1, cursor = ?2, epoch = ?3, round = ?4, within = ?5, resetting = ?6",
+            "UPDATE sync_state SET account = ?1, cursor = ?2, epoch = ?3, round = ?4, within = ?5, resetting = ?6, registration = ?7",
             params![
                 state.account.as_ref().map(|id| id.as_bytes().as_slice()),
                 state.cursor,
                 state.epoch.as_ref().map(|id| id.as_bytes().as_slice()),
                 state.round,
                 state.within,
-                state.resetting
+                state.resetting,
+                registration_number(state.registration),
             ],
         )
     }
@@ -454,10 +480,19 @@ impl LocalStore for Rows<'_> {
 
     fn intents(&mut self, limit: usize) -> Stored<Vec<LocalConversation>> {
         self.conversations(
-            "(want_read > read_seq OR last_seq > delivered_seq OR wants_mute = 1) AND NOT gone AND NOT doubted ORDER BY no LIMIT ?1",
+            "(want_read > read_seq OR last_seq > delivered_seq OR wants_mute = 1 OR (last_seq > told_delivered_seq AND last_seq > read_seq))
+             AND NOT gone AND NOT doubted ORDER BY no LIMIT ?1",
             [limit_of(limit)],
         )
         .map_err(failure)
+    }
+
+    fn begin_telling(&mut self) -> Stored<()> {
+        self.run("UPDATE conversations SET told_delivered_seq = last_seq WHERE NOT gone", [])
+    }
+
+    fn end_telling(&mut self) -> Stored<()> {
+        self.run("UPDATE conversations SET told_delivered_seq = NULL WHERE told_delivered_seq IS NOT NULL", [])
     }
 
     fn member(&mut self, conversation: ConversationId, user: UserId) -> Stored<Option<Member>> {

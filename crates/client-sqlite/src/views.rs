@@ -223,6 +223,10 @@ impl Store {
         Ok(all.into_iter().filter(|message| message.body.to_lowercase().contains(&wanted)).collect())
     }
 
+    pub fn outbox_len(&self) -> Stored<usize> {
+        Rows::new(&self.connection).outbox_len()
+    }
+
     /// What waits, in order: for the banner, and for the person to decide about what is parked.
     pub fn outbox(&self, limit: usize) -> Stored<Vec<OutboxEntry>> {
         let read = || -> Sql<Vec<OutboxEntry>> {

@@ -33,6 +33,7 @@ fn talk(last_seq: Seq, read_seq: Seq) -> LocalConversation {
         last_seq,
         delivered_seq: last_seq,
         read_seq,
+        told_delivered: None,
         want_read: read_seq,
         want_muted: None,
         deleted_in_holes: 0,

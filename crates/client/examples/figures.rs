@@ -192,6 +192,7 @@ fn large_conversation(rows: &mut dyn LocalStore, id: ConversationId, alice: &Per
         last_seq: LOCAL_MESSAGES,
         delivered_seq: LOCAL_MESSAGES,
         read_seq: LOCAL_MESSAGES,
+        told_delivered: None,
         want_read: LOCAL_MESSAGES,
         want_muted: None,
         deleted_in_holes: 0,

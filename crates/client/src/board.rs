@@ -47,6 +47,10 @@ pub enum Topic {
     Connection,
     /// Whose data these are.
     Profile,
+    /// How the registration for notifications stands.
+    Push,
+    /// The app wants other notifications than before.
+    Wish,
     Typing(ConversationId),
     Presence,
     Refusals,
@@ -156,7 +160,7 @@ impl Board {
                 topic if topic == Topic::Timeline(id) => flag.raise(),
                 _ => {}
             }),
-            Notice::Connection => self.raise_all(&[Topic::Connection, Topic::Profile]),
+            Notice::Connection => self.raise_all(&[Topic::Connection, Topic::Profile, Topic::Push]),
             Notice::Typing(id) => self.raise_all(&[Topic::Typing(id)]),
             Notice::Presence => self.raise_all(&[Topic::Presence]),
             Notice::Refused(refused) => self.each(|topic, flag| {

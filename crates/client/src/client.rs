@@ -14,6 +14,7 @@ use crate::error::{CommandError, LogOutError, OpenError, ReadError};
 use crate::live::{Conversations, Refusals, Watch};
 use crate::model::{Conversation, Message, Waiting};
 use crate::platform::{Task, wait_ms};
+use crate::registrar;
 use crate::rest::Rest;
 use crate::shared::{Shared, new_device};
 use crate::timeline::Timeline;
@@ -25,7 +26,7 @@ pub const OUTBOX_SHOWN_MAX: usize = 1000;
 const LOG_OUT_MS: u64 = 5000;
 
 /// How long closing waits for the connection's goodbye.
-const CLOSE_MS: u64 = 1500;
+pub const CLOSE_MS: u64 = 1500;
 
 /// One account on one device. Cheap to clone; with the last clone the connection ends and the file is free.
 ///
@@ -68,7 +69,12 @@ impl Client {
 
     pub(crate) fn start(shared: Shared, keep: Keep) -> Result<Self, OpenError> {
         let shared = Arc::new(shared);
-        let driver = Task::start(driver::drive(Arc::clone(&shared), keep)).ok_or(OpenError::NoRuntime)?;
+        let (driving, registering) =
+            (driver::drive(Arc::clone(&shared), keep), registrar::keep_registered(Arc::clone(&shared)));
+        let work = async {
+            futures_util::future::join(driving, registering).await;
+        };
+        let driver = Task::start(work).ok_or(OpenError::NoRuntime)?;
         Ok(Self(Arc::new(Owner { shared, _driver: driver })))
     }
 
@@ -83,12 +89,12 @@ impl Client {
     /// Connects and stays connected, through whatever happens to network and server.
     pub fn connect(&self) -> Result<(), CommandError> {
         self.rest().tokens().ask_again();
-        self.shared().step(Input::Connect)
+        self.shared().want_connection(true)
     }
 
     /// Disconnects and stays so, as in the background of a phone. What is done meanwhile waits.
     pub fn pause(&self) -> Result<(), CommandError> {
-        self.shared().step(Input::Pause)
+        self.shared().want_connection(false)
     }
 
     /// What the system says about the network. Where nobody says anything it is taken for up.
@@ -383,11 +389,16 @@ impl Client {
 
     /// Says goodbye to the server and lets go of the file, whatever clones there are. Dropping the last one does the same without the goodbye.
     pub async fn close(self) {
-        let ended = self.shared().flag(Topic::WireEnded);
         if self.pause().is_ok() {
-            let gone = std::pin::pin!(async { while self.shared().has_wires() && ended.raised().await.is_ok() {} });
-            futures_util::future::select(gone, std::pin::pin!(wait_ms(CLOSE_MS))).await;
+            self.said_goodbye(CLOSE_MS).await;
         }
         self.shared().end();
+    }
+
+    /// Waits for the end of connections that are not wanted any more.
+    pub(crate) async fn said_goodbye(&self, patience_ms: u64) {
+        let ended = self.shared().flag(Topic::WireEnded);
+        let gone = std::pin::pin!(async { while self.shared().has_wires() && ended.raised().await.is_ok() {} });
+        futures_util::future::select(gone, std::pin::pin!(wait_ms(patience_ms))).await;
     }
 }

@@ -1,6 +1,8 @@
 //! One engine and one local store under one roof: every step is a transaction, and what it gives out comes after the commit. No waiting, no ambient
 //! time: the caller brings the moment.
 
+pub mod push;
+
 use std::collections::VecDeque;
 
 use tertulia_client_sqlite::{Durability, OpenError, Rows, Store};
@@ -60,6 +62,7 @@ pub struct Core {
     well: usize,
     /// The last commit, and so all before it, has reached the disk.
     is_safe: bool,
+    registrar: push::Registrar,
 }
 
 impl Core {
@@ -79,6 +82,7 @@ impl Core {
             batch: FRAMES_MAX,
             well: 0,
             is_safe: true,
+            registrar: push::Registrar::default(),
         };
         core.start()?;
         Ok(core)
@@ -155,11 +159,11 @@ impl Core {
         Ok(())
     }
 
-    fn transact<E: From<StoreFailure>>(
+    fn transact<T, E: From<StoreFailure>>(
         &mut self,
         durability: Durability,
-        work: impl FnOnce(&mut Engine, &mut Rows<'_>) -> Result<(), E>,
-    ) -> Result<(), E> {
+        work: impl FnOnce(&mut Engine, &mut Rows<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let engine = &mut self.engine;
         self.is_safe = durability == Durability::Power;
         self.store.transaction(durability, |rows| work(engine, rows))
@@ -260,6 +264,7 @@ impl Core {
         (self.current, self.to_open) = (None, None);
         self.outgoing.clear();
         self.notices.clear();
+        self.registrar = push::Registrar::default();
         let wiped = self.store.wipe();
         // Where that failed it is the device that it was.
         self.device = device.and_then(|device| self.store.device(device).ok());

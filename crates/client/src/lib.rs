@@ -34,11 +34,13 @@
 //! outside of `platform/`.
 //!
 //! The way through: [`client`] the calls; [`core`] one step: transaction, engine, commit, and only then what it gives out; [`driver`] and [`connection`]
-//! the task that runs it; [`board`] who waits for what; [`live`], [`timeline`] and [`list`] subscriptions; [`model`] what is shown; [`rest`], [`token`],
+//! the task that runs it; [`board`] who waits for what; [`live`], [`timeline`] and [`list`] subscriptions; [`model`] what is shown; [`arrival`] and [`background`] phones that are woken; [`push`] and
+//! [`registrar`] whether they are; [`rest`], [`token`],
 //! [`address`] the server; [`platform`] what differs between computers and browsers.
 
 mod address;
 mod arrival;
+mod background;
 mod board;
 mod builder;
 mod client;
@@ -50,18 +52,22 @@ mod list;
 mod live;
 mod model;
 mod platform;
+mod push;
+mod registrar;
 mod rest;
 mod shared;
 mod timeline;
 mod token;
 
 pub use address::AddressError;
+pub use background::SyncOutcome;
 pub use builder::Builder;
 pub use client::{Client, OUTBOX_SHOWN_MAX};
 pub use error::{CommandError, LogOutError, OpenError, ReadError, RestError, SyncError};
 pub use list::ListDiff;
 pub use live::{CONVERSATIONS_PAGE, Conversations, Refusals, Watch};
 pub use model::{Conversation, Message, Status, Waiting};
+pub use push::{PushRegistration, PushState};
 pub use rest::{Person, Rest};
 pub use timeline::{TIMELINE_PAGE, Timeline, Window};
 pub use token::TokenError;

@@ -9,6 +9,7 @@ use tertulia_proto::{ClientMsgId, DeviceId, User};
 use uuid::Builder;
 
 use crate::address::Address;
+use crate::background::Wanted;
 use crate::board::{Board, Flag, Topic};
 use crate::core::{Core, Input, ToWrite, Wire};
 use crate::error::{CommandError, ReadError};
@@ -27,6 +28,7 @@ pub struct Shared {
     wires: AtomicUsize,
     /// The server has said in this life whose data these are.
     knows_profile: AtomicBool,
+    pub wanted: Wanted,
 }
 
 /// Counts as a connection while it is there.
@@ -65,6 +67,7 @@ impl Shared {
             rest,
             wires: AtomicUsize::new(0),
             knows_profile: AtomicBool::new(false),
+            wanted: Wanted::default(),
         }
     }
 

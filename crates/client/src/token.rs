@@ -1,6 +1,6 @@
 //! The token, and where another one comes from.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures_util::lock::Mutex as AsyncMutex;
 use parking_lot::Mutex;
@@ -28,6 +28,8 @@ pub(crate) struct Tokens {
     /// The provider has said that only the person can help.
     is_signed_out: AtomicBool,
     held: Mutex<Option<String>>,
+    /// How many different ones there have been.
+    count: AtomicU64,
     asking: AsyncMutex<()>,
 }
 
@@ -60,7 +62,21 @@ impl Tokens {
     }
 
     pub fn set(&self, token: Option<String>) {
-        *self.held.lock() = token;
+        let mut held = self.held.lock();
+        if token.is_some() && *held != token {
+            self.count.fetch_add(1, Ordering::Relaxed);
+        }
+        *held = token;
+    }
+
+    /// Another one for each token: somebody may have signed in anew.
+    pub fn sign_in(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Whether it makes sense to ask for one.
+    pub fn may_have_one(&self) -> bool {
+        self.by_cookie || self.held.lock().is_some() || self.can_be_asked()
     }
 
     fn held(&self) -> Option<String> {

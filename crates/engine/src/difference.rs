@@ -10,7 +10,7 @@ use crate::backoff;
 use crate::engine::{Asked, Engine, Notice, Now};
 use crate::holes::Holes;
 use crate::planted::Bug;
-use crate::store::{LocalConversation, LocalStore, Op, ParkedReason, Stored};
+use crate::store::{LocalConversation, LocalStore, Op, ParkedReason, Registration, Stored};
 
 /// Conversations said to be held with one request: within the server's limit and the frame's. Of more the rest is told again, as of the cursor.
 const HAVE_MAX: usize = 300;
@@ -120,6 +120,9 @@ impl Engine {
         if difference.reset {
             state.resetting = true;
             store.doubt_all()?;
+            if state.cursor.is_some() {
+                self.lose_registration(store, &mut state)?;
+            }
         }
         let beyond = if flight.first { 0 } else { state.round };
         for told in difference.conversations {
@@ -244,6 +247,9 @@ impl Engine {
             return take_personal(store, newer, facts);
         }
         let mut held = merged(before, held_before.is_some(), &facts, mine);
+        if held_before.is_none() && store.sync_state()?.registration != Registration::None {
+            held.told_delivered = Some(0);
+        }
         // The rows below belong to it.
         store.put_conversation(&held)?;
         for message in messages {
@@ -259,7 +265,7 @@ impl Engine {
         }
         self.take_parked(store, now, &mut held)?;
         store.put_conversation(&held)?;
-        if held.last_seq > held.delivered_seq {
+        if held.is_untold() {
             self.delivered_soon(now, &held);
         }
         self.changed(id);
@@ -314,6 +320,7 @@ impl Engine {
         store.clear_log(id)?;
         (held.rev, held.last_seq, held.read_seq, held.delivered_seq, held.want_read) = (0, 0, 0, 0, 0);
         (held.deleted_in_holes, held.touched, held.doubted, held.left) = (0, 0, false, true);
+        held.told_delivered = None;
         held.last_message_at.get_or_insert(now.wall);
         store.put_conversation(&held)
     }
@@ -356,6 +363,7 @@ fn merged(
         last_seq: facts.last_seq.max(was.map_or(0, |held| held.last_seq)),
         delivered_seq: was.map_or(0, |held| held.delivered_seq),
         read_seq: was.map_or(0, |held| held.read_seq),
+        told_delivered: was.and_then(|held| held.told_delivered),
         want_read: was.map_or(0, |held| held.want_read),
         want_muted,
         deleted_in_holes: 0,

@@ -277,10 +277,7 @@ impl Engine {
                 self.send_answered(store, now, conversation, entry, &name, result)
             }
             Asked::Op { conversation, entry } => self.op_answered(store, now, conversation, entry, result),
-            Asked::Receipt { conversation } => {
-                self.receipt_answered(now, conversation, result);
-                Ok(())
-            }
+            Asked::Receipt { conversation } => self.receipt_answered(store, now, conversation, result),
             Asked::Mute { conversation, until } => self.mute_answered(store, now, conversation, until, result),
             Asked::Sync => self.sync_answered(store, now, result),
             Asked::History { conversation } => {
@@ -420,6 +417,12 @@ impl Engine {
     /// Nothing is under way and nothing that could be sent waits for an answer.
     pub fn is_quiet(&self) -> bool {
         self.asked.is_empty() && self.gaps.is_empty() && self.transmits.is_empty()
+    }
+
+    /// All that was new is here, and nothing more goes by itself: what could be sent is answered, and the log knows how far this device has come.
+    pub fn is_settled(&self) -> bool {
+        let waits = self.intents_at.is_some() || self.lanes.values().any(|lane| lane.retry_at().is_some());
+        self.link.is_caught_up() && self.is_quiet() && !waits
     }
 
     /// How much is remembered outside the store.

@@ -1,11 +1,14 @@
 //! States one wants the log to have, whatever happened in between: watermarks and mutes. Only the last of each is told.
+//!
+//! A watermark is the person's, whichever device tells it. A device that the server notifies tells by itself too how far it has come ([`crate::push`]).
 
 use tertulia_proto::request::{ClientRequest, MuteConversation, Receipt};
 use tertulia_proto::{Answer, ApiError, ConversationId, Seq, Timestamp};
 
 use crate::backoff;
 use crate::engine::{Asked, Engine, Notice, Now};
-use crate::store::{LocalConversation, LocalStore, Stored};
+use crate::planted::Bug;
+use crate::store::{LocalConversation, LocalStore, Registration, Stored};
 
 /// Conversations told at once; the rest follows with the next beat.
 const TOLD_AT_ONCE: usize = 20;
@@ -18,10 +21,21 @@ const BEAT_MS: u64 = 100;
 pub(crate) struct Told {
     delivered: Seq,
     read: Seq,
+    /// Told by this very device since it was registered for notifications.
+    by_this_device: Seq,
     receipt_in_flight: bool,
+    /// The server will know it of this very device when the receipt under way is acknowledged.
+    counts: Option<Seq>,
     mute_in_flight: bool,
     /// The server will not have it: nothing more is told over this connection.
     refused: bool,
+}
+
+impl Told {
+    /// The device is another one for the server.
+    pub const fn forget_device(&mut self) {
+        (self.by_this_device, self.counts) = (0, None);
+    }
 }
 
 impl Engine {
@@ -42,25 +56,30 @@ impl Engine {
             return Ok(());
         }
         self.intents_at = None;
+        let counts = store.sync_state()?.registration == Registration::Stands;
         let mut told = 0;
         for held in store.intents(self.told.len() + TOLD_AT_ONCE)? {
             if told >= TOLD_AT_ONCE {
                 self.intents_soon(now, BEAT_MS);
                 break;
             }
-            told += usize::from(self.tell_watermarks(now, &held)) + usize::from(self.tell_mute(now, &held));
+            told += usize::from(self.tell_watermarks(now, &held, counts)) + usize::from(self.tell_mute(now, &held));
         }
         Ok(())
     }
 
-    fn tell_watermarks(&mut self, now: Now, held: &LocalConversation) -> bool {
+    /// `counts`: the server notes it of this very device.
+    fn tell_watermarks(&mut self, now: Now, held: &LocalConversation, counts: bool) -> bool {
+        let planted = self.has(Bug::ToldByAnother);
         let (delivered, read) = (held.last_seq.max(held.delivered_seq), held.want_read.max(held.read_seq));
         let told = self.told.entry(held.id).or_default();
         let known = (told.delivered.max(held.delivered_seq), told.read.max(held.read_seq));
-        if told.receipt_in_flight || told.refused || (delivered <= known.0 && read <= known.1) {
+        let is_untold = held.is_untold_above(told.by_this_device) && !planted;
+        if told.receipt_in_flight || told.refused || (delivered <= known.0 && read <= known.1 && !is_untold) {
             return false;
         }
         (told.delivered, told.read, told.receipt_in_flight) = (delivered, read, true);
+        (told.by_this_device, told.counts) = (delivered, counts.then_some(delivered));
         let receipt = Receipt {
             conversation_id: held.id,
             delivered_seq: Some(delivered),
@@ -83,13 +102,26 @@ impl Engine {
         true
     }
 
-    pub(crate) fn receipt_answered(&mut self, now: Now, id: ConversationId, result: Result<Answer, ApiError>) {
+    pub(crate) fn receipt_answered(
+        &mut self,
+        store: &mut dyn LocalStore,
+        now: Now,
+        id: ConversationId,
+        result: Result<Answer, ApiError>,
+    ) -> Stored<()> {
         let told = self.told.entry(id).or_default();
         told.receipt_in_flight = false;
+        let counts = told.counts.take();
         match result {
-            // More may have been read meanwhile.
-            Ok(_) => self.intents_soon(now, self.config.read_delay_ms),
-            Err(error) => self.intent_refused(now, id, &error),
+            Ok(_) => {
+                // More may have been read meanwhile.
+                self.intents_soon(now, self.config.read_delay_ms);
+                counts.map_or(Ok(()), |seq| note_told(store, id, seq))
+            }
+            Err(error) => {
+                self.intent_refused(now, id, &error);
+                Ok(())
+            }
         }
     }
 
@@ -119,7 +151,7 @@ impl Engine {
 
     fn intent_refused(&mut self, now: Now, id: ConversationId, error: &ApiError) {
         let told = self.told.entry(id).or_default();
-        (told.delivered, told.read) = (0, 0);
+        (told.delivered, told.read, told.by_this_device) = (0, 0, 0);
         if matches!(error.code.next_step(), tertulia_proto::error::NextStep::RetryAfter) {
             let wait = error.retry_after_ms.unwrap_or_else(|| backoff::retry_ms(1, &mut self.jitter));
             self.intents_soon(now, wait);
@@ -128,4 +160,13 @@ impl Engine {
             self.want_sync(now.mono_ms);
         }
     }
+}
+
+fn note_told(store: &mut dyn LocalStore, id: ConversationId, seq: Seq) -> Stored<()> {
+    let Some(mut held) = store.conversation(id)? else { return Ok(()) };
+    if held.told_delivered.is_some_and(|mark| mark < seq) {
+        held.told_delivered = Some(seq);
+        store.put_conversation(&held)?;
+    }
+    Ok(())
 }

@@ -14,7 +14,7 @@
 //! What may not be here: tokio, SQL, sockets, clocks, randomness, iteration in no order, a collection without a bound.
 //!
 //! The way through: [`engine`] the entrances; [`link`] the connection; [`events`] and [`difference`] what comes in; [`commands`] and [`outbox`] what goes
-//! out, [`repeat`] what is sent again; [`history`] holes; [`intents`] watermarks and mutes; [`signs`] typing and presence; [`view`] what a screen shows of rows; [`store`] the rows.
+//! out, [`repeat`] what is sent again; [`history`] holes; [`intents`] watermarks and mutes, [`push`] whether this device tells them by itself; [`signs`] typing and presence; [`view`] what a screen shows of rows; [`store`] the rows.
 
 pub mod backoff;
 mod commands;
@@ -28,6 +28,7 @@ mod intents;
 mod link;
 mod outbox;
 mod planted;
+mod push;
 mod repeat;
 mod signs;
 pub mod store;
@@ -40,8 +41,9 @@ pub use holes::Holes;
 pub use link::{Closed, ConnectionState, LinkAction, LinkId};
 #[cfg(feature = "planted")]
 pub use planted::Bug;
+pub use push::RegistrationStep;
 pub use signs::{PresenceState, TypingState};
 pub use store::{
-    Departure, LocalConversation, LocalMessage, LocalStore, MessageRef, Op, OutboxEntry, ParkedReason, StoreFailure,
-    Stored, SyncState,
+    Departure, LocalConversation, LocalMessage, LocalStore, MessageRef, Op, OutboxEntry, ParkedReason, Registration,
+    StoreFailure, Stored, SyncState,
 };

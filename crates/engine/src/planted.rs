@@ -31,6 +31,8 @@ pub enum Bug {
     RepeatedBlindly,
     /// What was sent and not answered is taken for done.
     UnansweredTakenForDone,
+    /// What another device of the person has told counts for this one too, although it is notified by itself.
+    ToldByAnother,
 }
 
 #[cfg(feature = "planted")]

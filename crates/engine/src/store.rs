@@ -29,6 +29,17 @@ pub enum StoreFailure {
 
 pub type Stored<T> = Result<T, StoreFailure>;
 
+/// Whether the server notifies this device. It does so of everything that this very device has not told to have got, so what other devices of the
+/// person have told counts no more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Registration {
+    #[default]
+    None,
+    /// Asked for and not answered: what is told meanwhile may come before it, and count for nothing.
+    Asked,
+    Stands,
+}
+
 /// Where this device stands in the log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SyncState {
@@ -42,6 +53,7 @@ pub struct SyncState {
     pub within: bool,
     /// A reset is under way: what is still in doubt at its end is gone.
     pub resetting: bool,
+    pub registration: Registration,
 }
 
 /// A conversation as this device holds it.
@@ -67,6 +79,8 @@ pub struct LocalConversation {
     /// My watermarks in the log.
     pub delivered_seq: Seq,
     pub read_seq: Seq,
+    /// Up to here this very device has told what has reached it; `None` where it is not registered for notifications.
+    pub told_delivered: Option<Seq>,
     /// What I have read on this device, perhaps not told yet.
     pub want_read: Seq,
     /// What I chose here and the log does not say yet.
@@ -80,6 +94,19 @@ pub struct LocalConversation {
     /// I am no member any more; kept for what could not be sent.
     pub left: bool,
     pub draft: String,
+}
+
+impl LocalConversation {
+    /// Whether something has reached this device that the server knows of no device of mine, or of this one although it notifies it. What was read
+    /// anywhere nobody is notified of.
+    pub fn is_untold(&self) -> bool {
+        self.last_seq > self.delivered_seq || self.is_untold_above(0)
+    }
+
+    /// Of this very device, where what it has told up to `told` counts.
+    pub(crate) fn is_untold_above(&self, told: Seq) -> bool {
+        self.told_delivered.is_some_and(|mark| self.last_seq > mark.max(told).max(self.read_seq))
+    }
 }
 
 /// A message as this device holds it: a row of the log, or one that is to become it.
@@ -225,8 +252,12 @@ pub trait LocalStore {
     /// Puts every conversation in doubt.
     fn doubt_all(&mut self) -> Stored<()>;
     fn doubted(&mut self) -> Stored<Vec<ConversationId>>;
-    /// Conversations whose watermarks or mute the log does not know yet, not left nor in doubt.
+    /// Conversations that are untold ([`LocalConversation::is_untold`]), or whose read watermark or mute the log does not know yet, not left nor in doubt.
     fn intents(&mut self, limit: usize) -> Stored<Vec<LocalConversation>>;
+    /// What is held counts as told by this device, in every conversation.
+    fn begin_telling(&mut self) -> Stored<()>;
+    /// Nothing is told by this device, in any conversation.
+    fn end_telling(&mut self) -> Stored<()>;
 
     fn member(&mut self, conversation: ConversationId, user: UserId) -> Stored<Option<Member>>;
     fn put_member(&mut self, conversation: ConversationId, member: &Member) -> Stored<()>;

@@ -6,9 +6,10 @@ mod database;
 
 use std::collections::BTreeSet;
 
-use tertulia_proto::sync::Held;
+use tertulia_proto::sync::Held as HeldRev;
 use tertulia_store::conformance::world::World;
 use tertulia_store::conformance::writes::sending;
+use tertulia_store::jobs::*;
 use tertulia_store::*;
 use tertulia_store_postgres::Options;
 use tertulia_testkit::postgres::ADMINISTRATION;
@@ -217,7 +218,7 @@ async fn reads_of_many(cluster: &Cluster, world: &World, bob: UserId, groups: &[
         let from = SyncFrom { base: position, within: None };
         world.store.difference(bob, from, None, 50, 50).await.expect("the store reads");
         world.store.difference(bob, SyncFrom { base: 1, within: None }, None, 50, 20).await.expect("the store reads");
-        let have = groups.iter().map(|id| (*id, Held { id: *id, rev: 100, last_seq: 99 })).collect();
+        let have = groups.iter().map(|id| (*id, HeldRev { id: *id, rev: 100, last_seq: 99 })).collect();
         world.store.difference(bob, from, Some(have), 50, 50).await.expect("the store reads");
         world.store.memberships(bob).await.expect("the store reads");
         world.store.acquaintances(bob, vec![bob]).await.expect("the store reads");
@@ -225,66 +226,67 @@ async fn reads_of_many(cluster: &Cluster, world: &World, bob: UserId, groups: &[
     .await
 }
 
-#[tokio::test]
-async fn the_queue_is_never_read_whole_to_claim_renew_or_end() {
-    use tertulia_store::jobs::*;
-    let cluster = explaining();
-    let log = database::Log { options: cluster.options(&cluster.database()) };
-    let world = World::open(&log).await;
-    let (at, worker) = (Timestamp::from_ms, [1; 16]);
-    let job = |n: i64| NewJob {
+/// One of three kinds, each with a key of its own.
+fn job(n: i64) -> NewJob {
+    NewJob {
         kind: format!("kind {}", n % 3),
         unique_key: Some(n.to_be_bytes().to_vec()),
         unless_running: false,
         payload: String::new(),
         priority: Priority::Normal,
-        run_at: at(n),
-        now: at(0),
+        run_at: Timestamp::from_ms(n),
+        now: Timestamp::from_ms(0),
+    }
+}
+
+/// So many jobs are queued, claimed, held on to and ended in every way: the plans before the ends, and those of the ends.
+async fn ends(cluster: &Cluster, jobs: &dyn JobQueue, count: usize) -> (Vec<Plan>, Vec<Plan>) {
+    let (at, worker) = (Timestamp::from_ms, [1; 16]);
+    let kinds = (0..2).map(|n| ClaimKind { kind: format!("kind {n}"), attempts_max: 3, jobs_max: 50 }).collect();
+    let claim = Claim { kinds, jobs_max: count, worker, now: at(1000), lease_until: at(2000) };
+    let mut held = Vec::new();
+    let before = plans_of(cluster, async {
+        jobs.enqueue((0..500).map(job).collect()).await.expect("jobs are queued");
+        let claimed = jobs.claim(claim).await.expect("jobs are claimed");
+        held.extend(claimed.iter().map(|job| Held { id: job.id, worker, attempt: job.attempt }));
+        jobs.renew(held.clone(), at(3000)).await.expect("leases are renewed");
+        // Some of their keys are ready again.
+        jobs.enqueue((0..250).map(job).collect()).await.expect("jobs are queued");
+    })
+    .await;
+    assert_eq!(held.len(), count);
+    let end = |(n, held): (i64, &Held)| {
+        let reason = String::new();
+        let end = match n % 4 {
+            0 => JobEnd::Done,
+            1 => JobEnd::Retry { at: at(5000), reason },
+            2 => JobEnd::Dead { reason },
+            _ => JobEnd::HandedBack,
+        };
+        Finish { held: *held, end, next: vec![job(1000 + n)] }
     };
+    let finished = (0..).zip(&held).map(end).collect();
+    let finishing = plans_of(cluster, async {
+        jobs.finish(finished, at(1500)).await.expect("jobs are finished");
+    });
+    (before, finishing.await)
+}
+
+#[tokio::test]
+async fn the_queue_is_never_read_whole_to_claim_renew_or_end() {
+    let cluster = explaining();
+    let log = database::Log { options: cluster.options(&cluster.database()) };
+    let world = World::open(&log).await;
+    let at = Timestamp::from_ms;
     for statistics in ["", "ANALYZE"] {
         cluster.psql(log.name(), statistics);
         let jobs = world.store.jobs();
         let mut of_finishing = Vec::new();
         let mut plans = Vec::new();
         for count in [8, 80] {
-            plans.extend(
-                plans_of(&cluster, async {
-                    jobs.enqueue((0..500).map(job).collect()).await.expect("jobs are queued");
-                })
-                .await,
-            );
-            let kinds =
-                (0..2).map(|n| ClaimKind { kind: format!("kind {n}"), attempts_max: 3, jobs_max: 50 }).collect();
-            let claim = Claim { kinds, jobs_max: count, worker, now: at(1000), lease_until: at(2000) };
-            let mut held = Vec::new();
-            plans.extend(
-                plans_of(&cluster, async {
-                    let claimed = jobs.claim(claim).await.expect("jobs are claimed");
-                    held.extend(claimed.iter().map(|job| Held { id: job.id, worker, attempt: job.attempt }));
-                    jobs.renew(held.clone(), at(3000)).await.expect("leases are renewed");
-                    // Some of their keys are ready again.
-                    jobs.enqueue((0..250).map(job).collect()).await.expect("jobs are queued");
-                })
-                .await,
-            );
-            assert_eq!(held.len(), count);
-            let end = |(n, held): (i64, &Held)| {
-                let reason = String::new();
-                let end = match n % 4 {
-                    0 => JobEnd::Done,
-                    1 => JobEnd::Retry { at: at(5000), reason },
-                    2 => JobEnd::Dead { reason },
-                    _ => JobEnd::HandedBack,
-                };
-                Finish { held: *held, end, next: vec![job(1000 + n)] }
-            };
-            let finished = (0..).zip(&held).map(end).collect();
-            let finishing = plans_of(&cluster, async {
-                jobs.finish(finished, at(1500)).await.expect("jobs are finished");
-            })
-            .await;
+            let (before, finishing) = ends(&cluster, jobs, count).await;
             of_finishing.push(finishing.iter().filter(|plan| plan.statement.contains("jobs")).count());
-            plans.extend(finishing);
+            plans.extend(before.into_iter().chain(finishing));
         }
         assert!(of_finishing[0] > 4, "{of_finishing:?} plans are too few: are they in the log?");
         assert_eq!(of_finishing[0], of_finishing[1], "as many statements for many as for few");
@@ -292,9 +294,8 @@ async fn the_queue_is_never_read_whole_to_claim_renew_or_end() {
             jobs.retry_dead(DeadLetters::OfKind { kind: "kind 0".into(), limit: 5 }, at(1)).await.expect("an answer");
             jobs.drop_dead(DeadLetters::Before { at: at(9000), limit: 5 }).await.expect("an answer");
             jobs.job_stats(usize::MAX).await.expect("an answer");
-        })
-        .await;
-        plans.extend(rest);
+        });
+        plans.extend(rest.await);
         let of_jobs: Vec<&Plan> = plans.iter().filter(|plan| plan.statement.contains("jobs")).collect();
         assert!(of_jobs.len() > 30, "{} plans are too few: are they in the log?", of_jobs.len());
         for plan in of_jobs {

@@ -1,6 +1,6 @@
 //! How many messages a second go through, and how long each takes.
 //!
-//! `cargo run --release --example figures -p tertulia-store-postgres [URL]`; without a URL on a throw-away cluster that waits for its disk.
+//! `cargo run --release --example postgres_figures -p tertulia-store-postgres [URL]`; without a URL on a throw-away cluster that waits for its disk.
 
 #![expect(clippy::expect_used, reason = "a measurement that can't be made is given up")]
 
