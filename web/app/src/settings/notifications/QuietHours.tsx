@@ -3,6 +3,7 @@ import { useTertulia } from "@tertulia/react";
 import { useCallback, useId, useState, type FormEvent } from "react";
 import { useText } from "../../i18n/useText";
 import { button, field } from "../../ui/button";
+import { Icon } from "../../ui/Icon";
 import { Switch } from "../../ui/Switch";
 import { useAction } from "../../ui/useAction";
 import { useAsked } from "../useAsked";
@@ -45,9 +46,12 @@ function Form({ hours, busy, onSave }: { hours: Hours; busy: boolean; onSave(hou
       ))}
       <div className="col-span-2">
         <label htmlFor={`${id}-zone`} className="mb-1.5 block text-sm font-medium">{t("quietZone")}</label>
-        <select id={`${id}-zone`} value={next.timeZone} onChange={(event) => setNext({ ...next, timeZone: event.target.value })} className={field}>
-          {timeZones(hours.timeZone).map((zone) => <option key={zone} value={zone}>{zone.replaceAll("_", " ")}</option>)}
-        </select>
+        <div className="relative">
+          <select id={`${id}-zone`} value={next.timeZone} onChange={(event) => setNext({ ...next, timeZone: event.target.value })} className={`${field} appearance-none pe-10`}>
+            {timeZones(hours.timeZone).map((zone) => <option key={zone} value={zone}>{zone.replaceAll("_", " ")}</option>)}
+          </select>
+          <Icon name="chevron" size={18} className="pointer-events-none absolute end-3.5 top-3.5 text-soft" />
+        </div>
       </div>
       {isChanged && <button type="submit" className={button("primary", "col-span-2 justify-self-start")} disabled={busy || !isSound}>{t("save")}</button>}
     </form>
