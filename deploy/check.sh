@@ -26,7 +26,7 @@ if has nginx nginx.conf; then
 fi
 
 if has systemd-analyze systemd/; then
-    for unit in tertulia.service tertulia@.service; do
+    for unit in tertulia.service tertulia@.service tertulia-worker.service; do
         sed 's#^ExecStart=[^ ]*#ExecStart=/bin/true#' "systemd/$unit" > "$temporary/${unit/@./@4001.}"
     done
     systemd-analyze verify "$temporary"/tertulia*.service

@@ -124,6 +124,7 @@ impl Store for FaultyStore {
     fn jobs(&self) -> &dyn tertulia_store::JobQueue {
         self.inner.jobs()
     }
+
     fn push(&self) -> &dyn PushBook {
         self.inner.push()
     }

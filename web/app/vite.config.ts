@@ -36,15 +36,15 @@ export default defineConfig({
           { src: "/icons/icon.svg", sizes: "any", type: "image/svg+xml" },
         ],
       },
-      workbox: {
+      // The worker notifies too, so it is a program of ours, with the list of files put in.
+      strategies: "injectManifest",
+      srcDir: "src/worker",
+      filename: "sw.ts",
+      injectManifest: {
         globPatterns: ["**/*.{html,js,css,wasm,svg,png,webmanifest}", "**/inter-latin-*.woff2"],
         // A module that was built quickly, for development, is large.
         maximumFileSizeToCacheInBytes: 16 * 1024 * 1024,
-        navigateFallback: "/index.html",
-        navigateFallbackDenylist: [/^\/(api|auth|docs|health|messages|metrics|socket\.io)(\/|$|\?)/],
-        // The first page is served by it too, so that what it loads later is there without a network.
-        clientsClaim: true,
-        cleanupOutdatedCaches: true,
+        rollupFormat: "iife",
         sourcemap: false,
       },
     }),

@@ -48,7 +48,7 @@ pub fn dev(workspace: &Workspace) -> Result<()> {
     shown
 }
 
-/// PostgreSQL with a replica, Redis, nginx and servers, or what breaks them.
+/// PostgreSQL with a replica, Redis, nginx, servers and a worker, or what breaks them.
 pub fn cluster(workspace: &Workspace, command: &str, args: &[OsString]) -> Result<()> {
     setup::services()?;
     if command == "run"

@@ -70,7 +70,7 @@ enum Command {
     Types,
     /// Runs the server on 127.0.0.1:4000 and the web app beside it, which follows each change
     Dev,
-    /// A cluster on this machine, behind 127.0.0.1:4000: PostgreSQL with a replica, Redis, nginx, three servers
+    /// A cluster on this machine, behind 127.0.0.1:4000: PostgreSQL with a replica, Redis, nginx, three servers, a worker
     Cluster {
         /// Passed on to `tertulia-cluster run`
         #[arg(last = true)]

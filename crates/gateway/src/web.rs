@@ -18,7 +18,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; 
     connect-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// What a page does not do either (<https://www.w3.org/TR/trusted-types/>): make elements or scripts of text. Addresses of its own scripts pass the one policy, which
-/// the app's `boot.js` makes. The service worker loads its library by such an address before there could be a policy; so this is for pages alone.
+/// the app's `boot.js` makes. For pages alone: workers have no elements, and the app's load no scripts by address.
 const TRUSTED: &str = "; require-trusted-types-for 'script'; trusted-types default";
 
 /// Folder whose files bear a hash of their content in their name, and so never change.

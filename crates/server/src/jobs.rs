@@ -17,9 +17,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::listen::{HEAD_TIMEOUT, Server};
 use crate::powers::powers;
-use crate::push::Pushing;
 use crate::settings::Settings;
 use crate::wiring::{self, Parts};
+use tertulia_notify::Pushing;
 
 /// Rows that one step of the clean-up removes: a step is one short transaction.
 const STEP: usize = 256;

@@ -129,7 +129,7 @@ pub struct HostSettings {
 pub struct JobSettings {
     /// Jobs that one process runs at a time, 1 to 512.
     pub workers: usize,
-    /// After so long without a sign of its worker a job is given to another, 1 s at least. The clocks of all servers have to agree within a third of it.
+    /// After so long without a sign of its worker a job is given to another, 1 s at least. The clocks of all servers have to agree within a sixth of it.
     pub lease_ms: u64,
     /// How often the queue is looked at for jobs that nobody told of.
     pub poll_ms: u64,

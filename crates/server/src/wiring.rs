@@ -1,7 +1,7 @@
 //! Puts the parts together: the only place that names concrete homes.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 
 use anyhow::Context as _;
 use futures_util::future::BoxFuture;
@@ -12,29 +12,52 @@ use tertulia_core::{Fanout, HouseRules, Powers, Services};
 use tertulia_proto::ServerId;
 use tertulia_realtime::Hub;
 use tertulia_store::{CommitSink, Committed};
+use tokio::sync::watch;
 
 use crate::home::Home;
 use crate::jwks::HttpJwks;
 use crate::powers::powers;
-use crate::push::Pushing;
 use crate::settings::{Settings, Switch};
+use tertulia_notify::Pushing;
 
 /// Batches between the writer and the fan-out; when it is behind by so many, the writer waits for it.
 const BATCHES_MAX: usize = 16;
 
-/// Hands commits to the fan-out's own thread: the writer is at its next commit while the last one is being told.
-struct Handoff(SyncSender<Handed>);
+type Epoch = [u8; 16];
 
-enum Handed {
-    Committed(Vec<Committed>),
-    /// What comes after it is of the log with this epoch.
-    NewEpoch([u8; 16]),
+/// Hands commits to the fan-out's own thread: the writer is at its next commit while the last one is being told.
+#[derive(Clone)]
+struct Handoff {
+    sender: SyncSender<Handed>,
+    /// The latest epoch that the log was found to have. None: as at the start.
+    epoch: Arc<watch::Sender<Option<Epoch>>>,
+}
+
+/// What was committed, and to the log of which epoch. However much waits, it is told under that one.
+struct Handed {
+    batch: Vec<Committed>,
+    epoch: Option<Epoch>,
+}
+
+impl Handoff {
+    fn new() -> (Self, Receiver<Handed>) {
+        let (sender, batches) = sync_channel(BATCHES_MAX);
+        (Self { sender, epoch: Arc::new(watch::Sender::new(None)) }, batches)
+    }
+
+    /// What is committed from now on is of another log.
+    fn begin_anew(&self, epoch: Epoch) {
+        self.epoch.send_replace(Some(epoch));
+        // Where there is no room, the thread is awake, and comes to the new epoch when it has told what waits.
+        let _ = self.sender.try_send(Handed { batch: Vec::new(), epoch: Some(epoch) });
+    }
 }
 
 impl CommitSink for Handoff {
     fn committed(&self, batch: Vec<Committed>) {
+        let epoch = *self.epoch.borrow();
         // The other end is gone only when the process ends.
-        let _ = self.0.send(Handed::Committed(batch));
+        let _ = self.sender.send(Handed { batch, epoch });
     }
 }
 
@@ -56,20 +79,15 @@ pub async fn open(settings: &Settings, serves: bool) -> anyhow::Result<Parts> {
         Some(bus) => Hub::in_cluster(limits.clone(), Arc::clone(bus) as _),
         None => Hub::new(limits.clone()),
     });
-    let (sender, batches) = sync_channel(BATCHES_MAX);
-    start_fanout(Fanout::new(Arc::clone(&hub)), batches, bus.clone())?;
+    let (handoff, batches) = Handoff::new();
+    start_fanout(Fanout::new(Arc::clone(&hub)), batches, handoff.epoch.subscribe(), bus.clone())?;
     let rules = Arc::new(HouseRules { group_members_max: limits.group_members_max });
-    let (everybody, in_order, others) = (Arc::clone(&hub), sender.clone(), bus.clone());
-    let begin_anew = Arc::new(move |epoch: [u8; 16]| {
+    let (everybody, in_order) = (Arc::clone(&hub), handoff.clone());
+    let begin_anew = Arc::new(move |epoch: Epoch| {
         everybody.start_over();
-        // Behind what was committed to the log before, where there is room.
-        if in_order.try_send(Handed::NewEpoch(epoch)).is_err()
-            && let Some(bus) = &others
-        {
-            bus.set_log(epoch);
-        }
+        in_order.begin_anew(epoch);
     });
-    let home = Home::open(settings, serves, &powers, rules, Arc::new(Handoff(sender)), begin_anew).await?;
+    let home = Home::open(settings, serves, &powers, rules, Arc::new(handoff), begin_anew).await?;
     let pushing = settings.push.open(settings.public_url.as_deref(), &powers)?;
     let services = services(settings, &home, hub, powers, bus.as_ref())?.with_notifying(pushing.notifying());
     Ok(Parts { services: Arc::new(services), home, bus, pushing })
@@ -100,15 +118,82 @@ impl SharedWindows for Together {
     }
 }
 
-fn start_fanout(fanout: Fanout, batches: Receiver<Handed>, bus: Option<Arc<RedisBus>>) -> anyhow::Result<()> {
-    std::thread::Builder::new().name("fan-out".into()).spawn(move || {
-        while let Ok(handed) = batches.recv() {
-            match (handed, &bus) {
-                (Handed::Committed(batch), _) => fanout.committed(batch),
-                (Handed::NewEpoch(epoch), Some(bus)) => bus.set_log(epoch),
-                (Handed::NewEpoch(_), None) => {}
-            }
+fn start_fanout(
+    fanout: Fanout,
+    batches: Receiver<Handed>,
+    latest: watch::Receiver<Option<Epoch>>,
+    bus: Option<Arc<RedisBus>>,
+) -> anyhow::Result<()> {
+    let label = move |epoch| {
+        if let Some(bus) = &bus {
+            bus.set_log(epoch);
         }
-    })?;
+    };
+    std::thread::Builder::new().name("fan-out".into()).spawn(move || tell(&fanout, &batches, &latest, label))?;
     Ok(())
+}
+
+/// Until nobody can hand anything over. `label`: what is told from then on is of this epoch.
+fn tell(fanout: &Fanout, batches: &Receiver<Handed>, latest: &watch::Receiver<Option<Epoch>>, label: impl Fn(Epoch)) {
+    loop {
+        let handed = match batches.try_recv() {
+            Ok(handed) => handed,
+            Err(TryRecvError::Disconnected) => return,
+            Err(TryRecvError::Empty) => {
+                let epoch = *latest.borrow();
+                epoch.into_iter().for_each(&label);
+                let Ok(handed) = batches.recv() else { return };
+                handed
+            }
+        };
+        handed.epoch.into_iter().for_each(&label);
+        fanout.committed(handed.batch);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tertulia_proto::Limits;
+    use tertulia_store::Effect;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Eq)]
+    enum Told {
+        Commit(usize),
+        Epoch(Epoch),
+    }
+
+    #[test]
+    fn what_was_committed_before_a_new_epoch_is_told_before_it_however_much_waits() {
+        let (handoff, batches) = Handoff::new();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let commit = |number| {
+            let told = Arc::clone(&told);
+            let done = Box::new(move |_: &_| told.lock().unwrap().push(Told::Commit(number)));
+            handoff.committed(vec![Committed { result: Ok(Effect::Done), done }]);
+        };
+        (0..BATCHES_MAX).for_each(commit);
+        handoff.begin_anew([2; 16]);
+        let thread = {
+            let (latest, told) = (handoff.epoch.subscribe(), Arc::clone(&told));
+            let fanout = Fanout::new(Arc::new(Hub::new(Limits::default())));
+            std::thread::spawn(move || {
+                tell(&fanout, &batches, &latest, |epoch| {
+                    let mut told = told.lock().unwrap();
+                    if !told.contains(&Told::Epoch(epoch)) {
+                        told.push(Told::Epoch(epoch));
+                    }
+                });
+            })
+        };
+        commit(BATCHES_MAX);
+        drop(handoff);
+        thread.join().unwrap();
+        let mut expected: Vec<Told> = (0..BATCHES_MAX).map(Told::Commit).collect();
+        expected.extend([Told::Epoch([2; 16]), Told::Commit(BATCHES_MAX)]);
+        assert_eq!(*told.lock().unwrap(), expected);
+    }
 }

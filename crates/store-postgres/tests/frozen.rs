@@ -9,6 +9,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tertulia_proto::HistoryVisibility;
 use tertulia_store::conformance::world::World;
 use tertulia_store::conformance::writes::sending;
 use tertulia_store::*;
@@ -166,6 +167,32 @@ async fn a_person_that_a_stranger_holds_keeps_only_their_own_writes_waiting() {
         .submit(Write::AddMember { conversation: group, actor: alice, target: carol, now: world.now() })
         .await
         .expect("she is free again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_that_a_stranger_holds_costs_the_long_wait_once() {
+    let cluster = Cluster::start();
+    let log = cluster.log();
+    let world = World::open(&log).await;
+    let [alice, bob, carol] = world.people(["alice", "bob", "carol"]).await;
+    let dm = world.dm(alice, bob).await;
+    let server = log.server().await;
+    let raw: Raw = log.raw().await;
+    raw.run(&format!("BEGIN; SELECT 1 FROM users WHERE id = '{carol}' FOR UPDATE")).await;
+    let opening = || server.submitted(world.creating_group(alice, &[carol], HistoryVisibility::Joined));
+    let all: Vec<_> = (0..20).map(|_| opening()).collect();
+    let sent = server.submitted(sending(&world.message(alice, dm, "behind them")));
+    // Twenty times the wait for a lock would be minutes.
+    let answers = async {
+        for told in all {
+            let refused = told.await.expect("a completion is called");
+            assert!(matches!(refused, Err(WriteError::Store(StoreError::Unavailable(_)))), "{refused:?}");
+        }
+        sent.await.expect("a completion is called").expect("nobody holds what this one needs");
+    };
+    within("all answers", answers).await.expect("in time");
+    raw.run("COMMIT").await;
+    opening().await.expect("a completion is called").expect("she is free again");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

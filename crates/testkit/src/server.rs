@@ -1,30 +1,22 @@
 //! The real binary on a folder of its own, on a free port.
 
-use std::collections::VecDeque;
-use std::io::{BufRead as _, BufReader};
-use std::os::unix::process::ExitStatusExt as _;
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::Arc;
+use std::process::{Command, Output, Stdio};
 
-use anyhow::{Context as _, Result, bail, ensure};
-use parking_lot::Mutex;
-use rustix::process::{Pid, Resource, Rlimit, Signal};
-use tokio::sync::oneshot;
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::{Resource, Rlimit};
 
 use crate::deadline::within;
 use crate::folder::Folder;
+use crate::process::Process;
 
-const LISTENING: &str = "listening on ";
-
-/// Lines kept for whoever reads a failure; complaints are kept beside them, all.
-const LINES_MAX: usize = 200;
-
-/// How a server is started.
+/// How a server or a worker is started.
 #[derive(Debug, Clone)]
 pub struct Options {
     binary: PathBuf,
     environment: Vec<(String, String)>,
+    arguments: Vec<String>,
     shell: String,
     /// 0: a free one, another after each start.
     port: u16,
@@ -34,7 +26,7 @@ impl Options {
     /// `binary` is `env!("CARGO_BIN_EXE_tertulia")` of the test. Rate limits are off.
     pub fn new(binary: impl Into<PathBuf>) -> Self {
         let environment = vec![("TERTULIA_RATE_LIMITS".to_owned(), "off".to_owned())];
-        Self { binary: binary.into(), environment, shell: String::new(), port: 0 }
+        Self { binary: binary.into(), environment, arguments: Vec::new(), shell: String::new(), port: 0 }
     }
 
     /// For tests of crates that do not make the binary: the one that `TERTULIA_BIN` names, or the one that the same build has put beside the test.
@@ -44,6 +36,12 @@ impl Options {
 
     pub fn env(mut self, name: &str, value: impl ToString) -> Self {
         self.environment.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// A further argument of `serve` or `worker`.
+    pub fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
         self
     }
 
@@ -93,45 +91,27 @@ pub fn program(name: &str, variable: &str, package: &str) -> Result<PathBuf> {
     })
 }
 
-#[derive(Default)]
-struct Log {
-    last: VecDeque<String>,
-    complaints: Vec<String>,
-}
-
-impl Log {
-    fn add(&mut self, line: String) {
-        if line.contains("ERROR") || line.contains("panicked") {
-            self.complaints.push(line.clone());
-        }
-        if self.last.len() == LINES_MAX {
-            self.last.pop_front();
-        }
-        self.last.push_back(line);
-    }
-
-    fn text(&self) -> String {
-        self.last.iter().fold(String::new(), |text, line| text + line + "\n")
-    }
-}
-
-struct Process {
-    child: Child,
-    /// Reads the log until the process has ended.
-    reader: Option<std::thread::JoinHandle<()>>,
-    url: oneshot::Receiver<String>,
-    ended: oneshot::Receiver<()>,
-}
-
-/// A server of one test. Dropping it kills the process, deletes the folder and fails the test where the log complains.
+/// A server of one test. Dropping it ends its [`Process`] and deletes the folder.
 pub struct Server {
     pub options: Options,
+    process: Process,
     folder: Folder,
-    process: Option<Process>,
     url: String,
-    log: Arc<Mutex<Log>>,
-    allowed: Vec<String>,
     pub(crate) http: reqwest::Client,
+}
+
+impl Deref for Server {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
+    }
+}
+
+impl DerefMut for Server {
+    fn deref_mut(&mut self) -> &mut Process {
+        &mut self.process
+    }
 }
 
 impl Server {
@@ -145,11 +125,9 @@ impl Server {
     pub fn new(options: Options) -> Result<Self> {
         Ok(Self {
             options,
+            process: Process::new("server"),
             folder: Folder::new()?,
-            process: None,
             url: String::new(),
-            log: Arc::default(),
-            allowed: Vec::new(),
             http: reqwest::Client::builder().no_proxy().timeout(crate::deadline::DEADLINE).build()?,
         })
     }
@@ -162,39 +140,15 @@ impl Server {
 
     /// Starts the process and waits for nothing.
     pub fn spawn(&mut self) -> Result<()> {
-        ensure!(self.process.is_none(), "a server runs already");
         let mut command = self.options.command();
         command.arg("serve").arg("--listen").arg(format!("127.0.0.1:{}", self.options.port));
-        command.arg("--data").arg(self.folder.path());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().with_context(|| format!("can't start {}", self.options.binary.display()))?;
-        let stderr = child.stderr.take().context("no standard error")?;
-        let (url_is, url) = oneshot::channel();
-        let (has_ended, ended) = oneshot::channel();
-        let log = Arc::clone(&self.log);
-        let reader = std::thread::spawn(move || {
-            let mut url_is = Some(url_is);
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                if let Some(found) = line.strip_prefix(LISTENING)
-                    && let Some(url_is) = url_is.take()
-                {
-                    let _ = url_is.send(found.to_owned());
-                }
-                log.lock().add(line);
-            }
-            let _ = has_ended.send(());
-        });
-        self.process = Some(Process { child, reader: Some(reader), url, ended });
-        Ok(())
+        command.arg("--data").arg(self.folder.path()).args(&self.options.arguments);
+        self.process.spawn(command, |line| line.strip_prefix("listening on "))
     }
 
     /// Waits until the process serves.
     pub async fn ready(&mut self) -> Result<()> {
-        let process = self.process.as_mut().context("no server runs")?;
-        match within("the server says where it listens", &mut process.url).await? {
-            Ok(url) => self.url = url,
-            Err(_) => bail!("the server ended before it served:\n{}", self.log.lock().text()),
-        }
+        self.url = self.process.said().await?;
         Ok(())
     }
 
@@ -205,57 +159,6 @@ impl Server {
 
     pub fn folder(&self) -> &Folder {
         &self.folder
-    }
-
-    pub fn log(&self) -> String {
-        self.log.lock().text()
-    }
-
-    /// From now on lines of the log that hold this text are no complaints.
-    pub fn allow(&mut self, text: &str) {
-        self.allowed.push(text.to_owned());
-    }
-
-    pub fn is_running(&mut self) -> bool {
-        self.process.as_mut().is_some_and(|process| matches!(process.child.try_wait(), Ok(None)))
-    }
-
-    pub fn pid(&self) -> Result<u32> {
-        Ok(self.process.as_ref().context("no server runs")?.child.id())
-    }
-
-    fn signal(&self, signal: Signal) -> Result<()> {
-        rustix::process::kill_process(self.rustix_pid()?, signal).context("can't send a signal")
-    }
-
-    fn rustix_pid(&self) -> Result<Pid> {
-        Pid::from_raw(i32::try_from(self.pid()?)?).context("no process has the number 0")
-    }
-
-    /// SIGKILL: nothing is written, nobody is told. Returns when the process is gone.
-    pub fn kill(&mut self) -> Result<()> {
-        let Some(mut process) = self.process.take() else { return Ok(()) };
-        process.child.kill()?;
-        process.end()?;
-        Ok(())
-    }
-
-    /// SIGTERM, and waits for the end.
-    pub async fn terminate(&mut self) -> Result<ExitStatus> {
-        self.signal(Signal::TERM)?;
-        self.ended().await
-    }
-
-    /// SIGTERM, and waits for nothing.
-    pub fn ask_to_stop(&self) -> Result<()> {
-        self.signal(Signal::TERM)
-    }
-
-    /// Waits until the process ends by itself.
-    pub async fn ended(&mut self) -> Result<ExitStatus> {
-        let process = self.process.as_mut().context("no server runs")?;
-        let _ = within("the server ends", &mut process.ended).await?;
-        self.process.take().context("no server runs")?.end()
     }
 
     /// Kills what runs and starts anew on the same folder.
@@ -271,15 +174,6 @@ impl Server {
         rustix::process::prlimit(Some(pid), Resource::Fsize, Rlimit { current: bytes, maximum })
             .context("can't set a limit")?;
         Ok(())
-    }
-
-    /// SIGSTOP: it keeps everything and does nothing, until [`Server::resume`].
-    pub fn pause(&self) -> Result<()> {
-        self.signal(Signal::STOP)
-    }
-
-    pub fn resume(&self) -> Result<()> {
-        self.signal(Signal::CONT)
     }
 
     /// Resident memory in bytes.
@@ -306,40 +200,41 @@ impl Server {
         ensure!(output.status.success(), "tertulia {}: {}\n{said}{complained}", arguments.join(" "), output.status);
         Ok(said.trim().to_owned())
     }
+}
 
-    fn complaints(&self) -> Vec<String> {
-        let is_allowed = |line: &&String| !self.allowed.iter().any(|text| line.contains(text));
-        self.log.lock().complaints.iter().filter(is_allowed).cloned().collect()
+/// `tertulia worker`, on the database that its options name. Dropping it ends its [`Process`].
+pub struct Worker {
+    options: Options,
+    process: Process,
+}
+
+impl Deref for Worker {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
     }
 }
 
-impl Process {
-    fn end(&mut self) -> Result<ExitStatus> {
-        let status = self.child.wait()?;
-        if let Some(reader) = self.reader.take() {
-            let _ = reader.join();
-        }
-        Ok(status)
+impl DerefMut for Worker {
+    fn deref_mut(&mut self) -> &mut Process {
+        &mut self.process
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.kill();
-        if std::thread::panicking() {
-            eprintln!("the server's log ends so:\n{}", self.log.lock().text());
-            return;
-        }
-        let complaints = self.complaints();
-        assert!(complaints.is_empty(), "the server's log complains:\n{}", complaints.join("\n"));
+impl Worker {
+    pub async fn start(options: Options) -> Result<Self> {
+        let mut worker = Self { options, process: Process::new("worker") };
+        worker.launch().await?;
+        Ok(worker)
     }
-}
 
-/// How a process ended, for people: its exit code or the signal.
-pub fn ending(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exit code {code}"),
-        (None, Some(signal)) => format!("signal {signal}"),
-        (None, None) => "unknown".to_owned(),
+    /// Starts the process and waits until it works.
+    pub async fn launch(&mut self) -> Result<()> {
+        let mut command = self.options.command();
+        command.arg("worker").args(&self.options.arguments);
+        // The log's line of it, which begins with the time.
+        self.process.spawn(command, |line| line.ends_with(": working").then_some(line))?;
+        self.process.said().await.map(drop)
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tertulia_proto::ApiError;
+use tertulia_proto::{ApiError, DeviceId};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -22,6 +22,8 @@ use crate::deadline::within;
 pub struct SocketOptions {
     /// Bytes the operating system receives for a reader that does not read; small ones make a reader slow soon.
     pub receive_buffer_bytes: Option<u32>,
+    /// The local store that the connection is of.
+    pub device: Option<DeviceId>,
 }
 
 #[derive(Debug, Clone)]
@@ -70,7 +72,8 @@ impl Socket {
     /// Connects and reads nothing.
     pub async fn open(url: &str, token: &str, options: SocketOptions) -> Result<Self> {
         let host = url.strip_prefix("http://").context("the address of a test server begins with http://")?;
-        let mut request = format!("ws://{host}/messages/subscribe").into_client_request()?;
+        let device = options.device.map(|device| format!("?device={device}")).unwrap_or_default();
+        let mut request = format!("ws://{host}/messages/subscribe{device}").into_client_request()?;
         request.headers_mut().insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {token}"))?);
         let address: SocketAddr = host.parse()?;
         let tcp = TcpSocket::new_v4()?;

@@ -8,6 +8,7 @@ use tertulia_testkit::chaos::{Chaos, Profile};
 use tertulia_testkit::postgres::Stop;
 
 use crate::place::Place;
+use crate::work;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Fault {
@@ -15,6 +16,9 @@ pub enum Fault {
     /// Orderly, as for a new version.
     RestartServer,
     PauseServer,
+    /// While it works, where it has something to do.
+    KillWorker,
+    StopWorker,
     KillRedis,
     PauseRedis,
     PausePostgres,
@@ -30,10 +34,12 @@ pub enum Fault {
 
 impl Fault {
     /// With how often it is drawn; the promotion comes when it is due.
-    const DRAWN: [(Self, usize); 10] = [
+    const DRAWN: [(Self, usize); 12] = [
         (Self::KillServer, 4),
         (Self::RestartServer, 3),
         (Self::PauseServer, 1),
+        (Self::KillWorker, 3),
+        (Self::StopWorker, 1),
         (Self::KillRedis, 3),
         (Self::PauseRedis, 1),
         (Self::PausePostgres, 2),
@@ -45,6 +51,11 @@ impl Fault {
 
     pub fn all() -> impl Iterator<Item = Self> {
         Self::DRAWN.iter().map(|(fault, _)| *fault).chain([Self::Promote])
+    }
+
+    /// What workers do when it comes is its own concern.
+    pub const fn is_of_workers(self) -> bool {
+        matches!(self, Self::KillWorker | Self::StopWorker)
     }
 
     /// Whether something is away for as long as one says.
@@ -65,23 +76,24 @@ impl Fault {
     }
 }
 
-/// Does it, to this server where it is one, and puts it right again after a while.
-pub async fn befall(place: &mut Place, links: &Chaos, server: usize, fault: Fault, away: Duration) -> Result<()> {
+/// Does it, to the server or worker of this number where it is one, and puts it right again after a while.
+pub async fn befall(place: &mut Place, links: &Chaos, number: usize, fault: Fault, away: Duration) -> Result<()> {
     match fault {
         Fault::KillServer => {
-            place.server(server)?.kill()?;
+            place.server(number)?.kill()?;
             pass(away).await;
-            place.server(server)?.launch().await?;
+            place.server(number)?.launch().await?;
         }
         Fault::RestartServer => {
-            place.server(server)?.terminate().await?;
-            place.server(server)?.launch().await?;
+            place.server(number)?.terminate().await?;
+            place.server(number)?.launch().await?;
         }
         Fault::PauseServer => {
-            place.server(server)?.pause()?;
+            place.server(number)?.pause()?;
             pass(away).await;
-            place.server(server)?.resume()?;
+            place.server(number)?.resume()?;
         }
+        Fault::KillWorker | Fault::StopWorker => befall_worker(place, number, fault, away).await?,
         Fault::KillRedis => {
             place.redis.kill()?;
             pass(away).await;
@@ -127,6 +139,21 @@ pub async fn befall(place: &mut Place, links: &Chaos, server: usize, fault: Faul
     Ok(())
 }
 
+/// In the middle of a job, where it can be.
+async fn befall_worker(place: &mut Place, number: usize, fault: Fault, away: Duration) -> Result<()> {
+    work::under_way(place).await?;
+    let worker = place.worker(number)?;
+    if fault == Fault::KillWorker {
+        worker.kill()?;
+        pass(away).await;
+        worker.launch().await
+    } else {
+        worker.pause()?;
+        pass(away).await;
+        worker.resume()
+    }
+}
+
 async fn pass(time: Duration) {
     tokio::time::sleep(time).await;
 }
@@ -141,7 +168,8 @@ mod tests {
     fn every_fault_is_drawn_about_as_often_as_it_should_be() {
         let mut random = Random::new(7);
         let mut counts: BTreeMap<Fault, usize> = BTreeMap::new();
-        for _ in 0..2100 {
+        let all: usize = Fault::DRAWN.iter().map(|(_, weight)| weight).sum();
+        for _ in 0..100 * all {
             *counts.entry(Fault::draw(&mut random)).or_default() += 1;
         }
         for (fault, weight) in Fault::DRAWN {

@@ -2,22 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::Command;
-use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, Subcommand};
 use futures_util::future::try_join_all;
-use tertulia_client::ConversationId;
 use tertulia_cluster::chaos::{Fault, befall};
-use tertulia_cluster::{Device, Names, Place, Plan, Record, Running, recovery};
-use tertulia_testkit::{Chaos, Folder, Person, Random, program, within};
+use tertulia_cluster::town::{self, DEVICES};
+use tertulia_cluster::{Place, Plan, Running, Town, recovery, work};
+use tertulia_testkit::{Chaos, Person, Random, program};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 #[derive(Parser)]
-#[command(name = "tertulia-cluster", about = "PostgreSQL with a replica, Redis, nginx and servers on this machine")]
+#[command(
+    name = "tertulia-cluster",
+    about = "PostgreSQL with a replica, Redis, nginx, servers and workers on this machine"
+)]
 struct Cli {
     #[command(subcommand)]
     command: What,
@@ -32,6 +33,9 @@ enum What {
         port: u16,
         #[arg(long, default_value_t = 3)]
         servers: usize,
+        /// Processes that run jobs; the servers run none.
+        #[arg(long, default_value_t = 1)]
+        workers: usize,
     },
     /// Breaks one thing after the other while people write, and has their histories judged.
     Chaos {
@@ -39,10 +43,13 @@ enum What {
         minutes: f64,
         #[arg(long, default_value_t = 3)]
         servers: usize,
+        /// Processes that run jobs; the servers run none.
+        #[arg(long, default_value_t = 1)]
+        workers: usize,
         /// Each has two devices.
         #[arg(long, default_value_t = 100)]
         people: usize,
-        /// Another version of the server's program, for every second server.
+        /// Another version of the program, for every second server, and every second worker where it knows of workers.
         #[arg(long)]
         beside: Option<PathBuf>,
         /// Where the histories are written.
@@ -62,36 +69,40 @@ enum What {
 #[tokio::main]
 async fn main() -> Result<()> {
     match Cli::parse().command {
-        What::Run { port, servers } => run(port, servers).await,
-        What::Chaos { minutes, servers, people, beside, histories } => {
-            let mut plan = plan(servers, 0, false)?;
+        What::Run { port, servers, workers } => run(plan(servers, workers)?, port).await,
+        What::Chaos { minutes, servers, workers, people, beside, histories } => {
+            ensure!(workers > 0, "workers: 1 at least");
+            let mut plan = Plan { fsync: false, lease: Some(LEASE), ..plan(servers, workers)? };
             plan.binaries.extend(beside);
-            let mut town = Town::new(plan, people, histories).await?;
-            town.live(Duration::from_secs_f64(minutes * 60.0)).await
+            let mut world = World::new(plan, people, histories).await?;
+            world.live(Duration::from_secs_f64(minutes * 60.0)).await
         }
         What::Recovery { servers, times } => {
-            let mut place = Place::start(Plan { rate_limits: false, ..plan(servers, 0, true)? }).await?;
+            let mut place = Place::start(Plan { rate_limits: false, ..plan(servers, 1)? }).await?;
             recovery::measure(&mut place, times, say).await
         }
     }
 }
 
-fn plan(servers: usize, port: u16, fsync: bool) -> Result<Plan> {
+/// As in earnest.
+fn plan(servers: usize, workers: usize) -> Result<Plan> {
     let binaries = vec![program("tertulia", "TERTULIA_BIN", "tertulia-server")?];
-    Ok(Plan { binaries, servers, port, fsync, rate_limits: true })
+    Ok(Plan { binaries, servers, workers, lease: None, port: 0, fsync: true, rate_limits: true })
 }
 
-async fn run(port: u16, servers: usize) -> Result<()> {
-    let place = Place::start(plan(servers, port, true)?).await?;
+async fn run(plan: Plan, port: u16) -> Result<()> {
+    let mut place = Place::start(Plan { port, ..plan }).await?;
     say(&format!("database  {}", place.database_url()));
     say(&format!("redis     {}", place.redis.url()));
     for server in &place.servers {
         say(&format!("server    {}", server.url()));
     }
+    for worker in &place.workers {
+        say(&format!("worker    process {}", worker.pid()?));
+    }
     say(&format!("\nOpen {} in two browsers. Ctrl-C ends everything; nothing is kept.", place.nginx.url()));
     tokio::signal::ctrl_c().await?;
-    drop(place);
-    Ok(())
+    place.stop_workers().await
 }
 
 #[expect(clippy::print_stdout, reason = "what a command was asked for")]
@@ -101,7 +112,6 @@ fn say(text: &str) {
 
 /// Who writes where: rings of people, so that everybody meets several others over all servers.
 const GROUP_SIZE: usize = 6;
-const DEVICES: [&str; 2] = ["phone", "desk"];
 
 const PEOPLE_AT_ONCE: usize = 8;
 
@@ -111,28 +121,29 @@ const DEVICES_AT_ONCE: usize = 20;
 /// Between two things that one device does, at most; so all together do a hundred in a second.
 const REST_EACH: Duration = Duration::from_millis(20);
 
+/// So short that what a killed worker had is another's soon; longer than a worker is stopped.
+const LEASE: Duration = Duration::from_secs(10);
+
 /// Between two faults, at most.
 const PEACE_MICROS: u64 = 3_000_000;
 
 /// How long something is away or hangs, at most.
 const AWAY_MICROS: u64 = 3_000_000;
 
-struct Town {
+struct World {
     place: Place,
     links: Chaos,
-    people: Vec<Person>,
-    groups: Vec<(ConversationId, Vec<usize>)>,
-    histories: PathBuf,
-    stores: Folder,
+    town: Town,
     random: Random,
 }
 
-impl Town {
+impl World {
     async fn new(plan: Plan, people: usize, histories: PathBuf) -> Result<Self> {
         ensure!(people >= GROUP_SIZE, "people: {GROUP_SIZE} at least");
         let mut random = Random::from_environment();
         let servers = plan.servers;
         let place = Place::start(plan).await?;
+        work::watch(&place)?;
         let links = Chaos::open(&place.nginx.url(), random.fork()).await?;
         let mut all = Vec::new();
         let names: Vec<String> = (0..people).map(|number| format!("p{number}")).collect();
@@ -148,39 +159,14 @@ impl Town {
             let title = format!("group {first}");
             groups.push((place.servers[server].api(&all[members[0]]).group(&title, &others).await?.id, members));
         }
-        let _ = std::fs::remove_dir_all(&histories);
-        std::fs::create_dir_all(&histories)?;
-        Ok(Self { place, links, people: all, groups, histories, stores: Folder::new()?, random })
-    }
-
-    fn devices(&mut self) -> Result<Vec<Device>> {
-        let names: Arc<Names> = Arc::new(self.people.iter().map(|person| (person.id, person.name.clone())).collect());
-        let rest = REST_EACH * u32::try_from(self.people.len() * DEVICES.len())?;
-        let mut devices = Vec::new();
-        for (number, person) in self.people.iter().enumerate() {
-            let here = self.groups.iter().filter(|(_, members)| members.contains(&number));
-            let conversations: Vec<ConversationId> = here.map(|(id, _)| *id).collect();
-            for device in DEVICES {
-                let name = format!("{}-{device}", person.name);
-                devices.push(Device {
-                    server: self.links.url(),
-                    token: person.token.clone(),
-                    me: person.id,
-                    file: self.stores.path().join(format!("{name}.db")),
-                    conversations: conversations.clone(),
-                    record: Record::new(&self.histories, &name, &person.name, Arc::clone(&names))?,
-                    random: self.random.fork(),
-                    rest,
-                });
-            }
-        }
-        Ok(devices)
+        Ok(Self { place, links, town: Town::new(all, groups, histories)?, random })
     }
 
     async fn live(&mut self, time: Duration) -> Result<()> {
         let (stop, stopped) = watch::channel(false);
         let (mut starting, mut started) = (JoinSet::new(), Vec::new());
-        let mut devices = self.devices()?.into_iter();
+        let rest = REST_EACH * u32::try_from(self.town.people.len() * DEVICES.len())?;
+        let mut devices = self.town.devices(&self.links.url(), rest, &mut self.random)?.into_iter();
         loop {
             while starting.len() < DEVICES_AT_ONCE
                 && let Some(device) = devices.next()
@@ -193,16 +179,13 @@ impl Town {
         // Nobody writes before everybody is there: two hundred apps that open together are work enough for a small machine.
         let mut lives: JoinSet<Result<Running>> =
             started.into_iter().map(|running| running.live(stopped.clone())).collect();
-        say(&format!("{} devices of {} people live", lives.len(), self.people.len()));
+        say(&format!("{} devices of {} people live", lives.len(), self.town.people.len()));
         let faults = self.storm(time, &mut lives).await?;
         stop.send_replace(true);
-        let mut running = Vec::new();
-        while let Some(device) = within("the devices stop", lives.join_next()).await? {
-            running.push(device??);
-        }
-        let ended = self.end(&running).await;
+        let running = town::stopped(lives).await?;
+        let ended = self.town.end(&self.place.servers[0], &self.links, &running).await;
         drop(running);
-        let verdict = self.verdict().await;
+        let verdict = self.town.verdict().await;
         let counts: Vec<String> = faults.iter().map(|(fault, count)| format!("{fault:?} {count}")).collect();
         say(&format!("faults: {}\nlinks: {:?}", counts.join(", "), self.links.tally()));
         // Why it does not come to an end may be in what was seen.
@@ -210,6 +193,7 @@ impl Town {
             return Err(error.context(format!("{verdict:?}")));
         }
         say(verdict?.trim_end());
+        say(&work::judge(&mut self.place).await.context("jobs")?);
         Ok(())
     }
 
@@ -218,11 +202,7 @@ impl Town {
         let begun = now();
         let mut promoted = false;
         while begun.elapsed() < time {
-            let peace = self.random.micros_below(PEACE_MICROS);
-            if let Ok(Some(ended)) = tokio::time::timeout(peace, lives.join_next()).await {
-                ended??;
-                bail!("a device ended in the middle of it");
-            }
+            town::peace(self.random.micros_below(PEACE_MICROS), lives).await?;
             let fault =
                 if !promoted && begun.elapsed() > time / 2 { Fault::Promote } else { Fault::draw(&mut self.random) };
             if fault == Fault::Promote {
@@ -232,8 +212,11 @@ impl Town {
             }
             promoted |= fault == Fault::Promote;
             let away = self.random.micros_below(AWAY_MICROS);
-            let server = self.random.below(self.place.servers.len());
-            befall(&mut self.place, &self.links, server, fault, away).await.with_context(|| format!("{fault:?}"))?;
+            let number = self.random.below(self.place.servers.len());
+            if !fault.is_of_workers() {
+                work::give(&self.place)?;
+            }
+            befall(&mut self.place, &self.links, number, fault, away).await.with_context(|| format!("{fault:?}"))?;
             *counts.entry(fault).or_default() += 1;
         }
         Ok(counts)
@@ -242,48 +225,9 @@ impl Town {
     async fn replica_reads(&self) -> Result<u64> {
         let mut sum = 0;
         for server in &self.place.servers {
-            sum += server.api(&self.people[0]).metric("tertulia_replica_reads_total{replica=\"1\"}").await?;
+            sum += server.api(&self.town.people[0]).metric("tertulia_replica_reads_total{replica=\"1\"}").await?;
         }
         Ok(sum)
-    }
-
-    /// All that was written reaches everybody, and everybody has read it; then each writes down what it has in the end.
-    async fn end(&self, devices: &[Running]) -> Result<()> {
-        self.links.calm();
-        self.links.cut_all();
-        for device in devices {
-            device.sent_all().await?;
-        }
-        for (conversation, members) in &self.groups {
-            let api = self.place.servers[0].api(&self.people[members[0]]);
-            let last_seq = api.conversation(*conversation).await?.last_seq;
-            let here = || devices.iter().filter(|device| device.is_in(*conversation));
-            for device in here() {
-                device.read_all(*conversation, last_seq).await?;
-            }
-            for device in here() {
-                device.all_have_read(*conversation, last_seq).await?;
-            }
-        }
-        for device in devices {
-            device.sync_again().await?;
-        }
-        for device in devices {
-            device.write_ends().await?;
-        }
-        Ok(())
-    }
-
-    async fn verdict(&self) -> Result<String> {
-        let mut command = Command::new(program("tertulia-history", "TERTULIA_HISTORY_BIN", "tertulia-history")?);
-        for file in std::fs::read_dir(&self.histories)? {
-            command.arg(file?.path());
-        }
-        let output = within("the verdict", tokio::task::spawn_blocking(move || command.output())).await???;
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let complained = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{}: {said}{complained}", output.status);
-        Ok(said)
     }
 }
 

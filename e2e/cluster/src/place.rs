@@ -1,22 +1,28 @@
-//! What runs: PostgreSQL and the replica that stands by, Redis, servers, and nginx in front of them, all on loopback.
+//! What runs: PostgreSQL and the replica that stands by, Redis, servers, nginx in front of them, and workers beside them, all on loopback.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use tertulia_testkit::postgres::Stop;
+use tertulia_testkit::process::ending;
 use tertulia_testkit::redis::free_port;
-use tertulia_testkit::{Options, Postgres, PostgresOptions, Redis, Server};
+use tertulia_testkit::{Options, Postgres, PostgresOptions, Redis, Server, Worker};
 
 use crate::nginx::Nginx;
 
 /// The database.
-const NAME: &str = "tertulia";
+pub const NAME: &str = "tertulia";
 
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The server's program; of several, each next server has the next one: two versions side by side.
     pub binaries: Vec<PathBuf>,
     pub servers: usize,
+    pub workers: usize,
+    /// After so long without a sign of its worker a job is another's. `None`: as the program has it.
+    pub lease: Option<Duration>,
     /// Where nginx listens; 0: a free one.
     pub port: u16,
     /// Waits for the disk, as in earnest.
@@ -34,10 +40,14 @@ pub struct Place {
     database_url: String,
     pub redis: Redis,
     pub servers: Vec<Server>,
+    pub workers: Vec<Worker>,
     pub nginx: Nginx,
 }
 
-/// What servers say while their surroundings break; anything else is a complaint.
+/// Between the attempts of a job where leases are short: as many as there may be faults while it runs.
+const WAITS_S: &str = "1,2,4,8,8,8,8,8";
+
+/// What servers and workers say while their surroundings break; anything else is a complaint.
 const EXPECTED: [&str; 7] = [
     "the store failed",
     "the log could not be looked after",
@@ -60,21 +70,34 @@ impl Place {
         primary.create(NAME)?;
         waits_for_standby(&primary)?;
         let redis = Redis::start().await?;
+        let replica_url = standby.url(NAME);
+        let options = |binary: &Path| options(binary, &plan, &database_url, &redis, &replica_url);
         let mut servers = Vec::new();
         let mut ports = Vec::new();
-        for number in 0..plan.servers {
+        for binary in plan.binaries.iter().cycle().take(plan.servers) {
             let port = free_port()?;
-            let options = options(&plan, number, &database_url, &redis)?
-                .env("TERTULIA_DATABASE_REPLICA_URLS", standby.url(NAME))
-                .port(port);
+            let mut options = options(binary).port(port);
+            // A program that does not know it is from before jobs had workers, and runs none.
+            if knows(binary, "serve", NO_WORKER)? {
+                options = options.argument(NO_WORKER);
+            }
             let mut server = Server::start(options).await?;
             EXPECTED.iter().for_each(|text| server.allow(text));
             servers.push(server);
             ports.push(port);
         }
+        let mut able = plan.binaries.clone();
+        able.retain(|binary| matches!(knows(binary, "worker", ""), Ok(true)));
+        let mut workers = Vec::new();
+        for binary in able.iter().cycle().take(plan.workers) {
+            let mut worker = Worker::start(options(binary)).await?;
+            EXPECTED.iter().for_each(|text| worker.allow(text));
+            workers.push(worker);
+        }
+        ensure!(workers.len() == plan.workers, "none of the programs knows `worker`");
         let port = if plan.port == 0 { free_port()? } else { plan.port };
         let nginx = Nginx::start(port, &ports).await?;
-        Ok(Self { plan, primary, standby: Some(standby), database_url, redis, servers, nginx })
+        Ok(Self { plan, primary, standby: Some(standby), database_url, redis, servers, workers, nginx })
     }
 
     pub fn database_url(&self) -> &str {
@@ -110,16 +133,50 @@ impl Place {
     pub fn server(&mut self, number: usize) -> Result<&mut Server> {
         self.servers.get_mut(number).context("no such server")
     }
+
+    /// One of those that there are, whatever the number.
+    pub fn worker(&mut self, number: usize) -> Result<&mut Worker> {
+        let count = self.workers.len().max(1);
+        let worker = self.workers.get_mut(number % count).context("there are no workers")?;
+        ensure!(worker.is_running(), "a worker has ended by itself:\n{}", worker.log());
+        Ok(worker)
+    }
+
+    /// As for a new version: what they have not done they hand back.
+    pub async fn stop_workers(&mut self) -> Result<()> {
+        for mut worker in self.workers.drain(..) {
+            let status = worker.terminate().await?;
+            ensure!(status.success(), "a worker ended with {}:\n{}", ending(status), worker.log());
+        }
+        Ok(())
+    }
 }
 
-fn options(plan: &Plan, server: usize, database_url: &str, redis: &Redis) -> Result<Options> {
-    let binary = plan.binaries.iter().cycle().nth(server).context("no program for the servers")?;
-    Ok(Options::new(binary)
+/// Of servers that run no jobs.
+const NO_WORKER: &str = "--no-worker";
+
+/// Whether this version of the program has that command with that flag.
+fn knows(binary: &Path, command: &str, flag: &str) -> Result<bool> {
+    let asked = Command::new(binary).args([command, "--help"]).output();
+    let output = asked.with_context(|| format!("can't start {}", binary.display()))?;
+    Ok(output.status.success() && String::from_utf8_lossy(&output.stdout).contains(flag))
+}
+
+/// Servers and workers have the same.
+fn options(binary: &Path, plan: &Plan, database_url: &str, redis: &Redis, replica_url: &str) -> Options {
+    let options = Options::new(binary)
         .env("TERTULIA_DATABASE_URL", database_url)
         .env("TERTULIA_DATABASE_FAILOVER", "loses_nothing")
+        .env("TERTULIA_DATABASE_REPLICA_URLS", replica_url)
         .env("TERTULIA_REDIS_URL", redis.url())
         .env("TERTULIA_BEHIND_PROXY", "on")
-        .env("TERTULIA_RATE_LIMITS", if plan.rate_limits { "on" } else { "off" }))
+        .env("TERTULIA_RATE_LIMITS", if plan.rate_limits { "on" } else { "off" });
+    match plan.lease {
+        Some(lease) => {
+            options.env("TERTULIA_JOBS__LEASE_MS", lease.as_millis()).env("TERTULIA_JOBS__MESSAGE_WAITS_S", WAITS_S)
+        }
+        None => options,
+    }
 }
 
 fn durability(fsync: bool) -> PostgresOptions {

@@ -3,6 +3,7 @@ import { TertuliaProvider } from "@tertulia/react";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { TextProvider } from "./i18n/useText";
+import { listenToWorker } from "./notify/fromWorker";
 import { App } from "./shell/App";
 import { Boundary } from "./shell/Boundary";
 import { watchForUpdates } from "./shell/updates";
@@ -10,6 +11,7 @@ import "./styles/app.css";
 
 const client = openTertulia();
 watchForUpdates();
+listenToWorker(client);
 // Whoever has signed in is connected; nobody has: the server says so, and the sign-in page is there already.
 client.connect().catch(() => {});
 

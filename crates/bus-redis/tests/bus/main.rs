@@ -11,6 +11,7 @@ use station::{Station, news, user};
 use tertulia_bus_redis::Heard;
 use tertulia_proto::DeviceId;
 use tertulia_realtime::{Bus as _, ConnectionId, News};
+use tertulia_testkit::deadline::DEADLINE;
 use tertulia_testkit::{Redis, within};
 
 #[tokio::test]
@@ -121,6 +122,23 @@ async fn news_of_another_log_is_passed_over_and_missed() {
     a.bus.set_log([2; 16]);
     a.tell([4]);
     assert_eq!(b.hear(2).await.unwrap(), [None, Some(4)]);
+}
+
+/// What was said the log knows, and can be asked for; who is there it does not.
+#[tokio::test]
+async fn who_comes_in_the_moment_of_a_promotion_is_known_all_the_same() {
+    let redis = Redis::start().await.unwrap();
+    let a = Station::begin(&redis.url(), 1).unwrap();
+    // Somebody is there from its first sign of life on; else the next one would tell everybody to look, because Redis had nobody.
+    a.here.lock().push(user(9));
+    within("the bus is heard", a.bus.heard_within(DEADLINE)).await.unwrap();
+    let mut b = Station::open(&redis.url(), 2).await.unwrap();
+    a.bus.set_log([1; 16]);
+    a.tell([1]);
+    assert_eq!(b.hear(1).await.unwrap(), [Some(1)], "from here on it is known who is at `a`");
+    b.bus.set_log([2; 16]);
+    a.comes(10);
+    b.until_people(a.id, &[user(9), user(10)]).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Apple's push service without anybody between: HTTP/2, one request per device.
 //!
-//! Sources: those of [`crate::apple`], and
+//! Sources: those of `apple.rs`, and
 //! <https://developer.apple.com/documentation/usernotifications/establishing-a-token-based-connection-to-apns> (how one signs in).
 
 mod answer;

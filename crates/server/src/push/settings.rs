@@ -12,8 +12,8 @@ use tertulia_push::{
     Apns, ApnsConfig, Clock, Expo, ExpoConfig, Fcm, FcmConfig, Network, Policy, Provider, WebPush, WebPushConfig,
 };
 
-use super::Pushing;
 use crate::settings::Switch;
+use tertulia_notify::Pushing;
 
 const HOUR_MS: i64 = 3_600_000;
 

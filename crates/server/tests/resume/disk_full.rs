@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 use tertulia_proto::event::MessageAck;
 use tertulia_proto::{ApiError, ConversationId, ErrorCode};
-use tertulia_testkit::server::ending;
+use tertulia_testkit::process::ending;
 use tertulia_testkit::{Audit, Frame, Incoming, Ledger, Person, Server, Socket};
 
 use crate::options;

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 use tertulia_proto::sync::Difference;
 use tertulia_proto::{Conversation, SyncCursor};
-use tertulia_testkit::server::ending;
+use tertulia_testkit::process::ending;
 use tertulia_testkit::{Folder, Person, Server};
 
 use crate::options;

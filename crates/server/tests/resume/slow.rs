@@ -13,7 +13,7 @@ use crate::options;
 use crate::replica::{Replica, Taken};
 
 /// What the operating system receives for somebody who does not read: as little as it may be.
-const DEAF: SocketOptions = SocketOptions { receive_buffer_bytes: Some(4096) };
+const DEAF: SocketOptions = SocketOptions { receive_buffer_bytes: Some(4096), device: None };
 
 /// The lane's default bound is 2 MiB; a message of this size fills it with some five hundred.
 const BODY_BYTES: usize = 4000;

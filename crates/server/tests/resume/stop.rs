@@ -98,7 +98,7 @@ async fn a_stop_does_not_wait_for_those_who_hang() {
     let mut server = Server::start(options()).await.unwrap();
     let people = server.people(["alice", "bob"]).await.unwrap();
     let group = server.api(&people[0]).group("kitchen", &people[1..]).await.unwrap();
-    let deaf = tertulia_testkit::SocketOptions { receive_buffer_bytes: Some(4096) };
+    let deaf = tertulia_testkit::SocketOptions { receive_buffer_bytes: Some(4096), device: None };
     let mut hanging = Vec::new();
     for _ in 0..5 {
         hanging.push(tertulia_testkit::Socket::connect(server.url(), &people[1].token, deaf).await.unwrap());

@@ -319,9 +319,8 @@ pub(crate) async fn note(session: &Session, notes: &[PushNote]) -> Sql<()> {
         *seat = (pushed.max(seat.0), withdrawn.max(seat.1));
     }
     if !seats.is_empty() {
-        let (places, marks): (Vec<(Uuid, Uuid)>, Vec<(i64, i64)>) = seats.into_iter().unzip();
-        let (conversations, devices): (Vec<Uuid>, Vec<Uuid>) = places.into_iter().unzip();
-        let (pushed, withdrawn): (Vec<i64>, Vec<i64>) = marks.into_iter().unzip();
+        let (conversations, devices): (Vec<Uuid>, Vec<Uuid>) = seats.keys().copied().unzip();
+        let (pushed, withdrawn): (Vec<i64>, Vec<i64>) = seats.values().copied().unzip();
         session.execute(MOVE_SEATS, &[&conversations, &devices, &pushed, &withdrawn]).await?;
     }
     let conversations: Vec<Uuid> = notes.iter().map(|note| note.conversation.uuid()).collect();

@@ -4,6 +4,7 @@ import { Popover } from "radix-ui";
 import { lazy, Suspense, useEffect, useLayoutEffect, useRef, useState, type KeyboardEvent } from "react";
 import { explain } from "../errors";
 import { useText } from "../i18n/useText";
+import { offerIsDue } from "../notify/device";
 import { toast } from "../shell/toasts";
 import { refOf } from "../timeline/actions";
 import { iconButton } from "../ui/button";
@@ -61,6 +62,7 @@ export function Composer({ conversation, mode, onMode, lastOfMine }: ComposerPro
           ? Promise.resolve()
           : client.edit(conversation.id, refOf(mode.message), body)
         : client.send(conversation.id, body, mode === null ? {} : { replyTo: refOf(mode.message) });
+    if (mode?.kind !== "edit") offerIsDue();
     sent();
     stopped();
     onMode(null);

@@ -1,5 +1,6 @@
 import { useOutbox, useTertulia } from "@tertulia/react";
 import { useText } from "../i18n/useText";
+import { endNotifying } from "../notify/device";
 import { setPreferences } from "../shell/preferences";
 import { navigate } from "../shell/router";
 import { Icon } from "../ui/Icon";
@@ -12,7 +13,7 @@ export function LogOut({ open, onClose }: { open: boolean; onClose(): void }) {
   const { run, busy } = useAction();
   const waiting = useOutbox().filter((one) => one.op.op === "send").length;
   async function logOut() {
-    if (!(await run(() => client.logOut()))) return;
+    if (!(await run(() => endNotifying(client).then(() => client.logOut())))) return;
     setPreferences({ recentEmoji: [] });
     onClose();
     navigate({ at: "home" }, { replace: true });

@@ -10,6 +10,7 @@ import { Blocked } from "./Blocked";
 import { Choice } from "./Choice";
 import { Devices } from "./Devices";
 import { LogOut } from "./LogOut";
+import { Notifications } from "./notifications/Notifications";
 import { Profile } from "./Profile";
 
 export function Settings() {
@@ -24,7 +25,7 @@ export function Settings() {
       <div className="mx-auto w-full max-w-2xl space-y-5 px-4 py-6 pb-[max(2rem,env(safe-area-inset-bottom))]">
         <Section icon="person" title={t("profile")} text={t("profileText")}><Profile /></Section>
         <Section icon="palette" title={t("appearance")}><Appearance /></Section>
-        <Section icon="bell" title={t("notifications")} text={t("notificationsText")} />
+        <Section icon="bell" title={t("notifications")} text={t("notificationsText")}><Notifications /></Section>
         <Section icon="device" title={t("devices")} text={t("devicesText")}><Devices /></Section>
         <Section icon="block" title={t("blockedPeople")}><Blocked /></Section>
         <Section icon="database" title={t("storage")}><StorageUsed /></Section>

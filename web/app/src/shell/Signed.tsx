@@ -4,6 +4,8 @@ import { ConversationPane } from "../timeline/ConversationPane";
 import { Sidebar } from "../conversations/Sidebar";
 import { reasonOf } from "../errors";
 import { useText } from "../i18n/useText";
+import { Notifying } from "../notify/Notifying";
+import { OfferBanner } from "../notify/OfferBanner";
 import { Settings } from "../settings/Settings";
 import { Empty } from "../ui/Empty";
 import { useMedia } from "../ui/useMedia";
@@ -26,6 +28,7 @@ export function Signed({ me }: { me: User }) {
   return (
     <Me value={me}>
       <Unread />
+      <Notifying />
       <a href="#main" className="sr-only z-50 rounded-xl bg-fill px-4 py-2 text-on-accent focus:not-sr-only focus:fixed focus:start-3 focus:top-3" onClick={(event) => {
         event.preventDefault();
         document.getElementById("main")?.focus();
@@ -34,6 +37,7 @@ export function Signed({ me }: { me: User }) {
       </a>
       <div className="flex h-dvh flex-col overflow-hidden">
         <Banner />
+        <OfferBanner />
         <div className="flex min-h-0 flex-1">
           <div role={isAlone ? "main" : undefined} className={`${isHome ? "flex" : "hidden"} min-h-0 w-full flex-col bg-panel md:flex md:w-[22rem] md:shrink-0 md:border-e md:border-line`}>
             <Sidebar route={route} isAlone={isAlone} />

@@ -1,6 +1,7 @@
 import { useUnreadTotal } from "@tertulia/react";
 import { useEffect } from "react";
 import { useText } from "../i18n/useText";
+import { showBadge } from "../notify/shown";
 
 /** What is unread, in the tab's title and on the icon of the installed app. */
 export function Unread() {
@@ -8,7 +9,7 @@ export function Unread() {
   const { t } = useText();
   useEffect(() => {
     document.title = unread > 0 ? `(${unread}) ${t("appName")}` : t("appName");
-    if ("setAppBadge" in navigator) void (unread > 0 ? navigator.setAppBadge(unread) : navigator.clearAppBadge()).catch(() => {});
+    showBadge(unread);
   }, [unread, t]);
   useEffect(() => () => void (document.title = t("appName")), [t]);
   return null;

@@ -9,12 +9,18 @@ export interface Preferences {
   /** null: as the browser. */
   language: Language | null;
   recentEmoji: readonly string[];
+  /** The person wants no notifications on this device. */
+  isNotNotified: boolean;
+  /** Its notifications say neither who nor what. */
+  hidesContent: boolean;
+  /** Until then notifications are not offered again. Milliseconds since 1970. */
+  askAgainAt: number;
 }
 
 const KEY = "tertulia.preferences";
 /** The browser's own bars take the colour of the list (`--panel`). */
 const BARS = { light: "#f3eee8", dark: "#1b1716" };
-const DEFAULTS: Preferences = { theme: "system", language: null, recentEmoji: [] };
+const DEFAULTS: Preferences = { theme: "system", language: null, recentEmoji: [], isNotNotified: false, hidesContent: false, askAgainAt: 0 };
 
 const listeners = new Set<() => void>();
 let present = read();
@@ -26,6 +32,9 @@ function read(): Preferences {
       theme: kept.theme === "light" || kept.theme === "dark" ? kept.theme : "system",
       language: kept.language === "en" || kept.language === "es" ? kept.language : null,
       recentEmoji: Array.isArray(kept.recentEmoji) ? kept.recentEmoji.filter((e) => typeof e === "string") : [],
+      isNotNotified: kept.isNotNotified === true,
+      hidesContent: kept.hidesContent === true,
+      askAgainAt: typeof kept.askAgainAt === "number" ? kept.askAgainAt : 0,
     };
   } catch {
     return DEFAULTS;

@@ -1,6 +1,6 @@
 //! How many messages a second go through, and how long each takes.
 //!
-//! `cargo run --release --example figures -p tertulia-store-postgres [URL]`; without a URL on a throw-away cluster that waits for its disk.
+//! `cargo run --release --example postgres_figures -p tertulia-store-postgres [URL]`; without a URL on a throw-away cluster that waits for its disk.
 
 #![expect(clippy::expect_used, reason = "a measurement that can't be made is given up")]
 
@@ -179,7 +179,7 @@ async fn sent(
             body: words[n % 20..n % 20 + 60 + n % 60].to_owned(),
             reply_to: None,
             after: None,
-            notify_at: Timestamp::from_ms(i64::try_from(n).unwrap_or(0)),
+            notify_at: Some(Timestamp::from_ms(i64::try_from(n).unwrap_or(0))),
             now: Timestamp::from_ms(i64::try_from(n).unwrap_or(0)),
         };
         let (began, times) = (instant(), Arc::clone(&times));

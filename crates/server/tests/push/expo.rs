@@ -1,0 +1,98 @@
+//! A stand-in for Expo's service that takes notifications as its documentation says, answers as it is told, and remembers.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use anyhow::Result;
+use axum::extract::{Json, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tertulia_testkit::{Options, until};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+/// What is answered to the next request, instead of a ticket.
+pub enum Instead {
+    Busy { retry_after_s: u64 },
+    Error(&'static str),
+}
+
+#[derive(Default)]
+struct Desk {
+    /// In the order in which they came, those that got a ticket.
+    taken: Vec<Value>,
+    /// All requests.
+    asked: usize,
+    instead: VecDeque<Instead>,
+}
+
+pub struct Expo {
+    url: String,
+    desk: Arc<Mutex<Desk>>,
+    _serving: JoinSet<()>,
+}
+
+impl Expo {
+    pub async fn open() -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let desk = Arc::new(Mutex::new(Desk::default()));
+        let router = axum::Router::new().route("/--/api/v2/push/send", post(send)).with_state(Arc::clone(&desk));
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            let _ = axum::serve(listener, router).await;
+        });
+        Ok(Self { url, desk, _serving: serving })
+    }
+
+    /// A server that notifies over this one, with a short grace and short leases.
+    pub fn options(&self, binary: &str) -> Options {
+        Options::new(binary)
+            .env("TERTULIA_PUSH__EXPO", "on")
+            .env("TERTULIA_PUSH__URLS__EXPO", &self.url)
+            .env("TERTULIA_PUSH__GRACE_MS", "300")
+            .env("TERTULIA_JOBS__LEASE_MS", "1500")
+            .env("TERTULIA_JOBS__POLL_MS", "50")
+            .env("TERTULIA_JOBS__NOTIFICATION_WAITS_S", "1,1,1,1")
+    }
+
+    pub fn answer(&self, instead: Instead) {
+        self.desk.lock().instead.push_back(instead);
+    }
+
+    pub fn asked(&self) -> usize {
+        self.desk.lock().asked
+    }
+
+    pub fn taken(&self) -> Vec<Value> {
+        self.desk.lock().taken.clone()
+    }
+
+    /// What was taken, once there are so many.
+    pub async fn once(&self, count: usize) -> Result<Vec<Value>> {
+        until(&format!("{count} notifications"), || self.desk.lock().taken.len() >= count).await?;
+        Ok(self.taken())
+    }
+}
+
+async fn send(State(desk): State<Arc<Mutex<Desk>>>, Json(message): Json<Value>) -> Response {
+    let mut desk = desk.lock();
+    desk.asked += 1;
+    match desk.instead.pop_front() {
+        Some(Instead::Busy { retry_after_s }) => {
+            let body = Json(json!({ "errors": [{ "code": "TOO_MANY_REQUESTS", "message": "busy" }] }));
+            (StatusCode::TOO_MANY_REQUESTS, [("retry-after", retry_after_s.to_string())], body).into_response()
+        }
+        Some(Instead::Error(code)) => {
+            let ticket = json!({ "status": "error", "message": "no", "details": { "error": code } });
+            Json(json!({ "data": ticket })).into_response()
+        }
+        None => {
+            desk.taken.push(message);
+            Json(json!({ "data": { "status": "ok", "id": format!("ticket-{}", desk.taken.len()) } })).into_response()
+        }
+    }
+}

@@ -1,0 +1,69 @@
+import { useConnection, useConversations, useTertulia } from "@tertulia/react";
+import { useEffect, useRef } from "react";
+import { explain } from "../errors";
+import { useText } from "../i18n/useText";
+import { useMe } from "../shell/me";
+import { toast } from "../shell/toasts";
+import type { ToPage } from "../worker/messages";
+import { kept, syncDevice, watchPermission } from "./device";
+import { takeReplies } from "./fromWorker";
+import { closeRead, showBadge } from "./shown";
+
+/** Keeps the server, the service worker and what is shown of notifications up to date as long as somebody is signed in. */
+export function Notifying() {
+  useRegistration();
+  useReplies();
+  useShown();
+  return null;
+}
+
+function useRegistration(): void {
+  const client = useTertulia();
+  const { id } = useMe();
+  const { language } = useText();
+  // A session that has ended took the registration with it; so again after each sign-in, and not after each break of the network.
+  const isConnected = useConnection()?.state === "connected";
+  const isSignedOut = useConnection()?.state === "signedOut";
+  const isSynced = useRef(false);
+  useEffect(() => {
+    void kept.learn({ account: id, language }).catch(() => {});
+  }, [id, language]);
+  useEffect(() => {
+    if (isSignedOut) isSynced.current = false;
+    if (!isConnected || isSynced.current) return;
+    isSynced.current = true;
+    // Without push service or network: with the next start.
+    syncDevice(client).catch((error: unknown) => console.warn(`notifications: ${String(error)}`));
+  }, [client, isConnected, isSignedOut]);
+  useEffect(() => watchPermission(() => void syncDevice(client).catch(() => {})), [client]);
+}
+
+function useReplies(): void {
+  const client = useTertulia();
+  const { id } = useMe();
+  const { t } = useText();
+  const connection = useConnection();
+  // The conversations are here by then, so that a refusal is one.
+  const isReady = connection?.state === "connected" && connection.caughtUp;
+  useEffect(() => {
+    if (isReady) takeReplies(client, id, (error) => toast(explain(error, t), "problem")).catch(() => {});
+  }, [client, id, isReady, t]);
+}
+
+function useShown(): void {
+  const client = useTertulia();
+  const conversations = useConversations();
+  const places = conversations?.map((one) => `${one.id} ${one.readSeq}`).join();
+  useEffect(() => {
+    const look = () => void closeRead(client.conversations.get() ?? []).catch(() => {});
+    const onMessage = ({ data }: MessageEvent<ToPage>) => {
+      if (data.t !== "shown") return;
+      look();
+      // The server counted before it knew what was read here.
+      showBadge(client.unreadTotal.get() ?? 0);
+    };
+    look();
+    navigator.serviceWorker?.addEventListener("message", onMessage);
+    return () => navigator.serviceWorker?.removeEventListener("message", onMessage);
+  }, [client, places]);
+}
