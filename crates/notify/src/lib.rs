@@ -155,7 +155,10 @@ impl Pushing {
                 let is_withdrawal = notification.kind == NotificationKind::Withdrawal;
                 let outcome = if is_withdrawal { PushOutcome::Withdrawn } else { PushOutcome::Accepted };
                 note(outcome, id.unwrap_or_default()).await?;
-                Ok(Outcome::Done)
+                if is_withdrawal {
+                    return Ok(Outcome::Done);
+                }
+                self.take_back_what_was_read(store, occasion).await
             }
             Answer::Unregistered(reason) => {
                 let target = &occasion.target;
@@ -173,6 +176,22 @@ impl Pushing {
                 Ok(Outcome::Dead(reason))
             }
         }
+    }
+
+    /// Whoever reads from now on finds that the device was told, and has it taken away; who read while it was on its way found nothing.
+    async fn take_back_what_was_read(&self, store: &dyn Store, told: &Occasion) -> Result<Outcome, StoreError> {
+        let (now, registration) = (self.powers.now(), told.target.registration);
+        let Some(occasion) = store.push().occasion(registration, told.conversation, now).await? else {
+            return Ok(Outcome::Done);
+        };
+        // Quiet hours keep nothing from being taken away.
+        Ok(match tertulia_push::plan(&occasion, None, now, &self.policy) {
+            Plan::TakeAway(_) => {
+                let job = PushJob { registration, conversation_id: told.conversation };
+                Outcome::DoneAnd(vec![push_job(occasion.target.provider, &job, now, now)])
+            }
+            Plan::Nothing | Plan::Later(_) | Plan::Tell(_) => Outcome::Done,
+        })
     }
 
     async fn note(
