@@ -248,9 +248,7 @@ impl Engine {
             return take_personal(store, newer, facts);
         }
         let mut held = merged(before, held_before.is_some(), &facts, mine);
-        if held_before.is_none() && store.sync_state()?.registration != Registration::None {
-            held.told_delivered = Some(0);
-        }
+        held.told_delivered = told_mark(store, held_before.as_ref())?;
         // The rows below belong to it.
         store.put_conversation(&held)?;
         for message in messages {
@@ -335,6 +333,14 @@ fn take_personal(store: &mut dyn LocalStore, mut held: LocalConversation, facts:
     store.put_conversation(&held)
 }
 
+/// Up to where this device has told; a conversation that is new here it tells from its beginning.
+fn told_mark(store: &mut dyn LocalStore, held: Option<&LocalConversation>) -> Stored<Option<Seq>> {
+    if let Some(held) = held {
+        return Ok(held.told_delivered);
+    }
+    Ok((store.sync_state()?.registration != Registration::None).then_some(0))
+}
+
 /// The conversation after a page: the log's facts, and what this device adds to them.
 fn merged(
     before: Option<LocalConversation>,
@@ -364,7 +370,7 @@ fn merged(
         last_seq: facts.last_seq.max(was.map_or(0, |held| held.last_seq)),
         delivered_seq: was.map_or(0, |held| held.delivered_seq),
         read_seq: was.map_or(0, |held| held.read_seq),
-        told_delivered: was.and_then(|held| held.told_delivered),
+        told_delivered: None,
         want_read: was.map_or(0, |held| held.want_read),
         want_muted,
         deleted_in_holes: 0,
