@@ -167,6 +167,10 @@ impl Services {
 
     pub async fn notification_settings(&self, actor: &Identity) -> Result<NotificationSettings, ApiError> {
         actor.require(Scope::UsersRead)?;
+        self.settings_of(actor).await
+    }
+
+    async fn settings_of(&self, actor: &Identity) -> Result<NotificationSettings, ApiError> {
         let do_not_disturb = self.store.push().quiet_hours(actor.user).await.map_err(|e| store_failed(&e))?;
         Ok(NotificationSettings { do_not_disturb })
     }
@@ -184,7 +188,7 @@ impl Services {
             }
             self.store.push().set_quiet_hours(actor.user, hours).await.map_err(|e| store_failed(&e))?;
         }
-        self.notification_settings(actor).await
+        self.settings_of(actor).await
     }
 }
 
