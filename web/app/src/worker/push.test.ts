@@ -26,6 +26,17 @@ test("a_notification_that_comes_late_does_not_take_the_place_of_a_newer_one", as
   expect(shown).toMatchObject([{ body: "number 5", data: { seq: 5 }, silent: true, renotify: false }]);
 });
 
+test("of_pushes_that_come_together_the_newest_is_shown_last", async () => {
+  const { scope, shown } = pretend();
+  let goOn = () => {};
+  const held = new Promise<void>((done) => (goOn = done));
+  const slow = { ...pretendKept(), known: () => held.then(() => pretendKept().known()) };
+  const both = [onPush(scope, slow, message(1)), onPush(scope, pretendKept(), message(2))];
+  goOn();
+  await Promise.all(both);
+  expect(shown).toMatchObject([{ body: "number 2", data: { seq: 2 }, silent: false, renotify: true }]);
+});
+
 test("nothing_makes_a_noise_about_what_is_before_ones_eyes", async () => {
   for (const [window, silent] of [
     [new PretendWindow().at("c1", true), true],

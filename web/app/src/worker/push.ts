@@ -23,7 +23,24 @@ interface Options extends NotificationOptions {
  * Something is shown for every push, whatever is in it: browsers take the permission away, or show a line of their own, where one does not. So nothing before
  * `showNotification` may fail.
  */
-export async function onPush(scope: Scope, kept: Kept, text: string | null): Promise<void> {
+export function onPush(scope: Scope, kept: Kept, text: string | null): Promise<void> {
+  const turn = Promise.race([last, after(TURN_MS)]);
+  const shown = turn.then(() => showPush(scope, kept, text));
+  last = shown.catch(() => {});
+  return shown;
+}
+
+/** How long a push waits for the one before it, whatever keeps that one. */
+const TURN_MS = 2000;
+
+/** One after the other: of two at a time the older one could be shown last, in the place of the newer. */
+let last: Promise<void> = Promise.resolve();
+
+function after(ms: number): Promise<void> {
+  return new Promise((done) => setTimeout(done, ms));
+}
+
+async function showPush(scope: Scope, kept: Kept, text: string | null): Promise<void> {
   const known = await kept.known().catch(() => NOTHING_KNOWN);
   const texts = textsFor(known.language, scope.navigator.languages);
   const told = toldIn(text, scope.location.origin, texts);
