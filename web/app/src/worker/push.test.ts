@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { pretend, pretendKept, PretendWindow } from "./pretend";
 import { onPush } from "./push";
 
@@ -67,6 +67,20 @@ test("nothing_that_fails_keeps_a_notification_from_being_shown", async () => {
   parts.navigator["setAppBadge"] = broken;
   parts.registration["getNotifications"] = broken;
   await onPush(scope, { ...pretendKept(), known: broken }, message(1));
+  expect(shown).toMatchObject([{ title: "Ana", body: "number 1" }]);
+});
+
+test("nothing_that_never_answers_keeps_a_notification_from_being_shown", async () => {
+  vi.useFakeTimers();
+  const { scope, shown } = pretend();
+  const never = () => new Promise<never>(() => {});
+  const parts = scope as unknown as Record<"clients" | "registration", Record<string, unknown>>;
+  parts.clients["matchAll"] = never;
+  parts.registration["getNotifications"] = never;
+  const done = onPush(scope, { ...pretendKept(), known: never }, message(1));
+  await vi.advanceTimersByTimeAsync(5000);
+  await done;
+  vi.useRealTimers();
   expect(shown).toMatchObject([{ title: "Ana", body: "number 1" }]);
 });
 

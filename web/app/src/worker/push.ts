@@ -31,7 +31,14 @@ export function onPush(scope: Scope, kept: Kept, text: string | null): Promise<v
 }
 
 /** How long a push waits for the one before it, whatever keeps that one. */
-const TURN_MS = 2000;
+const TURN_MS = 3000;
+
+/** How long is waited for what a notification can do without: a database that never opens may not keep it from being shown. */
+const SOON_MS = 1000;
+
+function soon<T>(wanted: Promise<T>, otherwise: T): Promise<T> {
+  return Promise.race([wanted.catch(() => otherwise), after(SOON_MS).then(() => otherwise)]);
+}
 
 /** One after the other: of two at a time the older one could be shown last, in the place of the newer. */
 let last: Promise<void> = Promise.resolve();
@@ -41,11 +48,11 @@ function after(ms: number): Promise<void> {
 }
 
 async function showPush(scope: Scope, kept: Kept, text: string | null): Promise<void> {
-  const known = await kept.known().catch(() => NOTHING_KNOWN);
+  const known = await soon(kept.known(), NOTHING_KNOWN);
   const texts = textsFor(known.language, scope.navigator.languages);
   const told = toldIn(text, scope.location.origin, texts);
-  const windows = await windowsOf(scope);
-  const [isBeforeEyes, shown] = await Promise.all([showsNow(windows, told.conversationId), shownOf(scope, told)]);
+  const windows = await soon(windowsOf(scope), []);
+  const [isBeforeEyes, shown] = await Promise.all([soon(showsNow(windows, told.conversationId), false), soon(shownOf(scope, told), null)]);
   const isLate = shown !== null && told.seq !== null && (dataOf(shown).seq ?? -1) >= told.seq;
   if (isLate) {
     // What is on the screen already is newer: it stays what it is, and makes no noise again.
