@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tertulia_proto::device::{
     NotificationSettings, NotificationSettingsPatch, PushOffer, RegisterDevice, UnregisterDevice,
 };
-use tertulia_proto::{ApiError, Device, DeviceTest, ErrorCode, PushProvider, RegistrationId, TestOutcome, Timestamp};
+use tertulia_proto::{ApiError, Device, DeviceTest, PushProvider, RegistrationId, TestOutcome, Timestamp};
 use tertulia_store::push::{NewRegistration, PushTarget, WhichDevice, token_hash};
 
 use super::Services;
@@ -149,7 +149,7 @@ impl Services {
     pub async fn test_devices(&self, actor: &Identity) -> Result<Vec<DeviceTest>, ApiError> {
         actor.require(Scope::UsersWrite)?;
         let Some(tester) = self.notifying.tester.as_deref() else {
-            return Err(ApiError::new(ErrorCode::Unavailable, "this server notifies nobody: no provider is set up"));
+            return Err(ApiError::invalid("this server notifies nobody: no provider is set up; see GET /push"));
         };
         self.rates.push_tests.take_with(self.shared(), actor.user, self.now()).await?;
         let targets = self.store.push().targets(actor.user).await.map_err(|e| store_failed(&e))?;
