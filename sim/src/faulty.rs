@@ -127,7 +127,8 @@ impl Store for FaultyStore {
     fn jobs(&self) -> &dyn tertulia_store::JobQueue {
         self.inner.jobs()
     }
-    fn push(&self) -> &dyn tertulia_store::PushBook {
+
+    fn push(&self) -> &dyn PushBook {
         self.inner.push()
     }
 }

@@ -16,6 +16,8 @@ interface WorkerScope {
   registration: ServiceWorkerRegistration;
   clients: { openWindow(address: string): Promise<unknown> };
   opened?: string[];
+  pushes?: number;
+  addEventListener(name: "push", listener: () => void): void;
   dispatchEvent(event: Event): boolean;
   NotificationEvent: new (name: string, options: object) => Event;
 }
@@ -45,6 +47,8 @@ export class PushLine {
     await line.worker().evaluate(() => {
       const scope = globalThis as unknown as WorkerScope;
       scope.opened = [];
+      scope.pushes = 0;
+      scope.addEventListener("push", () => void (scope.pushes = (scope.pushes ?? 0) + 1));
       scope.clients.openWindow = async (address) => void scope.opened?.push(address);
     });
     return line;
@@ -56,10 +60,23 @@ export class PushLine {
     return worker;
   }
 
-  /** As the browser does when its push service brings something; text goes as it is. */
+  /** As the browser does when its push service brings something; text goes as it is. Chromium drops one now and then, and does not say so: then once more. */
   async deliver(payload: object | string): Promise<void> {
     const data = typeof payload === "string" ? payload : JSON.stringify(payload);
-    await this.cdp.send("ServiceWorker.deliverPushMessage", { origin: this.device.link.url, registrationId: this.registrationId, data });
+    const before = await this.heard();
+    for (let tries = 0; tries < 5; tries++) {
+      await this.cdp.send("ServiceWorker.deliverPushMessage", { origin: this.device.link.url, registrationId: this.registrationId, data });
+      for (let looks = 0; looks < 100; looks++) {
+        if ((await this.heard()) !== before) return;
+        await new Promise((done) => setTimeout(done, 20));
+      }
+    }
+    throw new Error("the browser brings no push");
+  }
+
+  /** Pushes that have come to the worker since it was begun to be counted. */
+  private heard(): Promise<number> {
+    return this.worker().evaluate(() => (globalThis as unknown as WorkerScope).pushes ?? 0);
   }
 
   shown(): Promise<Shown[]> {
@@ -73,7 +90,14 @@ export class PushLine {
   }
 
   async showsOne(tag: string, body: string): Promise<Shown> {
-    return eventually(`a notification ${tag} that says ${body}`, async () => (await this.shown()).find((one) => one.tag === tag && one.body === body));
+    let shown: Shown[] = [];
+    const look = async () => {
+      shown = await this.shown();
+      return shown.find((one) => one.tag === tag && one.body === body);
+    };
+    return eventually(`a notification ${tag} that says ${body}`, look).catch((error: unknown) => {
+      throw new Error(`${String(error)}; shown is ${JSON.stringify(shown)}`);
+    });
   }
 
   /** What a click does, to its end: addresses of windows that were opened for it. */

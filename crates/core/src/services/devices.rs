@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tertulia_proto::device::{
     NotificationSettings, NotificationSettingsPatch, PushOffer, RegisterDevice, UnregisterDevice,
 };
-use tertulia_proto::{ApiError, Device, DeviceTest, ErrorCode, PushProvider, RegistrationId, TestOutcome};
+use tertulia_proto::{ApiError, Device, DeviceTest, PushProvider, RegistrationId, TestOutcome, Timestamp};
 use tertulia_store::push::{NewRegistration, PushTarget, WhichDevice, token_hash};
 
 use super::Services;
@@ -39,6 +39,13 @@ pub struct Notifying {
     pub tester: Option<Arc<dyn TestSender>>,
 }
 
+impl Notifying {
+    /// When it is looked who has to be told of a message: never, where nobody can be.
+    pub(super) fn looked_at(&self, now: Timestamp) -> Option<Timestamp> {
+        (!self.offer.providers.is_empty()).then(|| now.plus_ms(self.grace_ms))
+    }
+}
+
 impl Default for Notifying {
     fn default() -> Self {
         Self { offer: PushOffer { providers: Vec::new(), vapid_public_key: None }, grace_ms: 3000, tester: None }
@@ -65,6 +72,8 @@ impl Services {
         user_agent: Option<&str>,
     ) -> Result<Device, ApiError> {
         actor.require(Scope::UsersWrite)?;
+        // Notifications say what was written: who registers a device reads.
+        actor.require(Scope::ChatRead)?;
         self.rates.changes.take(actor.user, self.now())?;
         if !self.notifying.offer.providers.contains(&request.provider) {
             let why = format!("provider: this server does not notify by {}; see GET /push", request.provider);
@@ -78,8 +87,8 @@ impl Services {
         let new = NewRegistration {
             id: RegistrationId::from_uuid(self.powers.new_uuid()),
             user: actor.user,
-            // An API key's registrations stay when the key goes: they are the person's.
-            session: actor.scopes.is_none().then_some(actor.session),
+            // An API key's id stands in for a session: what it registered goes with it.
+            session: Some(actor.session),
             device: request.device_id,
             provider: request.provider,
             platform: request.platform,
@@ -140,7 +149,7 @@ impl Services {
     pub async fn test_devices(&self, actor: &Identity) -> Result<Vec<DeviceTest>, ApiError> {
         actor.require(Scope::UsersWrite)?;
         let Some(tester) = self.notifying.tester.as_deref() else {
-            return Err(ApiError::new(ErrorCode::Unavailable, "this server notifies nobody: no provider is set up"));
+            return Err(ApiError::invalid("this server notifies nobody: no provider is set up; see GET /push"));
         };
         self.rates.push_tests.take_with(self.shared(), actor.user, self.now()).await?;
         let targets = self.store.push().targets(actor.user).await.map_err(|e| store_failed(&e))?;
@@ -158,6 +167,10 @@ impl Services {
 
     pub async fn notification_settings(&self, actor: &Identity) -> Result<NotificationSettings, ApiError> {
         actor.require(Scope::UsersRead)?;
+        self.settings_of(actor).await
+    }
+
+    async fn settings_of(&self, actor: &Identity) -> Result<NotificationSettings, ApiError> {
         let do_not_disturb = self.store.push().quiet_hours(actor.user).await.map_err(|e| store_failed(&e))?;
         Ok(NotificationSettings { do_not_disturb })
     }
@@ -175,7 +188,7 @@ impl Services {
             }
             self.store.push().set_quiet_hours(actor.user, hours).await.map_err(|e| store_failed(&e))?;
         }
-        self.notification_settings(actor).await
+        self.settings_of(actor).await
     }
 }
 

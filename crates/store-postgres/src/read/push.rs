@@ -143,12 +143,21 @@ struct Head {
     last_seq: Seq,
     kind: ConversationKind,
     title: Option<String>,
+    member_count: i64,
 }
 
 async fn head(session: &Session, conversation: ConversationId) -> Sql<Option<Head>> {
-    let select = "SELECT last_seq, kind, title FROM conversations WHERE id = $1";
+    let select = "SELECT last_seq, kind, title, member_count FROM conversations WHERE id = $1";
     let row = session.opt(select, &[&conversation.uuid()]).await?;
-    row.map(|row| Ok(Head { last_seq: at(&row, 0)?, kind: kind_of(at(&row, 1)?), title: at(&row, 2)? })).transpose()
+    row.map(|row| {
+        Ok(Head {
+            last_seq: at(&row, 0)?,
+            kind: kind_of(at(&row, 1)?),
+            title: at(&row, 2)?,
+            member_count: at(&row, 3)?,
+        })
+    })
+    .transpose()
 }
 
 const TARGET: &str = concat!(
@@ -160,7 +169,8 @@ const TARGET: &str = concat!(
 const SEAT: &str = concat!(
     "SELECT ",
     seat_columns!(),
-    " FROM devices d JOIN members m ON m.conversation_id = $1 AND m.user_id = d.user_id AND m.removed_at IS NULL
+    " FROM devices d CROSS JOIN LATERAL (SELECT m.* FROM members m
+        WHERE m.conversation_id = $1 AND m.user_id = d.user_id AND m.removed_at IS NULL OFFSET 0) m
      LEFT JOIN device_seats s ON s.conversation_id = $1 AND s.device_id = d.id WHERE d.id = $2"
 );
 
@@ -180,8 +190,19 @@ pub(crate) async fn occasion(
         None => (Vec::new(), 0),
     };
     let badge = at(&session.one(BADGE, &[&target.user.uuid(), &now.ms(), &BADGE_MAX]).await?, 0)?;
-    let Head { kind, title, .. } = head;
-    Ok(Some(Occasion { target, conversation, kind, title, seat, unseen, unseen_count, badge, quiet_hours }))
+    let Head { kind, title, member_count, .. } = head;
+    Ok(Some(Occasion {
+        target,
+        conversation,
+        kind,
+        title,
+        member_count,
+        seat,
+        unseen,
+        unseen_count,
+        badge,
+        quiet_hours,
+    }))
 }
 
 /// Neither one's own, nor deleted, nor of somebody whom one has blocked.
