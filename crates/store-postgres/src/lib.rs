@@ -23,6 +23,7 @@ mod replicas;
 mod rows;
 mod schema;
 mod session;
+mod traces;
 mod transactions;
 mod write;
 mod writer;
@@ -405,6 +406,10 @@ impl Store for PostgresStore {
     }
 
     fn push(&self) -> &dyn PushBook {
+        self
+    }
+
+    fn traces(&self) -> &dyn TraceBook {
         self
     }
 }

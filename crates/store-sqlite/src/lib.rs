@@ -18,6 +18,7 @@ mod read;
 mod readers;
 mod rows;
 mod schema;
+mod traces;
 mod write;
 mod writer;
 
@@ -355,6 +356,10 @@ impl Store for SqliteStore {
     }
 
     fn push(&self) -> &dyn PushBook {
+        self
+    }
+
+    fn traces(&self) -> &dyn TraceBook {
         self
     }
 }

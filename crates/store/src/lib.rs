@@ -6,7 +6,7 @@
 //!
 //! What may not be here: SQL, errors for absence (`Option`) or for what was done already (an outcome), anything only one home could do.
 //!
-//! The way through: [`write`] what happens, [`rules`] who is asked, [`read`] what is looked up, [`jobs`] work for later, [`push`] who is notified where, [`portable`] how a log changes
+//! The way through: [`write`] what happens, [`rules`] who is asked, [`read`] what is looked up, [`jobs`] work for later, [`push`] who is notified where, [`trace`] which way messages took, [`portable`] how a log changes
 //! homes, [`conformance`] what every home must pass.
 
 pub mod conformance;
@@ -15,6 +15,7 @@ pub mod portable;
 pub mod push;
 pub mod read;
 pub mod rules;
+pub mod trace;
 pub mod write;
 
 use std::future::Future;
@@ -25,6 +26,7 @@ pub use push::PushBook;
 pub use read::*;
 pub use rules::{Action, Facts, Rules, Target};
 use tertulia_proto::ApiError;
+pub use trace::TraceBook;
 pub use write::*;
 
 pub type Reading<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -145,6 +147,8 @@ pub trait Store: Send + Sync + 'static {
     fn jobs(&self) -> &dyn JobQueue;
     /// The devices that are registered for notifications.
     fn push(&self) -> &dyn PushBook;
+    /// Which way messages took.
+    fn traces(&self) -> &dyn TraceBook;
 }
 
 pub use tertulia_proto::{

@@ -11,10 +11,13 @@ pub enum Scope {
     UsersWrite,
     /// Makes tokens with which anybody can be impersonated.
     TokensWrite,
+    /// What the owner of the server sees and sets: nobody acts for a person by it.
+    Admin,
 }
 
 impl Scope {
-    pub const ALL: [Self; 5] = [Self::ChatRead, Self::ChatWrite, Self::UsersRead, Self::UsersWrite, Self::TokensWrite];
+    pub const ALL: [Self; 6] =
+        [Self::ChatRead, Self::ChatWrite, Self::UsersRead, Self::UsersWrite, Self::TokensWrite, Self::Admin];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -23,6 +26,7 @@ impl Scope {
             Self::UsersRead => "users:read",
             Self::UsersWrite => "users:write",
             Self::TokensWrite => "tokens:write",
+            Self::Admin => "admin",
         }
     }
 

@@ -15,6 +15,7 @@ mod messages;
 pub(crate) mod push;
 pub(crate) mod rounds;
 mod touch;
+pub(crate) mod traces;
 
 use std::collections::HashMap;
 use std::time::Duration;

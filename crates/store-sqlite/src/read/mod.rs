@@ -7,3 +7,4 @@ pub(crate) mod history;
 pub(crate) mod jobs;
 pub(crate) mod push;
 pub(crate) mod search;
+pub(crate) mod traces;

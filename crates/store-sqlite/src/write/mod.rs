@@ -10,6 +10,7 @@ pub(crate) mod jobs;
 mod membership;
 mod messages;
 pub(crate) mod push;
+pub(crate) mod traces;
 
 use std::collections::BTreeSet;
 

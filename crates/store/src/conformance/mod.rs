@@ -30,6 +30,7 @@ pub mod reading;
 pub mod replica;
 pub mod search;
 pub mod sink;
+pub mod traces;
 pub mod watermarks;
 pub mod world;
 pub mod writes;
@@ -269,6 +270,13 @@ macro_rules! conformance_tests {
                 attempts_are_kept_by_message_until_they_are_cleaned_up,
                 of_many_attempts_the_latest_are_kept,
             ],
+            traces: [
+                a_message_is_found_by_its_id_and_by_its_senders_name_for_it,
+                what_was_noted_of_a_message_is_told_with_it_and_changes_nothing_else,
+                a_trace_says_how_far_each_member_of_then_has_come,
+                a_trace_shows_the_jobs_of_its_conversation,
+                traces_that_are_old_or_too_many_are_forgotten_so_many_at_a_time,
+            ],
             random: [
                 a_random_life_keeps_the_promises,
             ],
@@ -306,6 +314,7 @@ mod tests {
             include_str!("devices.rs"),
             include_str!("push.rs"),
             include_str!("pushed.rs"),
+            include_str!("traces.rs"),
             include_str!("random.rs"),
         ];
         for text in topics {
