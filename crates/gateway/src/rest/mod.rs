@@ -8,6 +8,7 @@ mod messages;
 mod operations;
 mod people;
 mod sync;
+mod trace;
 
 use std::sync::Arc;
 
@@ -32,6 +33,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(messages::routes())
         .merge(sync::routes())
         .merge(devices::routes())
+        .merge(trace::routes())
         .merge(auth::key_routes());
     OpenApiRouter::new().merge(auth::routes()).nest("/api/v1", api).merge(operations::routes())
 }

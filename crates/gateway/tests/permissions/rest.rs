@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use tertulia_core::auth::Scope::{self, ChatRead, ChatWrite, TokensWrite, UsersRead, UsersWrite};
+use tertulia_core::auth::Scope::{self, Admin, ChatRead, ChatWrite, TokensWrite, UsersRead, UsersWrite};
 
 use crate::support::Ask;
 use crate::world::{Caller, World};
@@ -24,6 +24,7 @@ const W: Option<Scope> = Some(ChatWrite);
 const UR: Option<Scope> = Some(UsersRead);
 const UW: Option<Scope> = Some(UsersWrite);
 const T: Option<Scope> = Some(TokensWrite);
+const A: Option<Scope> = Some(Admin);
 
 #[rustfmt::skip]
 const AUTH: &[Row] = &[
@@ -158,7 +159,13 @@ const MESSAGES: &[Row] = &[
     row("GET /api/v1/search?q=hello&conversationId={place}", "", R,           [404, 404, 200, 200, 200, 200,   401, 401, 401, 401,   403, 200]),
 ];
 
-const ALL: [&[Row]; 6] = [AUTH, OPERATIONS, PEOPLE, CONVERSATIONS, MEMBERS, MESSAGES];
+#[rustfmt::skip]
+const ADMIN: &[Row] = &[
+    //                                                                     stranger removed member admin owner blocked  nobody bad expired ended  key- key+
+    row("GET /api/v1/admin/trace/{mine}", "", A,                              [403, 403, 403, 403, 403, 403,   401, 401, 401, 401,   403, 200]),
+];
+
+const ALL: [&[Row]; 7] = [ADMIN, AUTH, OPERATIONS, PEOPLE, CONVERSATIONS, MEMBERS, MESSAGES];
 
 /// Asks every row as every caller and tells all answers that are not the expected ones at once.
 async fn check(rows: &[Row]) {
@@ -194,6 +201,11 @@ async fn signing_in_is_for_everybody_and_tokens_for_keys() {
 #[tokio::test]
 async fn health_and_metrics_are_for_everybody() {
     check(OPERATIONS).await;
+}
+
+#[tokio::test]
+async fn what_the_owner_of_the_server_sees_is_for_keys_that_may() {
+    check(ADMIN).await;
 }
 
 #[tokio::test]
