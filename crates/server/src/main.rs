@@ -1,7 +1,7 @@
 //! `tertulia`: self-hosted chat in one binary.
 //!
 //! The only crate that names concrete homes and reads the ambient clock and randomness. The way through: [`settings`] what can be set; [`wiring`] how
-//! the parts fit; [`serve`] the server; [`jobs`] work for later and [`queue`] what is seen of it; [`push`] notifications; [`moving`] a log that changes homes; [`commands`] the
+//! the parts fit; [`serve`] the server; [`jobs`] work for later and [`queue`] what is seen of it; [`push`] notifications; [`trace`] the life of a message; [`moving`] a log that changes homes; [`commands`] the
 //! rest.
 
 mod cluster;
@@ -17,6 +17,7 @@ mod push;
 mod queue;
 mod serve;
 mod settings;
+mod trace;
 mod web;
 mod wiring;
 
@@ -117,6 +118,13 @@ enum Command {
         #[command(subcommand)]
         ask: push::command::Ask,
     },
+    /// The life of a message: received, committed, told, got, read and notified, and when. Works beside a running server.
+    Trace {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        ask: trace::command::Ask,
+    },
     /// Checks the database.
     Doctor {
         #[command(flatten)]
@@ -169,7 +177,7 @@ enum ApiKeyCommand {
         common: Common,
         #[arg(long)]
         name: String,
-        /// Comma separated: chat:read, chat:write, users:read, users:write, tokens:write.
+        /// Comma separated: chat:read, chat:write, users:read, users:write, tokens:write, admin.
         #[arg(long)]
         scopes: String,
     },
@@ -256,6 +264,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             }
             Command::Jobs { common, ask } => say(&queue::answer(&common.settings()?, &ask).await?),
             Command::Push { common, ask } => say(&push::command::answer(&common.settings()?, &ask).await?),
+            Command::Trace { common, ask } => say(&trace::command::answer(&common.settings()?, &ask).await?),
             Command::Doctor { common, new_epoch } => say(&commands::doctor(&common.settings()?, new_epoch).await?),
             Command::Move { from, to, dry_run, start_over, config } => {
                 let settings = Settings::load(config.as_deref(), std::env::vars().collect())?;

@@ -13,6 +13,7 @@ use tertulia_gateway::flaky::Flaky;
 use tertulia_proto::{Limits, ServerId};
 
 use crate::push::PushSettings;
+use crate::trace::TraceSettings;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -62,6 +63,7 @@ pub struct Settings {
     pub auth: AuthSettings,
     pub jobs: JobSettings,
     pub push: PushSettings,
+    pub trace: TraceSettings,
     /// By the names of `tertulia_proto::Limits`, in snake case.
     pub limits: HashMap<String, serde_json::Value>,
 }
@@ -216,13 +218,14 @@ impl Default for Settings {
             auth: AuthSettings::default(),
             jobs: JobSettings::default(),
             push: PushSettings::default(),
+            trace: TraceSettings::default(),
             limits: HashMap::new(),
         }
     }
 }
 
 /// First words of the variables that are settings; others that begin with `TERTULIA_` are somebody else's.
-const KNOWN: [&str; 23] = [
+const KNOWN: [&str; 24] = [
     "LISTEN",
     "DATA",
     "PUBLIC_URL",
@@ -245,6 +248,7 @@ const KNOWN: [&str; 23] = [
     "AUTH",
     "JOBS",
     "PUSH",
+    "TRACE",
     "LIMITS",
 ];
 
@@ -275,6 +279,7 @@ impl Settings {
         settings.limits()?;
         settings.jobs.check()?;
         settings.push.check()?;
+        settings.trace.check()?;
         settings.bus(ServerId::from_bytes([0; 16]))?;
         let partitions_max = tertulia_store_postgres::PARTITIONS_MAX;
         if !(1..=partitions_max).contains(&settings.database_partitions) {
