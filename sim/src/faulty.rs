@@ -131,6 +131,10 @@ impl Store for FaultyStore {
     fn push(&self) -> &dyn PushBook {
         self.inner.push()
     }
+
+    fn traces(&self) -> &dyn tertulia_store::TraceBook {
+        self.inner.traces()
+    }
 }
 
 /// The house's rules, and once in so many sends a refusal for good.

@@ -9,13 +9,34 @@ use tertulia_proto::{Conversation, ConversationId, Member, Message, Rev, ServerE
 use tertulia_realtime::{Hub, Membership, News};
 use tertulia_store::{CommitSink, Committed, Effect};
 
+use crate::journal::Journal;
+
 /// Publishes commits to the hub. Called by one thread at a time, in commit order.
 pub struct Fanout {
     hub: Arc<Hub>,
+    journal: Option<Arc<Journal>>,
 }
 
 impl CommitSink for Fanout {
     fn committed(&self, batch: Vec<Committed>) {
+        let now = self.journal.as_ref().map(|journal| journal.now());
+        self.tell(batch, now);
+    }
+}
+
+impl Fanout {
+    pub fn new(hub: Arc<Hub>) -> Self {
+        Self { hub, journal: None }
+    }
+
+    #[must_use]
+    pub fn with_journal(self, journal: Option<Arc<Journal>>) -> Self {
+        Self { journal, ..self }
+    }
+
+    /// What was committed, and when, where that is to be noted.
+    pub fn tell(&self, batch: Vec<Committed>, at: Option<Timestamp>) {
+        self.note(&batch, at);
         if self.hub.is_in_cluster() {
             return self.committed_in_cluster(batch);
         }
@@ -26,11 +47,14 @@ impl CommitSink for Fanout {
             }
         }
     }
-}
 
-impl Fanout {
-    pub fn new(hub: Arc<Hub>) -> Self {
-        Self { hub }
+    fn note(&self, batch: &[Committed], at: Option<Timestamp>) {
+        let (Some(journal), Some(at)) = (&self.journal, at) else { return };
+        for one in batch {
+            if let Ok(Effect::MessageAppended { message, fresh: true }) = &one.result {
+                journal.committed(message, at);
+            }
+        }
     }
 
     /// Another server's change may stand before this one and not have been heard yet: then the answer waits a moment for it, as the event does. The other

@@ -2,11 +2,12 @@
 //!
 //! This crate must not know HTTP, Socket.IO, SQL, Redis, nor ambient time or chance: those come in through [`Powers`].
 //!
-//! The way through: [`rules`] who may do what; [`services`] what can be asked for; [`fanout`] what leaves a commit; [`auth`] who is asking; [`limit`]
+//! The way through: [`rules`] who may do what; [`services`] what can be asked for; [`fanout`] what leaves a commit; [`journal`] what is noted of it; [`auth`] who is asking; [`limit`]
 //! how often; [`quiet`] when people want to be left alone; [`power`] clock and entropy.
 
 pub mod auth;
 pub mod fanout;
+pub mod journal;
 pub mod limit;
 pub mod power;
 pub mod quiet;
@@ -15,6 +16,7 @@ pub mod services;
 mod write;
 
 pub use fanout::Fanout;
+pub use journal::Journal;
 pub use power::{Clock, Entropy, Powers};
 pub use rules::HouseRules;
 pub use services::{AddressCheck, Notifying, Services, TestSender};

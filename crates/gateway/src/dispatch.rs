@@ -8,9 +8,11 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::json;
 use tertulia_core::auth::Identity;
+use tertulia_core::journal::{Origin, TraceId};
 use tertulia_core::services::history_range;
 use tertulia_proto::event::{ConversationBatch, MessageAck, ReactionUpdated, ReceiptUpdated};
 use tertulia_proto::request::{ClientRequest, HistoryRequest, SyncBody, SyncRequest};
+use tertulia_proto::trace::Door;
 use tertulia_proto::{ApiError, ConversationId, Message, Protocol, ServerEvent};
 use tertulia_realtime::{Closing, Connection, Outbound, Publication, Reply};
 
@@ -22,6 +24,8 @@ pub struct Session {
     pub connection: Arc<Connection>,
     pub identity: Identity,
     pub protocol: Protocol,
+    /// Of the handshake.
+    trace: TraceId,
     /// Milliseconds when the present window of frames began, and the frames in it.
     window: (i64, u32),
 }
@@ -82,7 +86,28 @@ fn answer(connection: &Connection, to: Option<u64>, body: Result<String, ApiErro
 
 impl Session {
     pub fn new(app: App, connection: Arc<Connection>, identity: Identity, protocol: Protocol) -> Self {
-        Self { app, connection, identity, protocol, window: (0, 0) }
+        Self { app, connection, identity, protocol, trace: TraceId::default(), window: (0, 0) }
+    }
+
+    /// What is noted of the connection's requests bears this id.
+    #[must_use]
+    pub fn followed_by(self, trace: TraceId) -> Self {
+        Self { trace, ..self }
+    }
+
+    /// How the request came that was read just now, where that is to be noted.
+    fn origin(&self, to: Option<u64>) -> Option<Origin> {
+        self.app.services.journal().map(|journal| Origin {
+            door: match self.protocol {
+                Protocol::SocketIo => Door::SocketIo,
+                Protocol::WebSocket => Door::WebSocket,
+            },
+            at: journal.now(),
+            trace: self.trace,
+            connection: Some(self.connection.id),
+            request: to,
+            device: self.connection.device,
+        })
     }
 
     /// Something came from the client.
@@ -116,6 +141,7 @@ impl Session {
     }
 
     pub async fn handle(&mut self, to: Option<u64>, request: ClientRequest) {
+        let origin = self.origin(to);
         // Waits while too many of this connection's requests are under way; the permit comes back with the answer.
         let Ok(permit) = self.connection.in_flight.acquire().await else { return };
         permit.forget();
@@ -127,7 +153,7 @@ impl Session {
             | ClientRequest::Receipt(_)
             | ClientRequest::MuteConversation(_) => {
                 // Asked again, for it may have waited. Where the connection is to end, nobody waits for the answer.
-                self.connection.execute(|| self.submit(to, request));
+                self.connection.execute(|| self.submit(to, request, origin));
             }
             _ if self.connection.lane.closing().is_some() => {}
             other => {
@@ -138,7 +164,7 @@ impl Session {
         }
     }
 
-    fn submit(&self, to: Option<u64>, request: ClientRequest) {
+    fn submit(&self, to: Option<u64>, request: ClientRequest, origin: Option<Origin>) {
         let services = &self.app.services;
         let (connection, protocol) = (Arc::clone(&self.connection), self.protocol);
         match request {
@@ -153,7 +179,7 @@ impl Session {
                         tell(&connection, ServerEvent::MessageAck(ack));
                     }
                 };
-                services.submit_message(&self.identity, request, Box::new(done));
+                services.submit_message(&self.identity, request, origin, Box::new(done));
             }
             ClientRequest::EditMessage(request) => {
                 services.submit_edit(&self.identity, request, Box::new(changed(connection, to)))

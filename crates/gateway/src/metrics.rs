@@ -8,6 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tertulia_core::Services;
+use tertulia_core::journal::JournalCounts;
 use tertulia_proto::webhook::WebhookEndpoint;
 use tertulia_store::jobs::{JobState, JobStats};
 use tertulia_store::{StoreError, Timestamp};
@@ -98,10 +99,33 @@ pub struct Metrics {
     search_lag_conversations: Gauge,
     search_lag_ms: Gauge,
     log_position: Gauge,
+    trace: TraceMetrics,
     jobs: JobMetrics,
     bus: BusMetrics,
     replicas: ReplicaMetrics,
     webhooks: WebhookMetrics,
+}
+
+/// All 0 where nothing is noted of messages.
+#[derive(Default)]
+struct TraceMetrics {
+    rows: Gauge,
+    dropped: Gauge,
+    waiting: Gauge,
+}
+
+impl TraceMetrics {
+    fn register(&self, registry: &mut Registry) {
+        registry.register("trace_rows", "Rows that were written here of the way of messages", self.rows.clone());
+        registry.register("trace_dropped", "Records of it that were not written", self.dropped.clone());
+        registry.register("trace_waiting", "Records of it that wait to be written", self.waiting.clone());
+    }
+
+    fn show(&self, counts: JournalCounts) {
+        self.rows.set(i64::try_from(counts.rows).unwrap_or(i64::MAX));
+        self.dropped.set(i64::try_from(counts.dropped).unwrap_or(i64::MAX));
+        self.waiting.set(i64::try_from(counts.waiting).unwrap_or(i64::MAX));
+    }
 }
 
 /// All 0 where there are no other servers.
@@ -236,6 +260,7 @@ impl Metrics {
             search_lag_conversations: Gauge::default(),
             search_lag_ms: Gauge::default(),
             log_position: Gauge::default(),
+            trace: TraceMetrics::default(),
             jobs: JobMetrics::default(),
             bus: BusMetrics::default(),
             replicas: ReplicaMetrics::default(),
@@ -255,6 +280,7 @@ impl Metrics {
         registry.register("search_lag_ms", "Age of the oldest change not yet searchable", all.search_lag_ms.clone());
         all.jobs.register(registry);
         registry.register("log_position", "Commit position of the log", all.log_position.clone());
+        all.trace.register(registry);
         all.bus.register(registry);
         all.replicas.register(registry);
         all.webhooks.register(registry);
@@ -294,6 +320,7 @@ impl Metrics {
         let stats = services.store().jobs().job_stats(JOBS_COUNTED_MAX).await?;
         self.jobs.show(&stats, settings.jobs.as_ref().map(JobsWatch::look).unwrap_or_default(), services.now());
         self.log_position.set(services.store().log_state().await?.position);
+        self.trace.show(services.journal().map(|journal| journal.counts()).unwrap_or_default());
         self.bus.show(settings.bus.as_ref().map(BusWatch::look).unwrap_or_default());
         self.replicas.show(&settings.replicas.as_ref().map(ReplicaWatch::look).unwrap_or_default());
         self.webhooks.show(&services.store().webhooks().endpoints().await?);

@@ -26,6 +26,7 @@ use tokio::sync::Notify;
 use crate::App;
 use crate::caller::{device_id, handshake_token};
 use crate::dispatch::{Attachment, Session, written};
+use crate::trace::trace_id;
 use crate::ws::watch_over;
 
 /// Packets the library holds for a socket before it refuses more; then the actor waits, and behind it the lane fills.
@@ -200,7 +201,9 @@ async fn run(app: App, socket: Arc<Socket<LocalAdapter>>, seat: Seat) {
     let connection = guest.attachment.connection();
     connection.lane.release();
     let watched = guest.identity.clone();
+    let trace = trace_id(&socket.req_parts().extensions);
     let session = Session::new(Arc::clone(&app), Arc::clone(connection), guest.identity, Protocol::SocketIo);
+    let session = session.followed_by(trace);
     let closing = tokio::select! {
         closing = write(&socket, connection) => closing,
         () = read(session, &guest.inbox) => Closing::Gone,

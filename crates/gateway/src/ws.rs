@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tertulia_core::auth::Identity;
+use tertulia_core::journal::TraceId;
 use tertulia_proto::event::Connected;
 use tertulia_proto::request::parse_frame;
 use tertulia_proto::{ApiError, ErrorCode, Protocol, ServerEvent};
@@ -22,6 +23,7 @@ use crate::caller::{bearer_protocol, device_id, handshake_token};
 use crate::dispatch::{Attachment, Session, written as written_replies};
 use crate::error::Refusal;
 use crate::frames::{FlakyFrames, Frames};
+use crate::trace::Followed;
 
 /// Bytes gathered before they go to the socket; a batch of small frames is one write.
 const WRITE_BUFFER_BYTES: usize = 16 * 1024;
@@ -33,6 +35,7 @@ pub async fn subscribe(
     State(app): State<App>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
+    Followed(trace): Followed,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let upgrade = match upgrade {
@@ -72,8 +75,10 @@ pub async fn subscribe(
         };
         match opened {
             Ok((identity, connection)) => match app.settings.trouble.as_ref().map(|trouble| trouble.chance()) {
-                None => serve(app, socket, identity, connection).await,
-                Some(chance) => Box::pin(serve(app, FlakyFrames::new(socket, chance), identity, connection)).await,
+                None => serve(app, socket, identity, connection, trace).await,
+                Some(chance) => {
+                    Box::pin(serve(app, FlakyFrames::new(socket, chance), identity, connection, trace)).await
+                }
             },
             Err(refusal) => Box::pin(refuse(&app, socket, &refusal)).await,
         }
@@ -96,7 +101,7 @@ async fn refuse(app: &App, mut socket: WebSocket, refusal: &ApiError) {
     let _ = tokio::time::timeout(app.settings.times.last_words, closed).await;
 }
 
-async fn serve(app: App, socket: impl Frames, identity: Identity, connection: Arc<Connection>) {
+async fn serve(app: App, socket: impl Frames, identity: Identity, connection: Arc<Connection>, trace: TraceId) {
     let attachment = Attachment::new(Arc::clone(&app), Arc::clone(&connection));
     let connected = ServerEvent::Connected(Box::new(Connected {
         user_id: identity.user,
@@ -109,7 +114,8 @@ async fn serve(app: App, socket: impl Frames, identity: Identity, connection: Ar
     connection.lane.release();
     let (sink, mut stream) = socket.split();
     let watched = identity.clone();
-    let mut session = Session::new(Arc::clone(&app), Arc::clone(&connection), identity, Protocol::WebSocket);
+    let mut session =
+        Session::new(Arc::clone(&app), Arc::clone(&connection), identity, Protocol::WebSocket).followed_by(trace);
     let reading = async {
         let closing = read(&mut session, &mut stream).await;
         if let Some(closing) = closing {

@@ -6,7 +6,7 @@
 //! The way through: [`id`] and [`time`] are the scalars, [`cursor`] the opaque strings; [`model`] holds the things people
 //! see; [`event`] what a server tells; [`request`] what a client asks; [`frame`] the same from
 //! the client's side; [`sync`] the difference; [`device`] where one is notified; [`webhook`] what other programs are told;
-//! [`error`] the codes and [`limits`] the numbers.
+//! [`trace`] the life of a message; [`error`] the codes and [`limits`] the numbers.
 
 pub mod cursor;
 pub mod device;
@@ -20,6 +20,7 @@ pub mod model;
 pub mod request;
 pub mod sync;
 pub mod time;
+pub mod trace;
 pub mod webhook;
 
 pub use cursor::{ListCursor, SyncCursor};
@@ -36,6 +37,7 @@ pub use model::{
     Conversation, ConversationKind, History, HistoryVisibility, Member, Message, Reaction, Role, Session, User,
 };
 pub use time::Timestamp;
+pub use trace::MessageTrace;
 
 /// Position of a message in its conversation: 1, 2, 3, ... without gaps. 0 stands before the first.
 pub type Seq = i64;

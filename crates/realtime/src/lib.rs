@@ -15,6 +15,7 @@ mod news;
 mod order;
 mod publication;
 mod signs;
+mod witness;
 
 pub use bus::Bus;
 pub use connection::{Connection, ConnectionId};
@@ -22,3 +23,4 @@ pub use hub::{AttachError, Hub, HubCounts};
 pub use lane::{Closing, Outbound, Reply};
 pub use news::{Membership, News};
 pub use publication::Publication;
+pub use witness::{Told, Witness};

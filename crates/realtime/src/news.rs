@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tertulia_proto::event::Typing;
-use tertulia_proto::{ConversationId, EventName, Protocol, Rev, ServerEvent, SessionId, Timestamp, UserId};
+use tertulia_proto::{ConversationId, EventName, Protocol, Rev, Seq, ServerEvent, SessionId, Timestamp, UserId};
 
 use crate::publication::Publication;
 
@@ -27,6 +27,8 @@ pub enum News {
         except: Vec<UserId>,
         /// Whose new message it is, where it is one.
         sent_by: Option<UserId>,
+        /// Where in the conversation it is then.
+        seq: Option<Seq>,
         publication: Arc<Publication>,
     },
     /// For every connection of one person. `rev`: of the conversation that it is about.
@@ -81,12 +83,12 @@ impl std::fmt::Debug for News {
 impl News {
     /// An event of the log for all members but `except`.
     pub fn event(conversation: ConversationId, rev: Rev, event: ServerEvent, except: &[UserId]) -> Self {
-        let sent_by = match &event {
-            ServerEvent::MessageNew(message) => Some(message.sender_id),
-            _ => None,
+        let (sent_by, seq) = match &event {
+            ServerEvent::MessageNew(message) => (Some(message.sender_id), Some(message.seq)),
+            _ => (None, None),
         };
         let publication = Arc::new(Publication::new(event));
-        Self::Conversation { conversation, rev, except: except.to_vec(), sent_by, publication }
+        Self::Conversation { conversation, rev, except: except.to_vec(), sent_by, seq, publication }
     }
 
     pub fn personal(user: UserId, conversation: ConversationId, rev: Rev, event: ServerEvent) -> Self {
@@ -98,9 +100,9 @@ impl News {
         let mut line = Line::default();
         let payload;
         match self {
-            Self::Conversation { conversation, rev, except, sent_by, publication } => {
+            Self::Conversation { conversation, rev, except, sent_by, seq, publication } => {
                 payload = publication.encoded(Protocol::SocketIo);
-                line = Line { c: Some(*conversation), r: Some(*rev), x: except.clone(), s: *sent_by, ..line };
+                line = Line { c: Some(*conversation), r: Some(*rev), x: except.clone(), s: *sent_by, q: *seq, ..line };
                 line.tell(publication.name(), &payload);
             }
             Self::Person { user, conversation, rev, publication } => {
@@ -141,6 +143,7 @@ impl News {
                     conversation: line.c?,
                     rev: line.r?,
                     sent_by: line.s,
+                    seq: line.q,
                     publication: publication(&line)?,
                     except: line.x,
                 },
@@ -178,6 +181,8 @@ struct Line<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     s: Option<UserId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    q: Option<Seq>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     d: Option<SessionId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     t: Option<Typing>,
@@ -213,7 +218,8 @@ mod tests {
             ReceiptUpdated { conversation_id: conversation, user_id: user, delivered_seq: 3, read_seq: 2, rev: 7 };
         let here = News::event(conversation, 7, ServerEvent::ReceiptUpdated(receipt), &[user]);
         let News::Conversation { publication: told_here, .. } = &here else { panic!("an event") };
-        let News::Conversation { conversation: c, rev, except, sent_by, publication } = there_and_back(&here) else {
+        let News::Conversation { conversation: c, rev, except, sent_by, publication, .. } = there_and_back(&here)
+        else {
             panic!("an event")
         };
         assert_eq!((c, rev, except, sent_by), (conversation, 7, vec![user], None));

@@ -18,6 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::listen::{HEAD_TIMEOUT, Server};
 use crate::powers::powers;
 use crate::settings::Settings;
+use crate::trace;
 use crate::webhooks::{self, Telling};
 use crate::wiring::{self, Parts};
 use tertulia_notify::Pushing;
@@ -71,6 +72,7 @@ fn kinds(settings: &Settings, means: &Means) -> Vec<Kind> {
         letters_ms: days(settings.jobs.dead_retention_days),
         attempts_ms: days(settings.push.attempts_retention_days),
         events_ms: means.telling.retention_ms,
+        traces: settings.trace.kept(),
     };
     let sweep = Kind::periodic("sweep", SWEEP_EVERY, move |_| {
         let (store, now) = (Arc::clone(&store), powers.now());
@@ -94,6 +96,7 @@ struct Kept {
     letters_ms: i64,
     attempts_ms: i64,
     events_ms: i64,
+    traces: trace::Kept,
 }
 
 fn schedule(waits_s: &[u64]) -> Schedule {
@@ -109,7 +112,15 @@ async fn sweep(store: &dyn Store, now: Timestamp, kept: Kept) -> Result<(), Stor
     let attempts = in_steps(|| push.forget_attempts(now.plus_ms(-kept.attempts_ms), STEP)).await?;
     let events = in_steps(|| store.webhooks().forget_events(now.plus_ms(-kept.events_ms), STEP)).await?;
     webhooks::wake_all(store, now).await?;
-    tracing::info!(sessions, dead_letters = letters, push_attempts = attempts, webhook_events = events, "swept");
+    let traces = trace::sweep(store, now, kept.traces).await?;
+    tracing::info!(
+        sessions,
+        dead_letters = letters,
+        push_attempts = attempts,
+        webhook_events = events,
+        traces,
+        "swept"
+    );
     Ok(())
 }
 
@@ -262,9 +273,9 @@ mod tests {
             let finished = claimed.iter().map(|job| dead(job.id, job.attempt)).collect();
             jobs.finish(finished, day(died)).await.unwrap();
         }
-        sweep(&*store, day(50), Kept { letters_ms: 30 * DAY_MS, attempts_ms: 14 * DAY_MS, events_ms: 7 * DAY_MS })
-            .await
-            .unwrap();
+        let traces = trace::Kept { retention_ms: DAY_MS, rows_max: 0 };
+        let kept = Kept { letters_ms: 30 * DAY_MS, attempts_ms: 14 * DAY_MS, events_ms: 7 * DAY_MS, traces };
+        sweep(&*store, day(50), kept).await.unwrap();
         assert_eq!(store.job_counts().await.unwrap().dead, 5);
     }
 }

@@ -1,7 +1,8 @@
 //! `tertulia`: self-hosted chat in one binary.
 //!
 //! The only crate that names concrete homes and reads the ambient clock and randomness. The way through: [`settings`] what can be set; [`wiring`] how
-//! the parts fit; [`serve`] the server; [`jobs`] work for later and [`queue`] what is seen of it; [`push`] notifications; [`webhooks`] other programs that are told; [`moving`] a log that changes homes; [`commands`] the
+//! the parts fit; [`serve`] the server; [`jobs`] work for later and [`queue`] what is seen of it; [`push`] notifications; [`webhooks`] other programs that are told;
+//! [`trace`] the life of a message; [`moving`] a log that changes homes; [`commands`] the
 //! rest.
 
 mod cluster;
@@ -17,6 +18,7 @@ mod push;
 mod queue;
 mod serve;
 mod settings;
+mod trace;
 mod web;
 mod webhooks;
 mod wiring;
@@ -124,6 +126,13 @@ enum Command {
         common: Common,
         #[command(subcommand)]
         ask: webhooks::command::Ask,
+    },
+    /// The life of a message: received, committed, told, got, read and notified, and when. Works beside a running server.
+    Trace {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        ask: trace::command::Ask,
     },
     /// Checks the database.
     Doctor {
@@ -271,6 +280,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Jobs { common, ask } => say(&queue::answer(&common.settings()?, &ask).await?),
             Command::Push { common, ask } => say(&push::command::answer(&common.settings()?, &ask).await?),
             Command::Webhooks { common, ask } => say(&webhooks::command::answer(&common.settings()?, ask).await?),
+            Command::Trace { common, ask } => say(&trace::command::answer(&common.settings()?, &ask).await?),
             Command::Doctor { common, new_epoch } => say(&commands::doctor(&common.settings()?, new_epoch).await?),
             Command::Move { from, to, dry_run, start_over, config } => {
                 let settings = Settings::load(config.as_deref(), std::env::vars().collect())?;

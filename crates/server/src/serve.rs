@@ -20,6 +20,7 @@ use crate::jobs;
 use crate::listen::{HEAD_TIMEOUT, Server};
 use crate::powers::powers;
 use crate::settings::{Settings, Switch};
+use crate::trace::Keeping;
 use crate::wiring::{self, Parts};
 
 /// How often typing signs are looked at.
@@ -50,6 +51,11 @@ pub async fn serve(settings: &Settings, works: bool) -> anyhow::Result<()> {
     let seed = powers().bytes();
     let trouble = settings.flaky.map(|flaky| Arc::new(Trouble::new(flaky, u64::from_le_bytes(seed))));
     let bus = cluster.as_ref().map(|cluster| BusWatch::new(cluster.state()));
+    tracing::info!(server.id = %parts.me, "starting");
+    let keeping = parts
+        .services
+        .journal()
+        .map(|journal| Keeping::start(Arc::clone(journal), parts.home.store(), &settings.trace));
     let worker = if works { Some(Worker::start(jobs::runner(settings, &parts, &[])?)) } else { None };
     let watch = worker.as_ref().map(Worker::watch);
     let gateway = Gateway::new(Arc::clone(&parts.services), doors(settings, trouble.clone(), bus, &parts, watch));
@@ -85,7 +91,7 @@ pub async fn serve(settings: &Settings, works: bool) -> anyhow::Result<()> {
     tracing::info!("stopping");
     gateway.drain();
     drop(listener);
-    stop(&parts, &gateway, server, worker).await?;
+    stop(&parts, &gateway, server, (worker, keeping)).await?;
     hearing.shutdown().await;
     tracing::info!("stopped");
     Ok(())
@@ -138,7 +144,12 @@ fn doors(
 }
 
 /// Says goodbye to everybody, commits what was submitted, and tells the other servers.
-async fn stop(parts: &Parts, gateway: &Gateway, server: Server, worker: Option<Worker>) -> anyhow::Result<()> {
+async fn stop(
+    parts: &Parts,
+    gateway: &Gateway,
+    server: Server,
+    (worker, keeping): (Option<Worker>, Option<Keeping>),
+) -> anyhow::Result<()> {
     parts.services.hub().close_all(Closing::Restarting);
     let emptied = async {
         while parts.services.hub().counts().connections > 0 {
@@ -157,6 +168,9 @@ async fn stop(parts: &Parts, gateway: &Gateway, server: Server, worker: Option<W
         }
     };
     let _ = tokio::join!(goodbyes, working);
+    if let Some(keeping) = keeping {
+        keeping.finish().await;
+    }
     if let Err(error) = parts.home.tend().await {
         tracing::warn!(%error, "the last housekeeping failed");
     }

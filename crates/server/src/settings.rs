@@ -13,6 +13,7 @@ use tertulia_gateway::flaky::Flaky;
 use tertulia_proto::{Limits, ServerId};
 
 use crate::push::PushSettings;
+use crate::trace::TraceSettings;
 use crate::webhooks::WebhookSettings;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -64,6 +65,7 @@ pub struct Settings {
     pub jobs: JobSettings,
     pub push: PushSettings,
     pub webhooks: WebhookSettings,
+    pub trace: TraceSettings,
     /// By the names of `tertulia_proto::Limits`, in snake case.
     pub limits: HashMap<String, serde_json::Value>,
 }
@@ -219,13 +221,14 @@ impl Default for Settings {
             jobs: JobSettings::default(),
             push: PushSettings::default(),
             webhooks: WebhookSettings::default(),
+            trace: TraceSettings::default(),
             limits: HashMap::new(),
         }
     }
 }
 
 /// First words of the variables that are settings; others that begin with `TERTULIA_` are somebody else's.
-const KNOWN: [&str; 24] = [
+const KNOWN: [&str; 25] = [
     "LISTEN",
     "DATA",
     "PUBLIC_URL",
@@ -249,6 +252,7 @@ const KNOWN: [&str; 24] = [
     "JOBS",
     "PUSH",
     "WEBHOOKS",
+    "TRACE",
     "LIMITS",
 ];
 
@@ -281,6 +285,7 @@ impl Settings {
         settings.jobs.check()?;
         settings.push.check()?;
         settings.webhooks.check()?;
+        settings.trace.check()?;
         settings.bus(ServerId::from_bytes([0; 16]))?;
         let partitions_max = tertulia_store_postgres::PARTITIONS_MAX;
         if !(1..=partitions_max).contains(&settings.database_partitions) {

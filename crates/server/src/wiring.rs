@@ -8,8 +8,8 @@ use futures_util::future::BoxFuture;
 use tertulia_bus_redis::RedisBus;
 use tertulia_core::auth::Auth;
 use tertulia_core::limit::SharedWindows;
-use tertulia_core::{Fanout, HouseRules, Powers, Services};
-use tertulia_proto::ServerId;
+use tertulia_core::{Fanout, HouseRules, Journal, Powers, Services};
+use tertulia_proto::{ServerId, Timestamp};
 use tertulia_realtime::Hub;
 use tertulia_store::{CommitSink, Committed};
 use tokio::sync::watch;
@@ -32,33 +32,36 @@ struct Handoff {
     sender: SyncSender<Handed>,
     /// The latest epoch that the log was found to have. None: as at the start.
     epoch: Arc<watch::Sender<Option<Epoch>>>,
+    /// Says when something was committed, where that is noted.
+    journal: Option<Arc<Journal>>,
 }
 
 /// What was committed, and to the log of which epoch. However much waits, it is told under that one.
 struct Handed {
     batch: Vec<Committed>,
+    at: Option<Timestamp>,
     epoch: Option<Epoch>,
 }
 
 impl Handoff {
-    fn new() -> (Self, Receiver<Handed>) {
+    fn new(journal: Option<Arc<Journal>>) -> (Self, Receiver<Handed>) {
         let (sender, batches) = sync_channel(BATCHES_MAX);
-        (Self { sender, epoch: Arc::new(watch::Sender::new(None)) }, batches)
+        (Self { sender, epoch: Arc::new(watch::Sender::new(None)), journal }, batches)
     }
 
     /// What is committed from now on is of another log.
     fn begin_anew(&self, epoch: Epoch) {
         self.epoch.send_replace(Some(epoch));
         // Where there is no room, the thread is awake, and comes to the new epoch when it has told what waits.
-        let _ = self.sender.try_send(Handed { batch: Vec::new(), epoch: Some(epoch) });
+        let _ = self.sender.try_send(Handed { batch: Vec::new(), at: None, epoch: Some(epoch) });
     }
 }
 
 impl CommitSink for Handoff {
     fn committed(&self, batch: Vec<Committed>) {
-        let epoch = *self.epoch.borrow();
+        let (epoch, at) = (*self.epoch.borrow(), self.journal.as_ref().map(|journal| journal.now()));
         // The other end is gone only when the process ends.
-        let _ = self.sender.send(Handed { batch, epoch });
+        let _ = self.sender.send(Handed { batch, at, epoch });
     }
 }
 
@@ -71,19 +74,28 @@ pub struct Parts {
     pub pushing: Arc<Pushing>,
     /// To other programs.
     pub telling: Arc<Telling>,
+    /// Names this run.
+    pub me: ServerId,
 }
 
 /// Opens the store and makes the services. `serves`: as the server, which keeps the search index and watches for restores; else as a tool beside it.
 pub async fn open(settings: &Settings, serves: bool) -> anyhow::Result<Parts> {
     let powers = powers();
     let limits = settings.limits()?;
-    let bus = settings.bus(ServerId::from_bytes(powers.bytes()))?.map(RedisBus::new);
-    let hub = Arc::new(match &bus {
+    let me = ServerId::from_bytes(powers.bytes());
+    let bus = settings.bus(me)?.map(RedisBus::new);
+    let tracing = settings.trace.open(me, &powers, serves);
+    let hub = match &bus {
         Some(bus) => Hub::in_cluster(limits.clone(), Arc::clone(bus) as _),
         None => Hub::new(limits.clone()),
+    };
+    let hub = Arc::new(match &tracing.journal {
+        Some(journal) => hub.witnessed_by(Arc::clone(journal) as _),
+        None => hub,
     });
-    let (handoff, batches) = Handoff::new();
-    start_fanout(Fanout::new(Arc::clone(&hub)), batches, handoff.epoch.subscribe(), bus.clone())?;
+    let (handoff, batches) = Handoff::new(tracing.journal.clone());
+    let fanout = Fanout::new(Arc::clone(&hub)).with_journal(tracing.journal.clone());
+    start_fanout(fanout, batches, handoff.epoch.subscribe(), bus.clone())?;
     let rules = Arc::new(HouseRules { group_members_max: limits.group_members_max });
     let (everybody, in_order) = (Arc::clone(&hub), handoff.clone());
     let begin_anew = Arc::new(move |epoch: Epoch| {
@@ -95,8 +107,9 @@ pub async fn open(settings: &Settings, serves: bool) -> anyhow::Result<Parts> {
     let telling = settings.webhooks.open(&powers)?;
     let services = services(settings, &home, hub, powers, bus.as_ref())?
         .with_notifying(pushing.notifying())
-        .with_webhook_addresses(telling.addresses());
-    Ok(Parts { services: Arc::new(services), home, bus, pushing, telling })
+        .with_webhook_addresses(telling.addresses())
+        .with_tracing(tracing);
+    Ok(Parts { services: Arc::new(services), home, bus, pushing, telling, me })
 }
 
 fn services(
@@ -153,7 +166,7 @@ fn tell(fanout: &Fanout, batches: &Receiver<Handed>, latest: &watch::Receiver<Op
             }
         };
         handed.epoch.into_iter().for_each(&label);
-        fanout.committed(handed.batch);
+        fanout.tell(handed.batch, handed.at);
     }
 }
 
@@ -174,7 +187,7 @@ mod tests {
 
     #[test]
     fn what_was_committed_before_a_new_epoch_is_told_before_it_however_much_waits() {
-        let (handoff, batches) = Handoff::new();
+        let (handoff, batches) = Handoff::new(None);
         let told = Arc::new(Mutex::new(Vec::new()));
         let commit = |number| {
             let told = Arc::clone(&told);

@@ -23,6 +23,7 @@ mod replicas;
 mod rows;
 mod schema;
 mod session;
+mod traces;
 mod transactions;
 mod webhooks;
 mod write;
@@ -410,6 +411,10 @@ impl Store for PostgresStore {
     }
 
     fn webhooks(&self) -> &dyn WebhookBook {
+        self
+    }
+
+    fn traces(&self) -> &dyn TraceBook {
         self
     }
 }

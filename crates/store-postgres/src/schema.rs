@@ -24,6 +24,7 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
     (3, "sessions", include_str!("../migrations/0003_sessions.sql")),
     (4, "jobs", include_str!("../migrations/0004_jobs.sql")),
     (5, "push", include_str!("../migrations/0005_push.sql")),
+    (6, "traces", include_str!("../migrations/0006_traces.sql")),
     (7, "webhooks", include_str!("../migrations/0007_webhooks.sql")),
 ];
 

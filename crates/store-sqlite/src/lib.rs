@@ -18,6 +18,7 @@ mod read;
 mod readers;
 mod rows;
 mod schema;
+mod traces;
 mod webhooks;
 mod write;
 mod writer;
@@ -360,6 +361,10 @@ impl Store for SqliteStore {
     }
 
     fn webhooks(&self) -> &dyn WebhookBook {
+        self
+    }
+
+    fn traces(&self) -> &dyn TraceBook {
         self
     }
 }

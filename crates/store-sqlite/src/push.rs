@@ -15,7 +15,7 @@ use crate::{Home, SqliteStore, read, write};
 const REGISTRATION_ROWS: usize = 16;
 
 impl SqliteStore {
-    fn note<T, F>(&self, rows: usize, work: F) -> Reading<'_, T>
+    pub(crate) fn note<T, F>(&self, rows: usize, work: F) -> Reading<'_, T>
     where
         T: Send + 'static,
         F: FnMut(&Connection) -> Sql<T> + Send + 'static,

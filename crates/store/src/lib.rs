@@ -6,7 +6,7 @@
 //!
 //! What may not be here: SQL, errors for absence (`Option`) or for what was done already (an outcome), anything only one home could do.
 //!
-//! The way through: [`write`] what happens, [`rules`] who is asked, [`read`] what is looked up, [`jobs`] work for later, [`push`] who is notified where, [`webhooks`] what other programs are told, [`portable`] how a log changes
+//! The way through: [`write`] what happens, [`rules`] who is asked, [`read`] what is looked up, [`jobs`] work for later, [`push`] who is notified where, [`webhooks`] what other programs are told, [`trace`] which way messages took, [`portable`] how a log changes
 //! homes, [`conformance`] what every home must pass.
 
 pub mod conformance;
@@ -15,6 +15,7 @@ pub mod portable;
 pub mod push;
 pub mod read;
 pub mod rules;
+pub mod trace;
 pub mod webhooks;
 pub mod write;
 
@@ -26,6 +27,7 @@ pub use push::PushBook;
 pub use read::*;
 pub use rules::{Action, Facts, Rules, Target};
 use tertulia_proto::ApiError;
+pub use trace::TraceBook;
 pub use webhooks::WebhookBook;
 pub use write::*;
 
@@ -149,6 +151,8 @@ pub trait Store: Send + Sync + 'static {
     fn push(&self) -> &dyn PushBook;
     /// Other programs that are told what happens.
     fn webhooks(&self) -> &dyn WebhookBook;
+    /// Which way messages took.
+    fn traces(&self) -> &dyn TraceBook;
 }
 
 pub use tertulia_proto::{

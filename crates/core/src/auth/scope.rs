@@ -11,7 +11,7 @@ pub enum Scope {
     UsersWrite,
     /// Makes tokens with which anybody can be impersonated.
     TokensWrite,
-    /// Manages the server: which programs are told what everybody writes.
+    /// What the owner of the server sees and sets, such as which programs are told what everybody writes: nobody acts for a person by it.
     Admin,
 }
 

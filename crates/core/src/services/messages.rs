@@ -7,6 +7,7 @@ use tertulia_store::{AppendMessage, Effect, HistoryRange, Write};
 
 use super::{Done, Services, page_size, unexpected, waited};
 use crate::auth::{Identity, Scope};
+use crate::journal::{Bearer, Origin};
 use crate::write::{store_failed, write_failed};
 
 /// The message in the log, and whether this request put it there.
@@ -41,17 +42,29 @@ fn ack(message: &Message) -> MessageAck {
 }
 
 impl Services {
-    /// Checks and submits; the acknowledgement comes after the commit.
-    pub fn submit_message(&self, actor: &Identity, request: SendMessage, done: MessageAckDone) {
-        self.append(actor, request, |message, fresh| (ack(message), fresh), done);
+    /// Checks and submits; the acknowledgement comes after the commit. `origin`: how the request came, where that is to be noted.
+    pub fn submit_message(&self, actor: &Identity, request: SendMessage, origin: Option<Origin>, done: MessageAckDone) {
+        self.append(actor, request, origin, |message, fresh| (ack(message), fresh), done);
     }
 
     /// The message whole, and whether it is new.
-    pub async fn send_message(&self, actor: &Identity, request: SendMessage) -> Result<(Message, bool), ApiError> {
-        waited(|done| self.append(actor, request, |message, fresh| (message.clone(), fresh), done)).await
+    pub async fn send_message(
+        &self,
+        actor: &Identity,
+        request: SendMessage,
+        origin: Option<Origin>,
+    ) -> Result<(Message, bool), ApiError> {
+        waited(|done| self.append(actor, request, origin, |message, fresh| (message.clone(), fresh), done)).await
     }
 
-    fn append<T: 'static>(&self, actor: &Identity, request: SendMessage, map: fn(&Message, bool) -> T, done: Done<T>) {
+    fn append<T: 'static>(
+        &self,
+        actor: &Identity,
+        request: SendMessage,
+        origin: Option<Origin>,
+        map: fn(&Message, bool) -> T,
+        done: Done<T>,
+    ) {
         let now = self.now();
         let conversation = request.conversation_id;
         let checked = actor
@@ -73,10 +86,15 @@ impl Services {
             notify_at: self.notifying.looked_at(now),
             now,
         }));
+        let noting = self.journal().cloned().zip(origin);
+        let bearer = Bearer::of(actor);
         self.store.submit(
             write,
             Box::new(move |result| match result {
                 Ok(Effect::MessageAppended { message, fresh }) => {
+                    if let Some((journal, origin)) = noting {
+                        journal.received(bearer, &origin, message, *fresh);
+                    }
                     counted.settle(*fresh);
                     done(Ok(map(message, *fresh)));
                 }
@@ -222,21 +240,29 @@ impl Services {
             device,
             now: self.now(),
         };
+        let (journal, user) = (self.journal().cloned(), actor.user);
         self.submit(
             write,
             |effect| match effect {
-                Effect::WatermarksAdvanced { conversation, user, delivered_seq, read_seq, rev, .. } => {
-                    Some(ReceiptUpdated {
+                Effect::WatermarksAdvanced { conversation, user, delivered_seq, read_seq, rev, changed } => {
+                    let updated = ReceiptUpdated {
                         conversation_id: *conversation,
                         user_id: *user,
                         delivered_seq: *delivered_seq,
                         read_seq: *read_seq,
                         rev: *rev,
-                    })
+                    };
+                    Some((updated, *changed))
                 }
                 _ => None,
             },
-            done,
+            Box::new(move |answer: Result<(ReceiptUpdated, bool), ApiError>| {
+                if let (Some(journal), Ok((updated, true))) = (&journal, &answer) {
+                    let marks = (updated.delivered_seq, updated.read_seq);
+                    journal.receipt(updated.conversation_id, user, marks, device);
+                }
+                done(answer.map(|(updated, _)| updated));
+            }),
         );
     }
 

@@ -11,6 +11,7 @@ mod messages;
 mod people;
 mod presence;
 mod sync;
+mod trace;
 mod webhooks;
 
 use std::sync::Arc;
@@ -22,9 +23,11 @@ use tokio::sync::oneshot;
 
 pub use devices::{Notifying, TestSender};
 pub use messages::{MessageAckDone, history_range};
+pub use trace::Tracing;
 pub use webhooks::AddressCheck;
 
 use crate::auth::{Auth, Identity, Scope, is_api_key};
+use crate::journal::{Journal, TraceId};
 use crate::limit::{SharedWindows, SlidingWindow};
 use crate::power::Powers;
 use crate::write::{store_failed, write_failed};
@@ -85,6 +88,7 @@ pub struct Services {
     shared_windows: Option<Arc<dyn SharedWindows>>,
     notifying: Notifying,
     webhook_addresses: Option<AddressCheck>,
+    tracing: Tracing,
 }
 
 impl Services {
@@ -128,6 +132,7 @@ impl Services {
             shared_windows: None,
             notifying: Notifying::default(),
             webhook_addresses: None,
+            tracing: Tracing::default(),
         }
     }
 
@@ -148,6 +153,17 @@ impl Services {
     #[must_use]
     pub fn with_webhook_addresses(self, check: AddressCheck) -> Self {
         Self { webhook_addresses: Some(check), ..self }
+    }
+
+    /// What is noted of messages, and for how long it is kept.
+    #[must_use]
+    pub fn with_tracing(self, tracing: Tracing) -> Self {
+        Self { tracing, ..self }
+    }
+
+    /// `None`: nothing is noted here.
+    pub fn journal(&self) -> Option<&Arc<Journal>> {
+        self.tracing.journal.as_ref()
     }
 
     fn shared(&self) -> Option<&dyn SharedWindows> {
@@ -179,9 +195,9 @@ impl Services {
         self.powers.now()
     }
 
-    /// 16 unpredictable bytes in hexadecimal, for an answer's `X-Trace-Id`.
-    pub fn new_trace_id(&self) -> String {
-        self.powers.bytes::<16>().iter().map(|byte| format!("{byte:02x}")).collect()
+    /// For an answer's `X-Trace-Id`.
+    pub fn new_trace_id(&self) -> TraceId {
+        TraceId::from_bytes(self.powers.bytes())
     }
 
     /// Who a bearer token is for. With an API key, `acts_as` names the person (id or e-mail) it acts for.

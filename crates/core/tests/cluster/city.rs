@@ -89,6 +89,10 @@ macro_rules! forwarded {
                 self.log.webhooks()
             }
 
+            fn traces(&self) -> &dyn tertulia_store::TraceBook {
+                self.log.traces()
+            }
+
             $(fn $name(&self, $($argument: $type),*) -> tertulia_store::Reading<'_, $answer> {
                 self.log.$name($($argument),*)
             })*
@@ -253,7 +257,7 @@ impl Server {
         let request = SendMessage { conversation_id, client_msg_id, body, reply_to: None, after_client_msg_id: None };
         let answered = Arc::new(Mutex::new(false));
         let note = Arc::clone(&answered);
-        self.services.submit_message(who, request, Box::new(move |result| *note.lock() = result.is_ok()));
+        self.services.submit_message(who, request, None, Box::new(move |result| *note.lock() = result.is_ok()));
         answered
     }
 

@@ -136,7 +136,7 @@ impl Town {
     pub fn say(&self, who: &Identity, conversation_id: ConversationId, body: &str) {
         let (client_msg_id, body) = (body.parse().unwrap(), body.to_owned());
         let request = SendMessage { conversation_id, client_msg_id, body, reply_to: None, after_client_msg_id: None };
-        self.services.submit_message(who, request, Box::new(|result| drop(result.unwrap())));
+        self.services.submit_message(who, request, None, Box::new(|result| drop(result.unwrap())));
     }
 
     pub async fn connect(&self, who: &Identity) -> Arc<Connection> {

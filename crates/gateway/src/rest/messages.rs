@@ -18,6 +18,7 @@ use crate::App;
 use crate::caller::Caller;
 use crate::error::{Answer, Problems};
 use crate::extract::{Body, Path, Query};
+use crate::trace::Came;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -65,11 +66,12 @@ async fn send(
     State(app): State<App>,
     Caller(identity): Caller,
     Path(conversation_id): Path<ConversationId>,
+    came: Came,
     Body(body): Body<NewMessageBody>,
 ) -> Answer<(StatusCode, Json<Message>)> {
     let NewMessageBody { client_msg_id, body, reply_to, after_client_msg_id } = body;
     let request = SendMessage { conversation_id, client_msg_id, body, reply_to, after_client_msg_id };
-    let (message, fresh) = app.services.send_message(&identity, request).await?;
+    let (message, fresh) = app.services.send_message(&identity, request, came.origin(&app)).await?;
     Ok((if fresh { StatusCode::CREATED } else { StatusCode::OK }, Json(message)))
 }
 

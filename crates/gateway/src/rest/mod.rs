@@ -8,6 +8,7 @@ mod messages;
 mod operations;
 mod people;
 mod sync;
+mod trace;
 mod webhooks;
 
 use std::sync::Arc;
@@ -34,6 +35,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(sync::routes())
         .merge(devices::routes())
         .merge(webhooks::routes())
+        .merge(trace::routes())
         .merge(auth::key_routes());
     OpenApiRouter::new().merge(auth::routes()).nest("/api/v1", api).merge(operations::routes())
 }

@@ -172,7 +172,13 @@ const WEBHOOKS: &[Row] = &[
     row("GET /api/v1/admin/webhook-events", "", A,                            [403, 403, 403, 403, 403, 403,   401, 401, 401, 401,   403, 200]),
 ];
 
-const ALL: [&[Row]; 7] = [AUTH, OPERATIONS, PEOPLE, CONVERSATIONS, MEMBERS, MESSAGES, WEBHOOKS];
+#[rustfmt::skip]
+const ADMIN: &[Row] = &[
+    //                                                                     stranger removed member admin owner blocked  nobody bad expired ended  key- key+
+    row("GET /api/v1/admin/trace/{mine}", "", A,                              [403, 403, 403, 403, 403, 403,   401, 401, 401, 401,   403, 200]),
+];
+
+const ALL: [&[Row]; 8] = [ADMIN, AUTH, OPERATIONS, PEOPLE, CONVERSATIONS, MEMBERS, MESSAGES, WEBHOOKS];
 
 /// Asks every row as every caller and tells all answers that are not the expected ones at once.
 async fn check(rows: &[Row]) {
@@ -208,6 +214,11 @@ async fn signing_in_is_for_everybody_and_tokens_for_keys() {
 #[tokio::test]
 async fn health_and_metrics_are_for_everybody() {
     check(OPERATIONS).await;
+}
+
+#[tokio::test]
+async fn what_the_owner_of_the_server_sees_is_for_keys_that_may() {
+    check(ADMIN).await;
 }
 
 #[tokio::test]

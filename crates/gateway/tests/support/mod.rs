@@ -162,7 +162,7 @@ impl Server {
     pub async fn say(&self, who: &Person, conversation_id: ConversationId, client_msg_id: &str, body: &str) -> Message {
         let (client_msg_id, body) = (client_msg_id.parse().unwrap(), body.to_owned());
         let request = SendMessage { conversation_id, client_msg_id, body, reply_to: None, after_client_msg_id: None };
-        self.services().send_message(&who.identity, request).await.unwrap().0
+        self.services().send_message(&who.identity, request, None).await.unwrap().0
     }
 
     pub async fn call(&self, ask: Ask) -> Answer {

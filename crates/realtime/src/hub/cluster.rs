@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tertulia_proto::{ConversationId, DeviceId, Rev, ServerId, Timestamp, UserId};
 
-use super::{Hub, State};
+use super::{Hub, State, Told};
 use crate::bus::Bus;
 use crate::connection::{Connection, ConnectionId};
 use crate::lane::Closing;
@@ -186,16 +186,26 @@ impl Hub {
         let publication = Arc::new(super::Publication::new(super::ServerEvent::SyncNeeded {}));
         let state = self.state.lock();
         for user in people {
-            state.deliver_to(*user, &publication);
+            state.deliver_to(*user, &publication, &mut |_| ());
         }
     }
 
     fn tell_here(&self, news: News) {
         match news {
-            News::Conversation { conversation, except, publication, .. } => {
-                self.state.lock().deliver(conversation, &publication, &except);
+            News::Conversation { conversation, except, seq, publication, .. } => match (&self.witness, seq) {
+                (Some(witness), Some(seq)) => {
+                    let mut told = Told::default();
+                    self.state.lock().deliver(conversation, &publication, &except, &mut |to| told.add(to));
+                    // Another server's message at one where nobody hears it is no news to anybody.
+                    if told.count > 0 || publication.event().is_some() {
+                        witness.told(conversation, seq, told);
+                    }
+                }
+                _ => self.state.lock().deliver(conversation, &publication, &except, &mut |_| ()),
+            },
+            News::Person { user, publication, .. } => {
+                self.state.lock().deliver_to(user, &publication, &mut |_| ());
             }
-            News::Person { user, publication, .. } => self.state.lock().deliver_to(user, &publication),
             News::Membership { user, conversation, membership, .. } => {
                 self.state.lock().fact(user, conversation, membership);
             }

@@ -20,6 +20,7 @@ use crate::lane::{Closing, LaneLimits, SignKey};
 use crate::news::{Membership, News};
 use crate::publication::Publication;
 use crate::signs::Signs;
+use crate::witness::{Told, Witness};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AttachError {
@@ -62,17 +63,24 @@ pub struct Hub {
     next_id: AtomicU64,
     /// `None`: there is no other server.
     cluster: Option<Cluster>,
+    witness: Option<Arc<dyn Witness>>,
 }
 
 impl Hub {
     /// Of the only server.
     pub fn new(limits: Limits) -> Self {
-        Self { state: Mutex::new(State::default()), limits, next_id: AtomicU64::new(1), cluster: None }
+        Self { state: Mutex::new(State::default()), limits, next_id: AtomicU64::new(1), cluster: None, witness: None }
     }
 
     /// Of one server of several.
     pub fn in_cluster(limits: Limits, bus: Arc<dyn Bus>) -> Self {
         Self { cluster: Some(Cluster::new(bus)), ..Self::new(limits) }
+    }
+
+    /// `witness` hears of every new message to whom it was handed here.
+    #[must_use]
+    pub fn witnessed_by(self, witness: Arc<dyn Witness>) -> Self {
+        Self { witness: Some(witness), ..self }
     }
 
     /// Registers a connection. With `true` the caller loads the person's conversations and hands them to [`Hub::loaded`] before it tells the client
@@ -170,12 +178,12 @@ impl Hub {
 
     /// To every connection of every member here, but not to those of `except`.
     pub fn deliver(&self, conversation: ConversationId, event: ServerEvent, except: &[UserId]) {
-        self.state.lock().deliver(conversation, &Arc::new(Publication::new(event)), except);
+        self.state.lock().deliver(conversation, &Arc::new(Publication::new(event)), except, &mut |_| ());
     }
 
     /// To every connection of one person.
     pub fn deliver_to(&self, user: UserId, event: ServerEvent) {
-        self.state.lock().deliver_to(user, &Arc::new(Publication::new(event)));
+        self.state.lock().deliver_to(user, &Arc::new(Publication::new(event)), &mut |_| ());
     }
 
     pub fn end_session(&self, session: SessionId) {
@@ -312,16 +320,24 @@ impl State {
         self.people.get(&user).map_or(&[], |online| &online.connections)
     }
 
-    fn deliver(&self, conversation: ConversationId, publication: &Arc<Publication>, except: &[UserId]) {
+    fn deliver(
+        &self,
+        conversation: ConversationId,
+        publication: &Arc<Publication>,
+        except: &[UserId],
+        to: &mut impl FnMut(ConnectionId),
+    ) {
         let Some(room) = self.rooms.get(&conversation) else { return };
         for user in room.iter().filter(|user| !except.contains(user)) {
-            self.deliver_to(*user, publication);
+            self.deliver_to(*user, publication, to);
         }
     }
 
-    fn deliver_to(&self, user: UserId, publication: &Arc<Publication>) {
+    /// `to` hears of each connection.
+    fn deliver_to(&self, user: UserId, publication: &Arc<Publication>, to: &mut impl FnMut(ConnectionId)) {
         for connection in self.connections_of(user) {
             connection.lane.push_event(Arc::clone(publication));
+            to(connection.id);
         }
     }
 

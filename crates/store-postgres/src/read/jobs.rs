@@ -1,10 +1,11 @@
 //! What people and metrics see of the queue.
 
-use tertulia_store::Timestamp;
 use tertulia_store::jobs::*;
+use tertulia_store::{ConversationId, Timestamp};
 use tokio_postgres::Row;
 
 use crate::error::Sql;
+use crate::read::accounts::limit_of;
 use crate::rows::{at, bad_value, time_at};
 use crate::session::Session;
 
@@ -36,32 +37,56 @@ pub(crate) async fn stats(session: &Session, count_max: usize) -> Sql<Vec<JobSta
         .collect()
 }
 
-const LIST: &str = "SELECT id, kind, unique_key, payload, state, priority, (attempt - spared)::bigint, run_at, created_at, lease_until, dead_at,
-        reasons
-     FROM jobs WHERE state = $1 AND id > $2 AND kind = coalesce($3, kind) ORDER BY id LIMIT $4";
+macro_rules! columns {
+    () => {
+        "id, kind, unique_key, payload, state, priority, (attempt - spared)::bigint, run_at, created_at, lease_until, dead_at, reasons"
+    };
+}
+
+fn record(row: &Row) -> Sql<JobRecord> {
+    Ok(JobRecord {
+        id: at(row, 0)?,
+        kind: at(row, 1)?,
+        unique_key: at(row, 2)?,
+        payload: at(row, 3)?,
+        state: state_at(row, 4)?,
+        priority: Priority::from_number(i64::from(at::<i16>(row, 5)?)),
+        tries: at(row, 6)?,
+        run_at: Timestamp::from_ms(at(row, 7)?),
+        created_at: Timestamp::from_ms(at(row, 8)?),
+        lease_until: time_at(row, 9)?,
+        dead_at: time_at(row, 10)?,
+        reasons: reasons_of(at(row, 11)?),
+    })
+}
+
+const LIST: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM jobs WHERE state = $1 AND id > $2 AND kind = coalesce($3, kind) ORDER BY id LIMIT $4"
+);
 
 pub(crate) async fn list(session: &Session, filter: &JobFilter) -> Sql<Vec<JobRecord>> {
     let state = i16::try_from(filter.state.number()).unwrap_or(0);
     let limit = i64::try_from(filter.limit.min(JOBS_PER_CALL_MAX)).unwrap_or(0);
     let rows = session.rows(LIST, &[&state, &filter.after, &filter.kind, &limit]).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(JobRecord {
-                id: at(row, 0)?,
-                kind: at(row, 1)?,
-                unique_key: at(row, 2)?,
-                payload: at(row, 3)?,
-                state: state_at(row, 4)?,
-                priority: Priority::from_number(i64::from(at::<i16>(row, 5)?)),
-                tries: at(row, 6)?,
-                run_at: Timestamp::from_ms(at(row, 7)?),
-                created_at: Timestamp::from_ms(at(row, 8)?),
-                lease_until: time_at(row, 9)?,
-                dead_at: time_at(row, 10)?,
-                reasons: reasons_of(at(row, 11)?),
-            })
-        })
-        .collect()
+    rows.iter().map(record).collect()
+}
+
+const OF_CONVERSATION: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM jobs WHERE length(unique_key) >= 16 AND substring(unique_key FROM length(unique_key) - 15) = uuid_send($1) ORDER BY id LIMIT $2"
+);
+
+/// Whose key ends with the conversation's id: looks at the whole queue, and is for people.
+pub(crate) async fn of_conversation(
+    session: &Session,
+    conversation: ConversationId,
+    most: usize,
+) -> Sql<Vec<JobRecord>> {
+    let rows = session.rows(OF_CONVERSATION, &[&conversation.uuid(), &limit_of(most)]).await?;
+    rows.iter().map(record).collect()
 }
 
 fn state_at(row: &Row, index: usize) -> Sql<JobState> {

@@ -7,5 +7,6 @@ pub(crate) mod history;
 pub(crate) mod jobs;
 pub(crate) mod push;
 pub(crate) mod search;
+pub(crate) mod traces;
 pub(crate) mod warrant;
 pub(crate) mod webhooks;

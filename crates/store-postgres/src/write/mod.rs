@@ -16,6 +16,7 @@ mod messages;
 pub(crate) mod push;
 pub(crate) mod rounds;
 mod touch;
+pub(crate) mod traces;
 mod webhooks;
 
 use std::collections::HashMap;

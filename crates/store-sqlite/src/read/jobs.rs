@@ -1,9 +1,10 @@
 //! What people and metrics see of the queue.
 
 use rusqlite::{Connection, Row};
-use tertulia_store::Timestamp;
 use tertulia_store::jobs::*;
+use tertulia_store::{ConversationId, Timestamp};
 
+use crate::read::accounts::limit_of;
 use crate::rows::{Sql, bad_value, time_at};
 
 /// From one kind to the next by the index; of each a bounded part.
@@ -33,29 +34,46 @@ pub(crate) fn stats(connection: &Connection, count_max: usize) -> Sql<Vec<JobSta
         .collect()
 }
 
+const COLUMNS: &str = "id, kind, unique_key, payload, state, priority, attempt - spared, run_at, created_at, lease_until, dead_at, reasons";
+
+fn record(row: &Row<'_>) -> Sql<JobRecord> {
+    Ok(JobRecord {
+        id: row.get(0)?,
+        kind: row.get(1)?,
+        unique_key: row.get(2)?,
+        payload: row.get(3)?,
+        state: state_at(row, 4)?,
+        priority: Priority::from_number(row.get(5)?),
+        tries: row.get(6)?,
+        run_at: Timestamp::from_ms(row.get(7)?),
+        created_at: Timestamp::from_ms(row.get(8)?),
+        lease_until: time_at(row, 9)?,
+        dead_at: time_at(row, 10)?,
+        reasons: reasons_of(row.get_ref(11)?.as_str()?),
+    })
+}
+
 pub(crate) fn list(connection: &Connection, filter: &JobFilter) -> Sql<Vec<JobRecord>> {
     let limit = i64::try_from(filter.limit.min(JOBS_PER_CALL_MAX)).unwrap_or(0);
     connection
-        .prepare_cached(
-            "SELECT id, kind, unique_key, payload, state, priority, attempt - spared, run_at, created_at, lease_until, dead_at, reasons
-             FROM jobs WHERE state = ?1 AND id > ?2 AND kind = coalesce(?3, kind) ORDER BY id LIMIT ?4",
-        )?
-        .query_map((filter.state.number(), filter.after, &filter.kind, limit), |row| {
-            Ok(JobRecord {
-                id: row.get(0)?,
-                kind: row.get(1)?,
-                unique_key: row.get(2)?,
-                payload: row.get(3)?,
-                state: state_at(row, 4)?,
-                priority: Priority::from_number(row.get(5)?),
-                tries: row.get(6)?,
-                run_at: Timestamp::from_ms(row.get(7)?),
-                created_at: Timestamp::from_ms(row.get(8)?),
-                lease_until: time_at(row, 9)?,
-                dead_at: time_at(row, 10)?,
-                reasons: reasons_of(row.get_ref(11)?.as_str()?),
-            })
-        })?
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM jobs WHERE state = ?1 AND id > ?2 AND kind = coalesce(?3, kind) ORDER BY id LIMIT ?4"
+        ))?
+        .query_map((filter.state.number(), filter.after, &filter.kind, limit), record)?
+        .collect()
+}
+
+/// Whose key ends with the conversation's id: looks at the whole queue, and is for people.
+pub(crate) fn of_conversation(
+    connection: &Connection,
+    conversation: ConversationId,
+    most: usize,
+) -> Sql<Vec<JobRecord>> {
+    connection
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM jobs WHERE length(unique_key) >= 16 AND substr(unique_key, -16) = ?1 ORDER BY id LIMIT ?2"
+        ))?
+        .query_map((conversation.as_bytes().as_slice(), limit_of(most)), record)?
         .collect()
 }
 

@@ -7,4 +7,5 @@ pub(crate) mod history;
 pub(crate) mod jobs;
 pub(crate) mod push;
 pub(crate) mod search;
+pub(crate) mod traces;
 pub(crate) mod webhooks;

@@ -11,6 +11,7 @@ pub(crate) mod jobs;
 mod membership;
 mod messages;
 pub(crate) mod push;
+pub(crate) mod traces;
 mod webhooks;
 
 use std::collections::BTreeSet;

@@ -31,6 +31,7 @@ pub mod reading;
 pub mod replica;
 pub mod search;
 pub mod sink;
+pub mod traces;
 pub mod watermarks;
 pub mod webhooks;
 pub mod world;
@@ -289,6 +290,12 @@ macro_rules! conformance_tests {
                 a_secret_signs_beside_its_successor_until_the_rotation_ends,
                 there_are_only_so_many_endpoints,
                 a_burst_of_sends_is_told_whole_and_in_order,
+            traces: [
+                a_message_is_found_by_its_id_and_by_its_senders_name_for_it,
+                what_was_noted_of_a_message_is_told_with_it_and_changes_nothing_else,
+                a_trace_says_how_far_each_member_of_then_has_come,
+                a_trace_shows_the_jobs_of_its_conversation,
+                traces_that_are_old_or_too_many_are_forgotten_so_many_at_a_time,
             ],
             random: [
                 a_random_life_keeps_the_promises,
@@ -328,6 +335,7 @@ mod tests {
             include_str!("push.rs"),
             include_str!("pushed.rs"),
             include_str!("webhooks.rs"),
+            include_str!("traces.rs"),
             include_str!("random.rs"),
         ];
         for text in topics {

@@ -1,0 +1,230 @@
+//! The life of one message, as an operator sees it: when it came to which station. Ids and times, nothing of what was said.
+
+use serde::{Deserialize, Serialize};
+
+use crate::device::PushProvider;
+use crate::id::{
+    ApiKeyId, ClientMsgId, ConversationId, DeviceId, MessageId, RegistrationId, ServerId, SessionId, UserId,
+};
+use crate::time::Timestamp;
+use crate::{Rev, Seq};
+
+/// By which of the server's protocols something came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum Door {
+    #[serde(rename = "rest")]
+    Rest,
+    #[serde(rename = "socket.io")]
+    SocketIo,
+    #[serde(rename = "websocket")]
+    WebSocket,
+}
+
+impl Door {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rest => "rest",
+            Self::SocketIo => "socket.io",
+            Self::WebSocket => "websocket",
+        }
+    }
+}
+
+/// When a message came to which station. Times are of the clock of the server that was there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct MessageTrace {
+    pub message_id: MessageId,
+    pub conversation_id: ConversationId,
+    pub seq: Seq,
+    pub sender_id: UserId,
+    /// Where names were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender_name: Option<String>,
+    pub client_msg_id: ClientMsgId,
+    /// As the log has it.
+    pub created_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edited_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted_at: Option<Timestamp>,
+    /// Each request that brought it, the earliest first.
+    pub received: Vec<Reception>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub committed: Option<Commitment>,
+    /// At the server that committed it, and at each other one where members were connected.
+    pub fanned_out: Vec<FanOut>,
+    /// Of everybody else who was a member then, as far as the message has come to them; at most 1,000.
+    pub receipts: Vec<TracedReceipt>,
+    /// Each attempt to notify a device that spoke of it, in order of time.
+    pub pushes: Vec<TracedPush>,
+    /// Jobs of its conversation that wait, run, or died since it was sent.
+    pub jobs: Vec<TracedJob>,
+    /// What is missing above, and why.
+    pub not_recorded: Vec<NotRecorded>,
+}
+
+/// A request that brought the message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Reception {
+    /// When its frame, or its body, had been read.
+    pub at: Timestamp,
+    /// One run of one server; it says its id in the log when it starts.
+    pub server_id: ServerId,
+    pub door: Door,
+    /// Of a socket: counted from 1 by each run of a server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection_id: Option<u64>,
+    /// The number that the client gave it on its connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<u64>,
+    /// `X-Trace-Id` of the request, or of the handshake of its connection.
+    pub trace_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<SessionId>,
+    /// Of another server's key that acted for the sender.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key_id: Option<ApiKeyId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_id: Option<DeviceId>,
+    /// It was in the log already.
+    pub repeat: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Commitment {
+    pub at: Timestamp,
+    pub server_id: ServerId,
+    pub rev: Rev,
+}
+
+/// When the message was handed to the connections of a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct FanOut {
+    pub at: Timestamp,
+    pub server_id: ServerId,
+    /// The first 50 of them.
+    pub connection_ids: Vec<u64>,
+    /// All of them.
+    pub count: u64,
+}
+
+/// How far the message has come to one member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct TracedReceipt {
+    pub user_id: UserId,
+    /// Where names were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivered: Option<Seen>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read: Option<Seen>,
+}
+
+/// How it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum SeenBy {
+    /// A receipt told it.
+    Receipt,
+    /// They wrote something later in the conversation.
+    Writing,
+    /// It is so by now; when it came to be is not recorded.
+    Watermark,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Seen {
+    /// Absent: by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+    pub by: SeenBy,
+    /// That told it, where it said which it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_id: Option<DeviceId>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct TracedPush {
+    pub at: Timestamp,
+    pub registration_id: RegistrationId,
+    /// Absent where the registration is gone; likewise the provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<UserId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<PushProvider>,
+    /// The newest message that it spoke of.
+    pub seq: Seq,
+    /// accepted, withdrawn, failed (to be tried again), refused or unregistered.
+    pub outcome: String,
+    /// The provider's name for it, or the reason.
+    pub detail: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct TracedJob {
+    pub id: i64,
+    pub kind: String,
+    /// ready, running or dead.
+    pub state: String,
+    pub tries: i64,
+    pub created_at: Timestamp,
+    /// Not before.
+    pub run_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_at: Option<Timestamp>,
+    /// Why the last attempt failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Station {
+    Received,
+    Committed,
+    FannedOut,
+    /// When some members got or read it.
+    Receipts,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum WhyNot {
+    /// Older than what is kept.
+    Expired,
+    /// A server had more to do than it could write down at that time.
+    Busy,
+    /// Less than a moment old: ask again.
+    NotYet,
+    /// Nothing was recorded then, or the server ended before it had written it.
+    Unknown,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct NotRecorded {
+    pub what: Station,
+    pub why: WhyNot,
+}

@@ -1,0 +1,43 @@
+//! How the life of a message looks on the wire.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+use serde_json::json;
+use tertulia_proto::MessageTrace;
+
+#[test]
+fn a_trace_has_its_form() {
+    let id = |number: u8| format!("018f0000-0000-7000-8000-0000000000{number:02}");
+    let form = json!({
+        "messageId": id(1),
+        "conversationId": id(2),
+        "seq": 7,
+        "senderId": id(3),
+        "senderName": "Ana",
+        "clientMsgId": "a-1",
+        "createdAt": "2026-11-22T10:00:00.001Z",
+        "editedAt": "2026-11-22T11:00:00.000Z",
+        "received": [{
+            "at": "2026-11-22T10:00:00.000Z", "serverId": id(4), "door": "socket.io", "connectionId": 3, "requestId": 9,
+            "traceId": "000102030405060708090a0b0c0d0eff", "sessionId": id(5), "deviceId": id(6), "repeat": false
+        }],
+        "committed": { "at": "2026-11-22T10:00:00.004Z", "serverId": id(4), "rev": 12 },
+        "fannedOut": [{ "at": "2026-11-22T10:00:00.005Z", "serverId": id(4), "connectionIds": [3, 4], "count": 60 }],
+        "receipts": [{
+            "userId": id(7),
+            "delivered": { "at": "2026-11-22T10:00:01.000Z", "by": "receipt", "deviceId": id(8) },
+            "read": { "by": "watermark" }
+        }],
+        "pushes": [{
+            "at": "2026-11-22T10:00:03.000Z", "registrationId": id(9), "userId": id(7), "provider": "expo", "seq": 8,
+            "outcome": "accepted", "detail": "ticket-1"
+        }],
+        "jobs": [{
+            "id": 5, "kind": "push.expo", "state": "dead", "tries": 3, "createdAt": "2026-11-22T10:00:03.000Z",
+            "runAt": "2026-11-22T10:00:03.000Z", "deadAt": "2026-11-22T10:00:09.000Z", "reason": "no luck"
+        }],
+        "notRecorded": [{ "what": "receipts", "why": "busy" }]
+    });
+    let trace: MessageTrace = serde_json::from_value(form.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&trace).unwrap(), form);
+}

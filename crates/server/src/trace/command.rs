@@ -1,0 +1,238 @@
+//! `tertulia trace`: the life of a message as a timeline.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use tertulia_proto::trace::{Reception, Seen, SeenBy, Station, TracedReceipt, WhyNot};
+use tertulia_proto::{MessageTrace, Timestamp, UserId};
+use tertulia_store::AccountLookup;
+use tertulia_store::trace::{Place, WhichMessage};
+
+use crate::settings::Settings;
+use crate::wiring::{self, Parts};
+
+#[derive(Args)]
+pub struct Ask {
+    /// The message's id, or the sender's own (`clientMsgId`).
+    message: String,
+    /// Who sent it, by e-mail or id: two people may have used one `clientMsgId`.
+    #[arg(long)]
+    user: Option<String>,
+    /// Shows people's names beside their ids.
+    #[arg(long)]
+    names: bool,
+    /// As the admin API answers.
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn answer(settings: &Settings, ask: &Ask) -> anyhow::Result<String> {
+    let parts = wiring::open(settings, false).await?;
+    let place = find(&parts, ask).await?;
+    let trace = parts.services.trace_of(place, ask.names).await?;
+    if ask.json {
+        return Ok(serde_json::to_string_pretty(&trace)?);
+    }
+    Ok(timeline(&trace))
+}
+
+async fn find(parts: &Parts, ask: &Ask) -> anyhow::Result<Place> {
+    let sender = match &ask.user {
+        Some(user) => Some(person(parts, user).await?),
+        None => None,
+    };
+    let mut found = Vec::new();
+    if let Ok(id) = ask.message.parse() {
+        found = parts.services.find_traced(WhichMessage::Id(id)).await?;
+        found.retain(|place| sender.is_none_or(|sender| place.sender == sender));
+    }
+    // A client may name its messages by UUIDs too.
+    if found.is_empty() {
+        let client_msg_id = ask.message.parse().context("neither a message's id nor a clientMsgId")?;
+        found = parts.services.find_traced(WhichMessage::Name { client_msg_id, sender }).await?;
+    }
+    match found[..] {
+        [] => bail!("there is no message {}", ask.message),
+        [place] => Ok(place),
+        _ => {
+            let senders: Vec<String> = found.iter().map(|place| place.sender.to_string()).collect();
+            bail!("several people have a message {}: say whose, by --user {}", ask.message, senders.join(" | "))
+        }
+    }
+}
+
+async fn person(parts: &Parts, user: &str) -> anyhow::Result<UserId> {
+    let lookup = match user.parse::<UserId>() {
+        Ok(id) => AccountLookup::Id(id),
+        Err(_) => AccountLookup::Email(user.trim().to_lowercase()),
+    };
+    let account = parts.home.store().account(lookup).await?;
+    Ok(account.with_context(|| format!("--user: there is no {user}"))?.user.id)
+}
+
+/// What happened at a time, or by now.
+struct Line {
+    at: Option<Timestamp>,
+    text: String,
+}
+
+fn timeline(trace: &MessageTrace) -> String {
+    let beginning = trace.received.first().map_or(trace.created_at, |first| first.at);
+    let mut lines = lines(trace);
+    // Those without a time come last.
+    lines.sort_by_key(|line| line.at.map_or(i64::MAX, Timestamp::ms));
+    let mut text = format!(
+        "message {} ({}) of {}\nin conversation {}, seq {}\n",
+        trace.message_id,
+        trace.client_msg_id,
+        named(trace.sender_id, trace.sender_name.as_deref()),
+        trace.conversation_id,
+        trace.seq
+    );
+    for Line { at, text: line } in lines {
+        let _ = match at {
+            Some(at) => writeln!(text, "{at} {:>+9} ms  {line}", at.ms() - beginning.ms()),
+            None => writeln!(text, "{:>24} {:>12}  {line}", "by now", ""),
+        };
+    }
+    for one in &trace.not_recorded {
+        let _ = writeln!(text, "not recorded: {}: {}", station(one.what), why(one.why));
+    }
+    text.trim_end().to_owned()
+}
+
+fn named(user: UserId, name: Option<&str>) -> String {
+    // A name may hold what moves a terminal.
+    let plain = |name: &str| name.chars().filter(|c| !c.is_control()).collect::<String>();
+    name.map_or_else(|| user.to_string(), |name| format!("{user} ({})", plain(name)))
+}
+
+fn lines(trace: &MessageTrace) -> Vec<Line> {
+    let line = |at, text| Line { at: Some(at), text };
+    let mut lines: Vec<Line> = trace.received.iter().map(|one| line(one.at, received(one))).collect();
+    lines.extend(
+        trace
+            .committed
+            .iter()
+            .map(|one| line(one.at, format!("committed    rev {} server {}", one.rev, one.server_id))),
+    );
+    for one in &trace.fanned_out {
+        let ids: Vec<String> = one.connection_ids.iter().map(u64::to_string).collect();
+        let more = if one.count > one.connection_ids.len() as u64 { ", ..." } else { "" };
+        let to = if ids.is_empty() { String::new() } else { format!(": {}{more}", ids.join(", ")) };
+        lines.push(line(one.at, format!("fanned out   server {} to {} connections{to}", one.server_id, one.count)));
+    }
+    for one in &trace.receipts {
+        lines.extend(one.delivered.as_ref().map(|seen| receipt("delivered  ", one, seen)));
+        lines.extend(one.read.as_ref().map(|seen| receipt("read       ", one, seen)));
+    }
+    for one in &trace.pushes {
+        let whose = one.user_id.map_or_else(String::new, |user| format!(" of {user}"));
+        let by = one.provider.map_or("", |provider| provider.as_str());
+        let what = format!("{} {}", one.outcome, one.detail);
+        lines.push(line(one.at, format!("push         {by} registration {}{whose}: {what}", one.registration_id)));
+    }
+    lines.extend(trace.edited_at.map(|at| line(at, "edited".to_owned())));
+    lines.extend(trace.deleted_at.map(|at| line(at, "deleted".to_owned())));
+    for job in &trace.jobs {
+        let what = format!("job          {} {} {} tries {}", job.id, job.kind, job.state, job.tries);
+        let why = job.reason.as_deref().map_or_else(String::new, |why| format!(": {}", why.replace('\n', " ")));
+        lines.push(line(job.dead_at.unwrap_or(job.run_at), what + &why));
+    }
+    lines
+}
+
+fn received(one: &Reception) -> String {
+    let what = if one.repeat { "sent again " } else { "received   " };
+    let mut text = format!("{what}  server {} by {}", one.server_id, one.door.as_str());
+    let mut add = |name: &str, value: Option<String>| {
+        let _ = value.map(|value| write!(text, " {name} {value}"));
+    };
+    add("connection", one.connection_id.map(|id| id.to_string()));
+    add("request", one.request_id.map(|id| id.to_string()));
+    add("session", one.session_id.map(|id| id.to_string()));
+    add("key", one.api_key_id.map(|id| id.to_string()));
+    add("device", one.device_id.map(|id| id.to_string()));
+    add("trace", Some(one.trace_id.clone()));
+    text
+}
+
+fn receipt(what: &str, one: &TracedReceipt, seen: &Seen) -> Line {
+    let who = named(one.user_id, one.name.as_deref());
+    let how = match (seen.by, seen.device_id) {
+        (SeenBy::Receipt, Some(device)) => format!(" device {device}"),
+        (SeenBy::Writing, _) => " who wrote something then".to_owned(),
+        _ => String::new(),
+    };
+    Line { at: seen.at, text: format!("{what}  {who}{how}") }
+}
+
+const fn station(station: Station) -> &'static str {
+    match station {
+        Station::Received => "how it was received",
+        Station::Committed => "when it was committed",
+        Station::FannedOut => "when it was fanned out, and to whom",
+        Station::Receipts => "when some got or read it",
+    }
+}
+
+const fn why(why: WhyNot) -> &'static str {
+    match why {
+        WhyNot::Expired => "older than what is kept",
+        WhyNot::Busy => "a server was busy",
+        WhyNot::NotYet => "too young, ask again",
+        WhyNot::Unknown => "nothing was recorded then, or the server ended before it was written",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tertulia_proto::trace::{Commitment, Door, FanOut, NotRecorded};
+    use tertulia_proto::{ConversationId, MessageId, ServerId, SessionId};
+
+    use super::*;
+
+    #[test]
+    fn a_timeline_is_in_order_and_counts_from_the_reception() {
+        let at = |ms| Timestamp::from_ms(1_790_000_000_000 + ms);
+        let server_id = ServerId::from_bytes([1; 16]);
+        let user_id = UserId::from_bytes([3; 16]);
+        let seen = |ms: Option<i64>, by| Some(Seen { at: ms.map(at), by, device_id: None });
+        let trace = MessageTrace {
+            message_id: MessageId::from_bytes([4; 16]),
+            conversation_id: ConversationId::from_bytes([5; 16]),
+            seq: 7,
+            sender_id: UserId::from_bytes([6; 16]),
+            sender_name: Some("Ana\u{1b}[1m".into()),
+            client_msg_id: "a-1".parse().unwrap(),
+            created_at: at(1),
+            edited_at: None,
+            deleted_at: None,
+            received: vec![Reception {
+                at: at(0),
+                server_id,
+                door: Door::WebSocket,
+                connection_id: Some(3),
+                request_id: Some(9),
+                trace_id: "00000000000000000000000000000001".into(),
+                session_id: Some(SessionId::from_bytes([2; 16])),
+                api_key_id: None,
+                device_id: None,
+                repeat: false,
+            }],
+            committed: Some(Commitment { at: at(4), server_id, rev: 12 }),
+            fanned_out: vec![FanOut { at: at(5), server_id, connection_ids: vec![3, 4], count: 60 }],
+            receipts: vec![TracedReceipt {
+                user_id,
+                name: None,
+                delivered: seen(Some(90), SeenBy::Receipt),
+                read: seen(None, SeenBy::Watermark),
+            }],
+            pushes: Vec::new(),
+            jobs: Vec::new(),
+            not_recorded: vec![NotRecorded { what: Station::Receipts, why: WhyNot::Busy }],
+        };
+        insta::assert_snapshot!(timeline(&trace));
+    }
+}

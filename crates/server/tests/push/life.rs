@@ -1,0 +1,170 @@
+//! The life of a message, as `tertulia trace` and the admin API tell it.
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use tertulia_proto::trace::{Door, MessageTrace, SeenBy};
+use tertulia_testkit::{Api, Options, Person, Postgres, PostgresOptions, Server};
+
+use crate::expo::Expo;
+use crate::{LAPTOP, PHONE, TERTULIA, on, register, rest, token};
+
+/// Found nowhere but in the log.
+const BODY: &str = "what-was-said-stays-among-them";
+
+/// Once all is written down: a few times a second it is.
+async fn settled(api: &Api, message: &str, is_there: impl Fn(&MessageTrace) -> bool) -> Result<MessageTrace> {
+    loop {
+        let trace: MessageTrace = api.get(&format!("/api/v1/admin/trace/{message}")).await?.take()?;
+        if trace.not_recorded.is_empty() && is_there(&trace) {
+            return Ok(trace);
+        }
+    }
+}
+
+struct Story {
+    server: Server,
+    alice: Person,
+    bob: Person,
+    admin: Api,
+    trace: MessageTrace,
+}
+
+/// Alice writes over a socket; Bob gets it on his laptop, is notified on his phone, and reads it.
+async fn story(options: Options, expo: &Expo) -> Result<Story> {
+    let server = Server::start(options).await?;
+    let mut people = server.people(["alice", "bob"]).await?;
+    let (bob, alice) = (people.pop().context("bob")?, people.pop().context("alice")?);
+    let key = server.run(&["apikey", "create", "--name", "owner", "--scopes", "admin"]).await?;
+    let admin =
+        Api::new(reqwest::Client::builder().no_proxy().build()?, server.url(), key.lines().last().context("a key")?);
+    register(&server, &bob, "phone", Some(PHONE)).await?;
+    let dm = server.api(&alice).dm(&bob).await?.id;
+    let (mut hers, mut laptop) = (on(PHONE, &server, &alice).await?, on(LAPTOP, &server, &bob).await?);
+    let send = json!({ "conversationId": dm, "clientMsgId": "one-1", "body": BODY });
+    let id = hers.send("message.send", send.clone()).await?;
+    let answer = hers.answer(id).await?.map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    let message = answer["messageId"].as_str().context("an id")?.to_owned();
+    hers.request("message.send", send).await?;
+    laptop.next_event::<Value>("message.new").await?;
+    laptop.request("receipt", json!({ "conversationId": dm, "deliveredSeq": 1 })).await?;
+    expo.once(1).await?;
+    rest(&server).await?;
+    laptop.request("receipt", json!({ "conversationId": dm, "readSeq": 1 })).await?;
+    let has_come = |trace: &MessageTrace| {
+        trace.receipts.iter().any(|one| one.read.is_some()) && trace.received.len() == 2 && trace.jobs.is_empty()
+    };
+    let trace = settled(&admin, &message, has_come).await?;
+    Ok(Story { server, alice, bob, admin, trace })
+}
+
+fn check(Story { trace, alice, bob, .. }: &Story) -> Result<()> {
+    ensure!((trace.seq, trace.sender_id, trace.client_msg_id.as_str()) == (1, alice.id, "one-1"), "{trace:?}");
+    let [first, again] = &trace.received[..] else { anyhow::bail!("sent twice: {trace:?}") };
+    ensure!(first.door == Door::WebSocket && !first.repeat && again.repeat, "{trace:?}");
+    ensure!(first.connection_id.is_some() && first.connection_id == again.connection_id, "{trace:?}");
+    ensure!(first.request_id.is_some() && first.request_id < again.request_id, "{trace:?}");
+    ensure!(first.trace_id == again.trace_id && first.trace_id.bytes().any(|digit| digit != b'0'), "{trace:?}");
+    ensure!(first.session_id.is_some() && first.device_id == Some(PHONE.parse()?), "{trace:?}");
+    let committed = trace.committed.as_ref().context("committed")?;
+    ensure!(committed.rev > 1 && committed.at >= first.at && committed.server_id == first.server_id, "{trace:?}");
+    let [told] = &trace.fanned_out[..] else { anyhow::bail!("one server: {trace:?}") };
+    ensure!(told.count == 2 && told.connection_ids.len() == 2 && told.at >= committed.at, "{trace:?}");
+    ensure!(told.connection_ids.contains(&first.connection_id.unwrap_or_default()), "{trace:?}");
+    let [receipt] = &trace.receipts[..] else { anyhow::bail!("of bob: {trace:?}") };
+    let (delivered, read) = receipt.delivered.as_ref().zip(receipt.read.as_ref()).context("both")?;
+    ensure!(receipt.user_id == bob.id && receipt.name.is_none(), "{trace:?}");
+    ensure!(delivered.by == SeenBy::Receipt && delivered.device_id == Some(LAPTOP.parse()?), "{trace:?}");
+    ensure!(told.at <= delivered.at.context("a time")? && delivered.at < read.at, "{trace:?}");
+    let pushed = trace.pushes.first().context("a notification")?;
+    ensure!((pushed.outcome.as_str(), pushed.detail.as_str()) == ("accepted", "ticket-1"), "{trace:?}");
+    ensure!(pushed.user_id == Some(bob.id) && pushed.seq == 1, "{trace:?}");
+    Ok(())
+}
+
+/// What an operator sees, and that it is nothing of what was said.
+async fn told(story: &Story, everything_kept: &str) -> Result<()> {
+    let Story { server, alice, bob, trace, admin } = story;
+    let message = trace.message_id.to_string();
+    let by_id = server.run(&["trace", &message]).await?;
+    let by_name = server.run(&["trace", "one-1", "--user", &alice.email]).await?;
+    ensure!(by_id == by_name && by_id == server.run(&["trace", "one-1"]).await?, "{by_id}\n{by_name}");
+    for part in ["+0 ms  received ", "sent again ", "committed ", "fanned out ", "delivered ", "read ", "push ", "expo"]
+    {
+        ensure!(by_id.contains(part), "{part}: {by_id}");
+    }
+    let json = server.run(&["trace", &message, "--json"]).await?;
+    ensure!(serde_json::from_str::<MessageTrace>(&json)? == *trace, "{json}");
+    let named = server.run(&["trace", &message, "--names"]).await?;
+    ensure!(named.contains("(alice)") && named.contains("(bob)") && !by_id.contains("alice"), "{named}");
+    let log = server.log();
+    let (answer, of_nobody) = (serde_json::to_string(trace)?, "0190a1b2-0000-7000-8000-000000000000");
+    for (what, text) in [("text", &by_id), ("named", &named), ("answer", &answer), ("log", &log)] {
+        for secret in [BODY, &alice.email, &bob.email, &token("phone"), &alice.token, &bob.token] {
+            ensure!(!text.contains(secret), "{secret} in {what}: {text}");
+        }
+    }
+    for secret in [BODY, &alice.email, &bob.email, &token("phone"), "alice", "bob"] {
+        ensure!(!everything_kept.contains(secret), "{secret}: {everything_kept}");
+    }
+    ensure!(everything_kept.contains(&trace.received[0].trace_id), "{everything_kept}");
+    let missing = server.command(&["trace", of_nobody]).await?;
+    ensure!(!missing.status.success(), "there is none");
+    ensure!(admin.get(&format!("/api/v1/admin/trace/{of_nobody}")).await?.status == 404);
+    ensure!(server.api(alice).get(&format!("/api/v1/admin/trace/{message}")).await?.status == 403);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trace_tells_each_station_of_a_message_and_outlives_the_server() -> Result<()> {
+    let expo = Expo::open().await?;
+    let mut story = story(expo.options(TERTULIA), &expo).await?;
+    check(&story)?;
+    let file = rusqlite::Connection::open(story.server.folder().path().join("tertulia.db"))?;
+    let kept: String = file.query_row("SELECT group_concat(data) FROM traces", [], |row| row.get(0))?;
+    told(&story, &kept).await?;
+    ensure!(story.server.api(&story.alice).metric("tertulia_trace_rows").await? > 0);
+    ensure!(story.server.api(&story.alice).metric("tertulia_trace_dropped").await? == 0);
+
+    // What comes last is written before the server ends.
+    let dm = story.trace.conversation_id;
+    let last = story.server.api(&story.alice).send(dm, "last", "bye").await?;
+    ensure!(story.server.terminate().await?.success());
+    story.server.launch().await?;
+    let trace = |id: String| async {
+        serde_json::from_str::<MessageTrace>(&story.server.run(&["trace", &id, "--json"]).await?).context(id)
+    };
+    ensure!(trace(story.trace.message_id.to_string()).await? == story.trace);
+    let trace = trace(last.message_id.to_string()).await?;
+    ensure!(trace.received[0].door == Door::Rest && trace.received[0].connection_id.is_none(), "{trace:?}");
+    ensure!(trace.committed.is_some() && trace.fanned_out.len() == 1 && trace.not_recorded.is_empty(), "{trace:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trace_on_postgresql_tells_the_same() -> Result<()> {
+    let (postgres, expo) = (Postgres::start(PostgresOptions::default())?, Expo::open().await?);
+    postgres.create("log")?;
+    let options = expo.options(TERTULIA).env("TERTULIA_DATABASE_URL", postgres.url("log"));
+    let story = story(options, &expo).await?;
+    check(&story)?;
+    let kept = postgres.psql("log", "SELECT string_agg(data, ',') FROM traces")?;
+    told(&story, &kept).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_notes_nothing_says_so() -> Result<()> {
+    let server = Server::start(Options::new(TERTULIA).env("TERTULIA_TRACE__ENABLED", "off")).await?;
+    let people = server.people(["alice", "bob"]).await?;
+    let dm = server.api(&people[0]).dm(&people[1]).await?.id;
+    let message = server.api(&people[0]).send(dm, "a", BODY).await?;
+    server.api(&people[1]).post(&format!("/api/v1/conversations/{dm}/receipts"), &json!({ "readSeq": 1 })).await?;
+    let mut text = String::new();
+    while !text.contains("nothing was recorded then") {
+        text = server.run(&["trace", &message.message_id.to_string()]).await?;
+    }
+    ensure!(
+        text.contains("by now") && text.contains("read ") && text.contains("not recorded: how it was received"),
+        "{text}"
+    );
+    Ok(())
+}

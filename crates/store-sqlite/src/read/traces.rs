@@ -1,0 +1,156 @@
+//! Which way a message took, and where a message is.
+
+use rusqlite::{Connection, OptionalExtension, Params, Row};
+use tertulia_proto::{ConversationId, MessageId, Seq, ServerId, Timestamp, UserId};
+use tertulia_store::trace::*;
+
+use crate::read::accounts::limit_of;
+use crate::read::jobs;
+use crate::rows::{Sql, bad_value, message_key, seq_of, time_at};
+
+/// Of a key `k.key` and its sender `s`.
+fn place_from(row: &Row<'_>) -> Sql<Place> {
+    Ok(Place {
+        conversation: ConversationId::from_bytes(row.get(0)?),
+        seq: seq_of(row.get(1)?),
+        sender: UserId::from_bytes(row.get(2)?),
+    })
+}
+
+const BY_ID: &str = "SELECT c.id, x.key, s.id FROM messages x CROSS JOIN conversations c ON c.no = x.key >> 32
+     CROSS JOIN users s ON s.no = x.sender_no WHERE x.id = ?1 LIMIT ?2";
+
+/// One look for each sender there is, or for the one.
+const BY_NAME: &str = "SELECT c.id, k.message_key, s.id FROM users s CROSS JOIN message_keys k ON k.sender_no = s.no AND k.client_msg_id = ?1
+     CROSS JOIN conversations c ON c.no = k.message_key >> 32 WHERE s.id = coalesce(?2, s.id) ORDER BY s.id LIMIT ?3";
+
+pub(crate) fn find(connection: &Connection, which: &WhichMessage) -> Sql<Vec<Place>> {
+    let most = limit_of(FOUND_MAX);
+    match which {
+        WhichMessage::Id(id) => {
+            connection.prepare_cached(BY_ID)?.query_map((id.as_bytes().as_slice(), most), place_from)?.collect()
+        }
+        WhichMessage::Name { client_msg_id, sender } => {
+            let sender = sender.as_ref().map(|id| id.as_bytes().as_slice());
+            connection.prepare_cached(BY_NAME)?.query_map((client_msg_id.as_str(), sender, most), place_from)?.collect()
+        }
+    }
+}
+
+pub(crate) fn traced(connection: &Connection, conversation: ConversationId, seq: Seq) -> Sql<Option<Traced>> {
+    let id = conversation.as_bytes().as_slice();
+    let no: Option<i64> = connection
+        .prepare_cached("SELECT no FROM conversations WHERE id = ?1")?
+        .query_row([id], |row| row.get(0))
+        .optional()?;
+    let Some(no) = no else { return Ok(None) };
+    let Some((message, sender_no)) = outline(connection, message_key(no, seq))? else { return Ok(None) };
+    let kind = |kind: TraceKind| kind.number();
+    let (way, receipts) = (kind(TraceKind::Way), kind(TraceKind::Receipts));
+    Ok(Some(Traced {
+        way: noted(connection, WAY, (id, way, seq, limit_of(WAY_ROWS_MAX)))?,
+        receipts: noted(connection, RECEIPTS, (id, receipts, seq, limit_of(RECEIPT_ROWS_MAX)))?,
+        gaps: noted(connection, GAPS, (NOWHERE.as_bytes().as_slice(), kind(TraceKind::Gap), limit_of(WAY_ROWS_MAX)))?,
+        marks: marks(connection, no, seq, sender_no, message.created_at)?,
+        jobs: jobs::of_conversation(connection, conversation, JOBS_TOLD_MAX)?,
+        kept_since: kept_since(connection)?,
+        message,
+    }))
+}
+
+fn outline(connection: &Connection, key: i64) -> Sql<Option<(Outline, i64)>> {
+    connection
+        .prepare_cached(
+            "SELECT x.id, s.id, s.name, x.client_msg_id, x.created_at, x.edited_at, x.deleted_at, s.no
+             FROM messages x JOIN users s ON s.no = x.sender_no WHERE x.key = ?1",
+        )?
+        .query_row([key], |row| {
+            let client_msg_id = row.get_ref(3)?.as_str()?.parse();
+            let outline = Outline {
+                id: MessageId::from_bytes(row.get(0)?),
+                sender: UserId::from_bytes(row.get(1)?),
+                sender_name: row.get(2)?,
+                client_msg_id: client_msg_id.map_err(|_| bad_value("a client_msg_id outside its alphabet"))?,
+                created_at: Timestamp::from_ms(row.get(4)?),
+                edited_at: time_at(row, 5)?,
+                deleted_at: time_at(row, 6)?,
+            };
+            Ok((outline, row.get(7)?))
+        })
+        .optional()
+}
+
+const WAY: &str = "SELECT seq, server_id, data FROM traces WHERE conversation_id = ?1 AND kind = ?2 AND seq = ?3 ORDER BY no LIMIT ?4";
+
+const RECEIPTS: &str = "SELECT seq, server_id, data FROM traces WHERE conversation_id = ?1 AND kind = ?2 AND seq >= ?3 ORDER BY seq LIMIT ?4";
+
+const GAPS: &str =
+    "SELECT seq, server_id, data FROM traces WHERE conversation_id = ?1 AND kind = ?2 ORDER BY no DESC LIMIT ?3";
+
+fn noted(connection: &Connection, select: &str, params: impl Params) -> Sql<Vec<Noted>> {
+    connection
+        .prepare_cached(select)?
+        .query_map(params, |row| {
+            Ok(Noted { seq: row.get(0)?, server: ServerId::from_bytes(row.get(1)?), data: row.get(2)? })
+        })?
+        .collect()
+}
+
+fn marks(connection: &Connection, no: i64, seq: Seq, sender_no: i64, created_at: Timestamp) -> Sql<Vec<Mark>> {
+    let key = message_key(no, seq);
+    connection
+        .prepare_cached(
+            "WITH later (sender_no, key, at) AS MATERIALIZED (
+                SELECT sender_no, min(key), created_at FROM messages WHERE key > ?5 AND key <= ?6 GROUP BY sender_no)
+             SELECT u.id, u.name, m.delivered_seq, m.read_seq, l.at
+             FROM members m JOIN users u ON u.no = m.user_no LEFT JOIN later l ON l.sender_no = m.user_no
+             WHERE m.conversation_no = ?1 AND m.user_no <> ?2 AND m.visible_after_seq < ?3 AND m.joined_at <= ?4 ORDER BY u.id LIMIT ?7",
+        )?
+        .query_map((no, sender_no, seq, created_at.ms(), key, key + LATER_MAX, limit_of(MARKS_MAX)), |row| {
+            Ok(Mark {
+                user: UserId::from_bytes(row.get(0)?),
+                name: row.get(1)?,
+                delivered_seq: row.get(2)?,
+                read_seq: row.get(3)?,
+                wrote_at: time_at(row, 4)?,
+            })
+        })?
+        .collect()
+}
+
+fn kept_since(connection: &Connection) -> Sql<Option<Timestamp>> {
+    connection
+        .prepare_cached("SELECT at FROM traces ORDER BY no LIMIT 1")?
+        .query_row([], |row| row.get(0).map(Timestamp::from_ms))
+        .optional()
+}
+
+/// They are removed from the beginning, so no number between is missing for long.
+pub(crate) fn count(connection: &Connection) -> Sql<usize> {
+    let count: i64 = connection
+        .prepare_cached("SELECT coalesce((SELECT max(no) FROM traces) - (SELECT min(no) FROM traces) + 1, 0)")?
+        .query_row([], |row| row.get(0))?;
+    Ok(usize::try_from(count).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However many there are.
+    #[test]
+    fn what_is_kept_of_a_message_is_found_by_index() {
+        let connection = crate::schema::open_memory(None).unwrap();
+        for select in [BY_ID, BY_NAME, WAY, RECEIPTS, GAPS] {
+            let mut explained = connection.prepare(&format!("EXPLAIN QUERY PLAN {select}")).unwrap();
+            let parameters = vec![rusqlite::types::Null; explained.parameter_count()];
+            let plan: Vec<String> = explained
+                .query_map(rusqlite::params_from_iter(parameters), |row| row.get(3))
+                .unwrap()
+                .collect::<Sql<_>>()
+                .unwrap();
+            let looks: Vec<&String> = plan.iter().filter(|line| !line.starts_with("SCAN s")).collect();
+            assert!(looks.iter().all(|line| !line.starts_with("SCAN")), "{select}: {plan:?}");
+        }
+    }
+}

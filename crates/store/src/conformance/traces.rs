@@ -1,0 +1,177 @@
+//! What is kept of the way that messages took, and where a message is.
+
+use tertulia_proto::{Seq, ServerId};
+
+use super::Home;
+use super::book::Book;
+use super::world::World;
+use super::writes::{client_msg_id, sending};
+use crate::jobs::{JobState, NewJob, Priority};
+use crate::push::{NOTIFY, PushJob, push_key};
+use crate::trace::*;
+use crate::*;
+
+const SERVER: ServerId = ServerId::from_bytes([9; 16]);
+
+fn row(conversation: ConversationId, kind: TraceKind, seq: Seq, part: i64) -> TraceRow {
+    let (at, data) = (Timestamp::from_ms(1000 * part + seq), format!("[{part}]"));
+    TraceRow { conversation, kind, seq, server: SERVER, part, at, data }
+}
+
+async fn note(world: &World, rows: Vec<TraceRow>) {
+    world.store.traces().note_traces(rows).await.expect("rows are kept");
+}
+
+async fn traced(world: &World, conversation: ConversationId, seq: Seq) -> Traced {
+    let traced = world.store.traces().traced(conversation, seq).await.expect("the store reads");
+    traced.expect("the message is there")
+}
+
+async fn found(world: &World, which: WhichMessage) -> Vec<Place> {
+    world.store.traces().find_message(which).await.expect("the store reads")
+}
+
+fn told(rows: &[Noted]) -> Vec<(Seq, &str)> {
+    rows.iter().map(|row| (row.seq, row.data.as_str())).collect()
+}
+
+pub async fn a_message_is_found_by_its_id_and_by_its_senders_name_for_it(home: &impl Home) {
+    let world = World::open(home).await;
+    let [alice, bob, carol] = world.people(["alice", "bob", "carol"]).await;
+    let (dm, group) = (world.dm(alice, bob).await, world.group(bob, &[alice, carol]).await);
+    world.send(alice, dm, "before").await;
+    let mut of_alice = world.message(alice, dm, "hi");
+    of_alice.client_msg_id = client_msg_id("same");
+    world.done(sending(&of_alice)).await;
+    let mut of_bob = world.message(bob, group, "hi");
+    of_bob.client_msg_id = client_msg_id("same");
+    world.done(sending(&of_bob)).await;
+    let place_of_alice = Place { conversation: dm, seq: 2, sender: alice };
+    let place_of_bob = Place { conversation: group, seq: 1, sender: bob };
+    assert_eq!(found(&world, WhichMessage::Id(of_alice.id)).await, [place_of_alice]);
+    assert_eq!(found(&world, WhichMessage::Id(of_bob.id)).await, [place_of_bob]);
+    let named = |sender| WhichMessage::Name { client_msg_id: client_msg_id("same"), sender };
+    assert_eq!(found(&world, named(Some(alice))).await, [place_of_alice]);
+    assert_eq!(found(&world, named(Some(carol))).await, []);
+    let mut both = [place_of_alice, place_of_bob];
+    both.sort_by_key(|place| place.sender);
+    assert_eq!(found(&world, named(None)).await, both);
+    for nothing in [
+        WhichMessage::Id(MessageId::from_bytes(world.id())),
+        WhichMessage::Id(MessageId::from_bytes([3; 16])),
+        WhichMessage::Name { client_msg_id: client_msg_id("other"), sender: None },
+    ] {
+        assert_eq!(found(&world, nothing.clone()).await, [], "{nothing:?}");
+    }
+    for (conversation, seq) in [(dm, 3), (group, 0), (ConversationId::from_bytes(world.id()), 1)] {
+        assert_eq!(world.store.traces().traced(conversation, seq).await.expect("the store reads"), None);
+    }
+}
+
+pub async fn what_was_noted_of_a_message_is_told_with_it_and_changes_nothing_else(home: &impl Home) {
+    use TraceKind::{Gap, Receipts, Way};
+    let world = World::open(home).await;
+    let [alice, bob] = world.people(["alice", "bob"]).await;
+    let (dm, group) = (world.dm(alice, bob).await, world.group(alice, &[bob]).await);
+    let messages = world.send_many(alice, dm, 3).await;
+    let before = world.still(&[alice, bob]).await;
+    assert_eq!(traced(&world, dm, 2).await.kept_since, None);
+    note(&world, vec![row(dm, Way, 2, 1), row(dm, Way, 3, 1), row(group, Way, 2, 1), row(NOWHERE, Gap, 0, 1)]).await;
+    note(&world, vec![row(dm, Receipts, 3, 2), row(dm, Receipts, 1, 2), row(dm, Way, 2, 2)]).await;
+    note(&world, vec![row(dm, Receipts, 2, 3), row(group, Receipts, 9, 3), row(NOWHERE, Gap, 0, 3)]).await;
+    let of_two = traced(&world, dm, 2).await;
+    assert_eq!(told(&of_two.way), [(2, "[1]"), (2, "[2]")]);
+    assert_eq!(told(&of_two.receipts), [(2, "[3]"), (3, "[2]")], "from the message on, in order");
+    assert_eq!(told(&of_two.gaps), [(0, "[3]"), (0, "[1]")], "the latest first");
+    assert!(of_two.way.iter().all(|row| row.server == SERVER));
+    assert_eq!(of_two.kept_since, Some(Timestamp::from_ms(1000)));
+    let (message, sent) = (of_two.message, &messages[1]);
+    assert_eq!((message.id, message.sender, message.sender_name.as_str()), (sent.message_id, alice, "alice"));
+    assert_eq!((message.client_msg_id, message.created_at), (sent.client_msg_id.clone(), sent.created_at));
+    // The same row again is not another one.
+    note(&world, vec![TraceRow { data: "[]".to_owned(), ..row(dm, Way, 2, 1) }]).await;
+    assert_eq!(told(&traced(&world, dm, 2).await.way), [(2, "[1]"), (2, "[2]")]);
+    assert_eq!(world.store.traces().count_traces().await.expect("the store reads"), 10);
+    world.assert_still(&before, "traces are beside the log").await;
+}
+
+pub async fn a_trace_says_how_far_each_member_of_then_has_come(home: &impl Home) {
+    let world = World::open(home).await;
+    let [alice, bob, carol, dave, erin] = world.people(["alice", "bob", "carol", "dave", "erin"]).await;
+    let group = world.open_group(alice, &[bob, carol, dave]).await;
+    world.send_many(alice, group, 2).await;
+    // She sees the message, and was not there when it was sent.
+    world.done(world.adding(alice, group, erin)).await;
+    world.done(world.receiving(bob, group, 2)).await;
+    world.done(world.reading(bob, group, 1)).await;
+    world.send(alice, group, "more").await;
+    let first_of_carol = world.send(carol, group, "and more").await;
+    world.send(carol, group, "and more").await;
+    let marks = traced(&world, group, 2).await.marks;
+    let mut expected =
+        [(bob, "bob", 2, 1, None), (carol, "carol", 5, 5, Some(first_of_carol.created_at)), (dave, "dave", 0, 0, None)];
+    expected.sort_by_key(|mark| mark.0);
+    let marks: Vec<_> = marks
+        .iter()
+        .map(|mark| (mark.user, mark.name.as_str(), mark.delivered_seq, mark.read_seq, mark.wrote_at))
+        .collect();
+    assert_eq!(marks, expected);
+    let edited = world.history(alice, group).await.into_iter().find(|message| message.seq == 2).expect("a message");
+    world.done(world.editing(alice, &edited, "better")).await;
+    world.done(world.deleting(alice, &edited)).await;
+    let message = traced(&world, group, 2).await.message;
+    assert!(message.edited_at.is_some() && message.deleted_at > message.edited_at, "{message:?}");
+}
+
+pub async fn a_trace_shows_the_jobs_of_its_conversation(home: &impl Home) {
+    let book = Book::open(home).await;
+    let world = &book.world;
+    let [alice, bob] = world.people(["alice", "bob"]).await;
+    let (dm, group) = (world.dm(alice, bob).await, world.group(alice, &[bob]).await);
+    let phone = book.phone_of(bob, "token").await;
+    for conversation in [dm, group] {
+        world.send(alice, conversation, "hi").await;
+    }
+    let now = world.now();
+    let push = |conversation_id| NewJob {
+        kind: "push.fcm".to_owned(),
+        unique_key: Some(push_key(&PushJob { registration: phone, conversation_id })),
+        unless_running: false,
+        payload: "{}".to_owned(),
+        priority: Priority::Normal,
+        run_at: now,
+        now,
+    };
+    let keyless = NewJob { kind: "sweep".to_owned(), unique_key: None, ..push(dm) };
+    let short = NewJob { kind: "x".to_owned(), unique_key: Some(vec![1]), ..push(dm) };
+    world.store.jobs().enqueue(vec![push(dm), push(group), keyless, short]).await.expect("jobs are queued");
+    let jobs = traced(world, dm, 1).await.jobs;
+    let shown: Vec<_> = jobs.iter().map(|job| (job.kind.as_str(), job.state)).collect();
+    assert_eq!(shown, [(NOTIFY, JobState::Ready), ("push.fcm", JobState::Ready)]);
+    assert!(jobs[0].payload.contains(&dm.to_string()), "{jobs:?}");
+}
+
+pub async fn traces_that_are_old_or_too_many_are_forgotten_so_many_at_a_time(home: &impl Home) {
+    let world = World::open(home).await;
+    let [alice, bob] = world.people(["alice", "bob"]).await;
+    let dm = world.dm(alice, bob).await;
+    world.send(alice, dm, "hi").await;
+    let book = world.store.traces();
+    for part in 1..=3 {
+        note(&world, (1..=4).map(|seq| row(dm, TraceKind::Way, seq, part)).collect()).await;
+    }
+    let forget = async |which, limit| book.forget_traces(which, limit).await.expect("rows go");
+    let count = async || book.count_traces().await.expect("the store reads");
+    let before = OldTraces::Before(Timestamp::from_ms(2001));
+    assert_eq!((forget(before, 3).await, count().await), (3, 9));
+    assert_eq!((forget(before, 3).await, forget(before, 3).await, count().await), (1, 0, 8));
+    assert_eq!(traced(&world, dm, 1).await.kept_since, Some(Timestamp::from_ms(2001)));
+    assert_eq!((forget(OldTraces::Oldest, 5).await, count().await), (5, 3));
+    assert_eq!(told(&traced(&world, dm, 1).await.way), []);
+    assert_eq!((forget(OldTraces::Oldest, 512).await, count().await), (3, 0));
+    let too_many = (0..=1).flat_map(|part| (0..512).map(move |seq| row(dm, TraceKind::Way, seq, part))).collect();
+    assert!(book.note_traces(too_many).await.is_err());
+    let too_large = TraceRow { data: "x".repeat(TRACE_DATA_MAX_BYTES + 1), ..row(dm, TraceKind::Way, 1, 1) };
+    assert!(book.note_traces(vec![too_large]).await.is_err());
+    assert_eq!(count().await, 0);
+}
