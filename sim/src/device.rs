@@ -6,6 +6,7 @@ use tertulia_proto::{ConversationId, DeviceId, Timestamp};
 
 use crate::faulty::FaultyRows;
 use crate::planted::{DeviceBug, Planted};
+use crate::push::Registrar;
 
 pub struct Device {
     pub person: usize,
@@ -26,6 +27,7 @@ pub struct Device {
     /// All that was committed is on the disk.
     is_safe: bool,
     pub bug: Option<DeviceBug>,
+    pub registrar: Registrar,
     lives: u64,
 }
 
@@ -59,6 +61,7 @@ impl Device {
             lasting: None,
             is_safe: true,
             bug: None,
+            registrar: Registrar::default(),
             lives: 0,
         })
     }
@@ -87,6 +90,7 @@ impl Device {
         self.lives += 1;
         self.began_at = now;
         self.starts_at = None;
+        self.registrar.restart(now);
         let mut engine = Engine::new(config.clone(), seed ^ self.lives);
         if let Some(bug) = planted.engine {
             engine.plant(bug);

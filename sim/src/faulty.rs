@@ -124,6 +124,9 @@ impl Store for FaultyStore {
     fn jobs(&self) -> &dyn tertulia_store::JobQueue {
         self.inner.jobs()
     }
+    fn push(&self) -> &dyn PushBook {
+        self.inner.push()
+    }
 }
 
 /// The house's rules, and once in so many sends a refusal for good.

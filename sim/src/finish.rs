@@ -188,10 +188,10 @@ impl World {
     }
 
     fn is_quiet(&self) -> Result<bool> {
-        for device in &self.devices {
+        for (number, device) in self.devices.iter().enumerate() {
             let Some(engine) = &device.engine else { return Ok(false) };
             let connected = engine.connection() == ConnectionState::Connected { caught_up: true };
-            if !connected || !device.store.outbox(1)?.is_empty() {
+            if !connected || !self.is_registered(number) || !device.store.outbox(1)?.is_empty() {
                 return Ok(false);
             }
         }
@@ -264,6 +264,7 @@ impl World {
         check::exactly_once::check(&self.record, &log, readable)?;
         check::order::check(&self.record, &log)?;
         self.check_edits(&log, &views)?;
+        self.check_notified()?;
         for number in 0..self.devices.len() {
             let (person, me) = (self.devices[number].person, self.user_of(number));
             check::local::check(number, &mut self.devices[number], &self.record)?;

@@ -9,12 +9,15 @@ use std::task::{Context, Poll, Waker};
 
 use anyhow::{Context as _, Result, bail};
 use tertulia_core::auth::{Auth, AuthConfig, Identity, JwksSource};
-use tertulia_core::{Clock, Entropy, Fanout, HouseRules, Powers, Services};
+use tertulia_core::{Clock, Entropy, Fanout, HouseRules, Notifying, Powers, Services};
 use tertulia_gateway::Gateway;
 use tertulia_gateway::dispatch::{Attachment, Session};
+use tertulia_proto::device::PushOffer;
 use tertulia_proto::event::Connected;
 use tertulia_proto::request::ClientRequest;
-use tertulia_proto::{ApiError, ClientMsgId, DeviceId, Limits, Protocol, ServerEvent, SessionId, Timestamp, UserId};
+use tertulia_proto::{
+    ApiError, ClientMsgId, DeviceId, Limits, Protocol, PushProvider, ServerEvent, SessionId, Timestamp, UserId,
+};
 use tertulia_realtime::{Hub, Outbound, Publication};
 use tertulia_store::{CommitSink, Committed, Completion, Effect, NewUser, Store, StoreError, Write, WriteError};
 use tertulia_store_sqlite::SqliteStore;
@@ -185,8 +188,9 @@ impl Server {
             Auth::new(Arc::clone(&faulty), self.powers.clone(), AuthConfig::default(), Arc::new(NoJwks))
         })?
         .context("auth")?;
-        let services =
-            Arc::new(Services::new(faulty, hub, self.powers.clone(), self.limits.clone(), auth, self.rate_limits));
+        let offer = PushOffer { providers: vec![PushProvider::Fcm], vapid_public_key: None };
+        let services = Services::new(faulty, hub, self.powers.clone(), self.limits.clone(), auth, self.rate_limits);
+        let services = Arc::new(services.with_notifying(Notifying { offer, ..Notifying::default() }));
         let gateway = Gateway::new(Arc::clone(&services), tertulia_gateway::Settings::default());
         self.life = Some(Life { store, services, gateway, ends: BTreeMap::new() });
         Ok(())

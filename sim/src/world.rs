@@ -16,6 +16,7 @@ use crate::device::{Device, Mishap};
 use crate::network::{self, Down, Wire};
 use crate::plan::{Faults, Plan};
 use crate::planted::{Planted, ServerBug};
+use crate::push::Registrar;
 use crate::record::Record;
 use crate::server::{Server, identity};
 use crate::{Outcome, deeds};
@@ -40,6 +41,8 @@ pub struct World {
     pub plan: Plan,
     pub planted: Planted,
     pub random: Random,
+    /// Of the registrations alone.
+    pub push_random: Random,
     pub now: u64,
     pub server: Server,
     pub people: Vec<Identity>,
@@ -70,6 +73,7 @@ impl World {
             seed,
             planted,
             random,
+            push_random: Random::new(seed ^ 0x7068_6f6e),
             now: 0,
             server,
             people: Vec::new(),
@@ -101,6 +105,7 @@ impl World {
             for _ in 0..self.plan.devices {
                 let mut device = Device::new(self.devices.len(), person)?;
                 device.bug = self.planted.device;
+                device.registrar = Registrar::draw(self.seed, self.devices.len());
                 if self.plan.faults.power_cut > 0 {
                     device.keep_image()?;
                 }
@@ -186,7 +191,8 @@ impl World {
                 device.engine.as_ref().and_then(|engine| engine.poll_timeout()).map(|(at, _)| device.world_time(at));
             timer.into_iter().chain(device.starts_at).min()
         });
-        wires.into_iter().chain(devices.min()).chain(self.server_back_at).chain([self.beat_at]).min()
+        let pushes = (0..self.devices.len()).filter_map(|number| self.next_push_at(number)).min();
+        wires.into_iter().chain(devices.min()).chain(pushes).chain(self.server_back_at).chain([self.beat_at]).min()
     }
 
     /// Everything that is due now, in an order that depends on nothing but the numbers.
@@ -205,6 +211,7 @@ impl World {
                 self.start_device(number)?;
             }
             self.tick_device(number)?;
+            self.tick_push(number)?;
         }
         let keys: Vec<Key> = self.wires.keys().copied().collect();
         for key in keys {

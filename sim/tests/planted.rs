@@ -39,6 +39,7 @@ found! {
     a_refusal_taken_for_an_acknowledgement_is_found: engine Bug::RefusalTakenForAcceptance;
     an_edit_repeated_over_a_newer_one_is_found: engine Bug::RepeatedBlindly, theme 3;
     an_edit_given_up_without_an_answer_is_found: engine Bug::UnansweredTakenForDone, theme 7;
+    a_device_that_lets_another_one_tell_for_it_is_found: engine Bug::ToldByAnother;
     what_comes_late_over_an_abandoned_connection_is_found: server ServerBug::AbandonedStillHeard, theme 7;
     commands_that_a_power_cut_takes_back_are_found: device DeviceBug::CommandsNotLasting;
     sends_that_a_power_cut_makes_forget_are_found: device DeviceBug::SentForgotten, theme 8;

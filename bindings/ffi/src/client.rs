@@ -28,7 +28,7 @@ fn key_of(bytes: &[u8]) -> Done<Key> {
 /// What the person does (`send`, `edit`, ...) is committed on this device when the call returns, with or without a network; it reaches the server later,
 /// in the order it was done. What there is to see are subscriptions. What awaits needs the server.
 #[derive(uniffi::Object)]
-pub struct Client(Inner);
+pub struct Client(pub(crate) Inner);
 
 #[uniffi::export]
 impl Client {
@@ -208,7 +208,8 @@ impl Client {
         Ok(self.0.account()?)
     }
 
-    /// Waits until a message that a notification spoke of is on this device. Connects where that was not asked for before.
+    /// Waits until a message that a notification spoke of is on this device. Connects where that was not asked for before, also right after the app was
+    /// started by the tap, and stays connected.
     #[uniffi::method(default(deadline_ms = 10000, cancel = None))]
     pub async fn sync_until(
         &self,

@@ -8,7 +8,7 @@
 //!
 //! What may not be here: a decision; a second data model; a call that goes past the client.
 //!
-//! The way through: [`client`] the calls; [`account`] signing in and tokens; [`subscriptions`] what there is to see, awaited or told to a [`listener`];
+//! The way through: [`client`] the calls; [`account`] signing in and tokens; [`push`] notifications; [`subscriptions`] what there is to see, awaited or told to a [`listener`];
 //! [`model`] the types; [`error`]; [`runtime`] where it all runs, and how it is cancelled.
 
 pub mod account;
@@ -16,6 +16,7 @@ pub mod client;
 pub mod error;
 pub mod listener;
 pub mod model;
+pub mod push;
 pub mod runtime;
 pub mod subscriptions;
 

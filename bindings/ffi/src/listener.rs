@@ -1,6 +1,6 @@
 //! Callbacks, for code that does not await.
 
-use tertulia_client::{Conversation, Member, PresenceState, TypingState, Waiting};
+use tertulia_client::{Conversation, Member, PresenceState, PushState, TypingState, Waiting};
 
 use crate::error::TertuliaError;
 use crate::model::{ConnectionState, ConversationDiff, MessageDiff, Refusal};
@@ -11,6 +11,9 @@ use crate::model::{ConnectionState, ConversationDiff, MessageDiff, Refusal};
 pub enum Event {
     Connection {
         state: ConnectionState,
+    },
+    Push {
+        state: PushState,
     },
     UnreadTotal {
         count: i64,

@@ -12,11 +12,13 @@ macro_rules! texts {
     ($($name:ident)*) => {$(
         uniffi::custom_type!($name, String, {
             remote,
-            try_lift: |text| Ok(text.parse().map_err(TertuliaError::bad)?),
+            try_lift: |text| Ok(text.parse().map_err($crate::error::TertuliaError::bad)?),
             lower: |value| value.to_string(),
         });
     )*};
 }
+
+pub(crate) use texts;
 
 texts!(UserId ConversationId MessageId ClientMsgId);
 

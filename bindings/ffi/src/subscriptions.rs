@@ -6,7 +6,9 @@ use std::task::{Context, Poll};
 
 use futures_util::future::{Either, poll_fn, select};
 use parking_lot::Mutex;
-use tertulia_client::{Conversation, ListDiff, Member, Message, PresenceState, ReadError, TypingState, Waiting, Watch};
+use tertulia_client::{
+    Conversation, ListDiff, Member, Message, PresenceState, PushState, ReadError, TypingState, Waiting, Watch,
+};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::task::{JoinSet, block_in_place};
 
@@ -156,6 +158,8 @@ subscriptions! {
         |told| ConnectionState::from(told), Connection.state;
     /// The badge: what is unread in all conversations that are not muted.
     UnreadWatch(Watch<i64>) -> i64, |told| told, UnreadTotal.count;
+    /// How the registration for notifications stands.
+    PushWatch(Watch<PushState>) -> PushState, |told| told, Push.state;
     /// What waits to reach the log, in order, and what was refused.
     OutboxWatch(Watch<Vec<Waiting>>) -> Vec<Waiting>, |told| told, Outbox.waiting;
     /// One conversation; `None` where it is not on this device.
@@ -185,6 +189,7 @@ snapshots! {
     Conversations -> Vec<Conversation>;
     Timeline -> TimelineWindow;
     ConnectionWatch -> ConnectionState;
+    PushWatch -> PushState;
     UnreadWatch -> i64;
     OutboxWatch -> Vec<Waiting>;
     ConversationWatch -> Option<Conversation>;

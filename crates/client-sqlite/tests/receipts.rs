@@ -358,23 +358,35 @@ fn another_log_may_not_know_of_the_registration() {
 }
 
 #[test]
-fn a_conversation_that_is_new_here_is_told_from_its_beginning() {
+fn a_registration_before_the_first_difference_is_asked_for_again_after_it() {
     let mut phone = Phone::new();
     phone.store.wipe().unwrap();
-    phone.restart_empty();
+    phone.engine = Engine::new(Config::default(), 3);
+    phone.asked.clear();
     phone.step(RegistrationStep::Asked);
     phone.step(RegistrationStep::Stands);
     phone.connect();
     phone.catch_up();
-    assert_eq!(phone.told(), [OLD]);
+    assert_eq!(
+        (phone.registration(), phone.mark()),
+        (Registration::None, None),
+        "what came is old, and not to be told"
+    );
+    phone.step(RegistrationStep::Asked);
+    phone.step(RegistrationStep::Stands);
+    assert_eq!(phone.told(), NOTHING);
+    phone.hear_of_a_message();
+    phone.another_device_tells(false);
+    assert_eq!(phone.told(), [8]);
 }
 
-impl Phone {
-    fn restart_empty(&mut self) {
-        self.engine = Engine::new(Config::default(), 3);
-        self.asked.clear();
-        self.with(|engine, rows, _| engine.handle_start(rows).unwrap());
-    }
+#[test]
+fn a_conversation_that_comes_later_is_told_from_its_beginning() {
+    let mut phone = Phone::registered();
+    let dm = DM.parse::<ConversationId>().unwrap();
+    phone.with(|_, rows, _| rows.delete_conversation(dm).unwrap());
+    phone.reconnect();
+    assert_eq!(phone.told(), [OLD]);
 }
 
 #[test]

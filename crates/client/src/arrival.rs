@@ -18,7 +18,8 @@ const AROUND: i64 = 25;
 
 impl Client {
     /// Waits until a message that a notification spoke of is on this device: asks for what is new at once, and where the message lies in a hole, for
-    /// what is around it. Connects where that was not asked for before.
+    /// what is around it. Connects where that was not asked for before, also on a device that has never connected, as when the tap has started the app; and
+    /// stays so, because somebody is about to look. What is here already comes without a network.
     ///
     /// ```no_run
     /// # use tertulia_client::*;

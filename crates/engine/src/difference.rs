@@ -120,9 +120,10 @@ impl Engine {
         if difference.reset {
             state.resetting = true;
             store.doubt_all()?;
-            if state.cursor.is_some() {
-                self.lose_registration(store, &mut state)?;
-            }
+        }
+        if difference.reset || state.cursor.is_none() {
+            // The log may know nothing of it. Nor is all that the first difference brings to be told: it is no news.
+            self.lose_registration(store, &mut state)?;
         }
         let beyond = if flight.first { 0 } else { state.round };
         for told in difference.conversations {

@@ -7,6 +7,7 @@ pub mod exactly_once;
 pub mod fresh;
 pub mod local;
 pub mod log;
+pub mod notified;
 pub mod order;
 pub mod unread;
 pub mod watermarks;

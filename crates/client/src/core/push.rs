@@ -96,7 +96,7 @@ impl Core {
             && self.registrar.renewed_with == Some(sign_in)
             && self.store.registration()? == Registration::Stands;
         let device_id = self.device;
-        Ok((!is_refused && !is_done).then(|| Task::Register(RegisterDevice { device_id, ..wish })))
+        Ok((!is_refused && !is_done).then_some(Task::Register(RegisterDevice { device_id, ..wish })))
     }
 
     /// It is about to be told.

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use tertulia_proto::device::{
     NotificationSettings, NotificationSettingsPatch, PushOffer, RegisterDevice, UnregisterDevice,
 };
-use tertulia_proto::{Device, DeviceTest};
+use tertulia_proto::{Device, DeviceTest, QuietHours};
 
 use super::{Rest, Rested, json};
 use crate::platform::Method;
@@ -25,7 +25,8 @@ impl Rest {
         self.ask(Method::Get, "/api/v1/push", None).await
     }
 
-    /// Registers this device for notifications, or renews that; to be done whenever the app starts. It ends with the session.
+    /// Registers this device for notifications, or renews that; to be done whenever the app starts. It ends with the session. [`crate::Client::register_push`]
+    /// does it as often as needed, and only so this device tells by itself what has reached it.
     pub async fn register_device(&self, device: &RegisterDevice) -> Rested<Device> {
         self.ask(Method::Post, "/api/v1/devices/register", Some(json(device)?)).await
     }
@@ -56,5 +57,10 @@ impl Rest {
         patch: &NotificationSettingsPatch,
     ) -> Rested<NotificationSettings> {
         self.ask(Method::Patch, "/api/v1/me/notifications", Some(json(patch)?)).await
+    }
+
+    /// `None`: notifications may come at any time.
+    pub async fn set_do_not_disturb(&self, hours: Option<QuietHours>) -> Rested<NotificationSettings> {
+        self.update_notification_settings(&NotificationSettingsPatch { do_not_disturb: Some(hours) }).await
     }
 }
