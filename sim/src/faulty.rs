@@ -171,6 +171,7 @@ impl Store for FaultyStore {
     fn jobs(&self) -> &dyn tertulia_store::JobQueue {
         self.lines.as_ref().map_or_else(|| self.inner.jobs(), |(queue, _)| queue)
     }
+
     fn push(&self) -> &dyn PushBook {
         self.lines.as_ref().map_or_else(|| self.inner.push(), |(_, book)| book)
     }

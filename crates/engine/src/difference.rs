@@ -223,14 +223,7 @@ impl Engine {
             self.gaps.remove(&id);
             self.fills.remove(&id);
         }
-        // Up to here the server knew what is held.
-        let known_to = match (&held_before, have) {
-            (None, _) => 0,
-            (Some(_), Some(have)) => have.last_seq,
-            (Some(held), None) if held.touched == 0 => held.last_seq,
-            // Heard of beyond the cursor and not said so: all that is held below a hole may have changed.
-            (Some(_), None) => 0,
-        };
+        let known_to = known_to(held_before.as_ref(), have);
         let mut holes = store.holes(id)?;
         let holes_before = holes.clone();
         if let Some(before) = hole_before.filter(|_| !self.has(Bug::HoleForgotten)) {
@@ -333,6 +326,17 @@ fn take_personal(store: &mut dyn LocalStore, mut held: LocalConversation, facts:
     held.hidden = facts.hidden && facts.last_seq == held.last_seq;
     held.peer = facts.peer;
     store.put_conversation(&held)
+}
+
+/// Up to here the server knew what is held.
+fn known_to(held: Option<&LocalConversation>, have: Option<Held>) -> Seq {
+    match (held, have) {
+        (None, _) => 0,
+        (Some(_), Some(have)) => have.last_seq,
+        (Some(held), None) if held.touched == 0 => held.last_seq,
+        // Heard of beyond the cursor and not said so: all that is held below a hole may have changed.
+        (Some(_), None) => 0,
+    }
 }
 
 /// The conversation after a page: the log's facts, and what this device adds to them.

@@ -179,7 +179,7 @@ async fn sent(
             body: words[n % 20..n % 20 + 60 + n % 60].to_owned(),
             reply_to: None,
             after: None,
-            notify_at: Timestamp::from_ms(i64::try_from(n).unwrap_or(0)),
+            notify_at: Some(Timestamp::from_ms(i64::try_from(n).unwrap_or(0))),
             now: Timestamp::from_ms(i64::try_from(n).unwrap_or(0)),
         };
         let (began, times) = (instant(), Arc::clone(&times));

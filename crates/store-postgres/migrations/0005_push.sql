@@ -41,7 +41,8 @@ CREATE TABLE device_seats (
     PRIMARY KEY (conversation_id, device_id)
 ) WITH (fillfactor = 70);
 
-CREATE INDEX device_seats_by_device ON device_seats (device_id);
+-- With the conversation, so that whichever index is taken a seat is found by both.
+CREATE INDEX device_seats_by_device ON device_seats (device_id, conversation_id);
 
 CREATE TABLE push_attempts (
     conversation_id uuid NOT NULL,

@@ -23,7 +23,7 @@ use tertulia_testkit::Folder;
 use tertulia_testkit::postgres::Stop;
 
 use crate::database::{Cluster, Raw, seed};
-use crate::life::{Chance, InMemory, Things, begin, seen, told, write};
+use crate::life::{Chance, InMemory, Things, begin, notify, seen, told, write};
 
 /// Pages so small that a short life has many borders.
 const SMALL: PageMax = PageMax { rows: 3, bytes: 4 << 20 };
@@ -174,10 +174,12 @@ impl Twins {
                 let (world, things, chance) =
                     ([&self.still, &self.moving][at], &mut self.things[at], &mut self.chances[at]);
                 let writes: Vec<Write> = (0..=chance.below(8)).map(|_| write(world, things, chance)).collect();
-                results.push(world.burst(writes.clone()).await.iter().map(told).collect::<Vec<_>>());
+                let mut all: Vec<String> = world.burst(writes.clone()).await.iter().map(told).collect();
+                all.push(notify(world, things, chance).await);
+                results.push(all);
                 if let [one, other] = &results[..] {
-                    for ((write, one), other) in writes.iter().zip(one).zip(other) {
-                        assert_eq!(one, other, "round {round}: {write:?}");
+                    for (at, (one, other)) in one.iter().zip(other).enumerate() {
+                        assert_eq!(one, other, "round {round}: {:?}", writes.get(at));
                     }
                 }
             }

@@ -7,9 +7,12 @@ mod database;
 use std::collections::BTreeSet;
 
 use tertulia_proto::sync::Held as HeldRev;
+use tertulia_proto::{DeviceId, PushProvider};
+use tertulia_store::conformance::book::Book;
 use tertulia_store::conformance::world::World;
 use tertulia_store::conformance::writes::sending;
 use tertulia_store::jobs::*;
+use tertulia_store::push::*;
 use tertulia_store::*;
 use tertulia_store_postgres::Options;
 use tertulia_testkit::postgres::ADMINISTRATION;
@@ -224,6 +227,91 @@ async fn reads_of_many(cluster: &Cluster, world: &World, bob: UserId, groups: &[
         world.store.acquaintances(bob, vec![bob]).await.expect("the store reads");
     })
     .await
+}
+
+/// Everything that is asked of and told by devices.
+async fn all_of_devices(book: &Book, (alice, bob): (UserId, UserId), device: DeviceId, groups: &[ConversationId]) {
+    let world = &book.world;
+    let session = book.sign_in(bob).await;
+    let of_bob = |token| NewRegistration { session: Some(session), ..book.of_device(bob, token, device) };
+    for token in ["first", "refreshed", "refreshed", "other"] {
+        book.register(of_bob(token)).await;
+    }
+    book.push().unregister(bob, WhichDevice::Token("other".into())).await.expect("an answer");
+    let phone = book.register(of_bob("bob's")).await.id;
+    for group in groups {
+        let message = world.send(alice, *group, "hello").await;
+        world.done(book.got(bob, *group, message.seq, device)).await;
+        book.heard_by(*group).await;
+        book.pushed(phone, *group, 50).await;
+        book.occasion(phone, *group).await;
+        book.attempts(*group, 1).await;
+        world.done(world.reading(bob, *group, 60)).await;
+        world.send(bob, *group, "an answer").await;
+    }
+    book.devices(bob).await;
+    book.tokens(bob).await;
+    let off = book.push().switch_off(phone, token_hash(PushProvider::Fcm, "bob's"), "off".into(), world.now());
+    off.await.expect("an answer");
+    book.sign_out(bob, session).await;
+    book.push().forget_attempts(world.now().plus_ms(-600_000), 10).await.expect("an answer");
+}
+
+/// Nothing that a device asks or tells reads what it does not need, however many people are registered.
+#[tokio::test]
+async fn devices_are_found_by_their_people_and_their_conversations() {
+    let cluster = explaining();
+    let log = database::Log { options: Options { partitions: 16, ..cluster.options(&cluster.database()) } };
+    let book = Book::on(World::open(&log).await);
+    let world = &book.world;
+    let alice = world.person("alice").await;
+    let mut people = Vec::new();
+    for n in 0..40 {
+        people.push(world.person(&format!("p{n}")).await);
+    }
+    let (bob, device) = (people[0], book.client_device());
+    let mut groups = Vec::new();
+    for _ in 0..8 {
+        let group = world.group(alice, &people[..3]).await;
+        world.send_many(alice, group, 100).await;
+        groups.push(group);
+    }
+    for person in &people {
+        for n in 0..3 {
+            let phone = book.phone_of(*person, &format!("{person} {n}")).await;
+            // Few calls, because each is written down.
+            book.note(groups.iter().map(|group| book.noted(phone, *group, 10, PushOutcome::Accepted)).collect()).await;
+        }
+    }
+    for statistics in ["", "ANALYZE"] {
+        cluster.psql(log.name(), statistics);
+        let all = plans_of(&cluster, all_of_devices(&book, (alice, bob), device, &groups[..3])).await;
+        none_is_read_whole(&all);
+        let about: Vec<&Plan> = all
+            .iter()
+            .filter(|plan| {
+                ["devices", "device_seats", "push_attempts"].iter().any(|table| plan.statement.contains(table))
+            })
+            .collect();
+        assert!(about.len() > 40, "{} plans are too few: are they in the log?", about.len());
+        for plan in about {
+            let whole = plan.nodes.iter().find(|node| {
+                let is_whole = node.contains("Seq Scan on device") || node.contains("Seq Scan on push_attempts");
+                // Without a condition an index is read from its one end to the other.
+                is_whole
+                    || node.contains("devices_pkey on devices")
+                        && !plan.statement.contains("ANY($1)")
+                        && !plan.statement.contains("id = ")
+            });
+            assert_eq!(whole, None, "{}\n{:#?}", plan.statement, plan.nodes);
+        }
+        // What an app adds up lies in many conversations; everything else in one.
+        for plan in all.iter().filter(|plan| !is_indexing(plan) && !plan.statement.contains("AS deleted FROM messages"))
+        {
+            let count = plan.partitions_of("messages");
+            assert!(count <= 1, "{count} partitions: {}\n{:#?}", plan.statement, plan.nodes);
+        }
+    }
 }
 
 /// One of three kinds, each with a key of its own.

@@ -166,8 +166,8 @@ pub struct AppendMessage {
     pub reply_to: Option<MessageId>,
     /// Refused with `out_of_order` unless this one of the sender is in the log (or before it in the same commit).
     pub after: Option<ClientMsgId>,
-    /// When it is looked who has to be notified: those who are there need some time to say so.
-    pub notify_at: Timestamp,
+    /// When it is looked who has to be notified: those who are there need some time to say so. `None`: nobody ever is.
+    pub notify_at: Option<Timestamp>,
     pub now: Timestamp,
 }
 

@@ -38,6 +38,36 @@ test('what is written without a network shows at once and is delivered later', a
   await bob.end();
 });
 
+test('a message that is given its name may be sent by several ways and is there once', async () => {
+  const { alice, bob, a, b, dm } = await pair(site);
+  const name = '01890a5d-ac96-774b-bcce-b302099a8057';
+  const sent = await a.evaluate(async ([dm, name]) => {
+    const path = `/api/v1/conversations/${dm}/messages`;
+    const headers = { 'Content-Type': 'application/json' };
+    await fetch(path, { method: 'POST', headers, body: JSON.stringify({ clientMsgId: name, body: 'By REST' }) });
+    return [await chat.send(dm, 'By REST', { name }), await chat.send(dm, 'By REST', { name })];
+  }, [dm, name]);
+  assert.deepEqual(sent, [name, name]);
+  await a.evaluate((dm) => chat.send(dm, 'And another'), dm);
+  assert.deepEqual(await bodiesOf(b, dm, 2), ['By REST', 'And another']);
+  assert.deepEqual(await bodiesOf(a, dm, 2), ['By REST', 'And another']);
+  await alice.end();
+  await bob.end();
+});
+
+test('the data on a device have a name, until the person logs out', async () => {
+  const { alice, bob, a } = await pair(site);
+  const first = await a.evaluate(() => chat.deviceId());
+  assert.match(first, /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
+  await a.reload();
+  await alice.ready(a);
+  assert.equal(await a.evaluate(() => chat.deviceId()), first);
+  await a.evaluate(() => chat.logOut());
+  assert.notEqual(await a.evaluate(() => chat.deviceId()), first);
+  await alice.end();
+  await bob.end();
+});
+
 test('a page that is loaded again right after sending has the message, and it goes out once', async () => {
   const { alice, bob, a, b, dm } = await pair(site);
   site.cut();

@@ -21,7 +21,7 @@ const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.wasm': 'applic
 
 /** The same app a version later, and in a browser that gives it no files. */
 const VARIANTS = {
-  newer: (file, content) => (file.endsWith('/protocol.js') ? content.replace('PROTOCOL = 2', 'PROTOCOL = 3') : null),
+  newer: (file, content) => (file.endsWith('/protocol.js') ? content.replace(/PROTOCOL = \d+/, 'PROTOCOL = 999') : null),
   memory: (file, content) => (file.endsWith('/worker.js') ? `delete StorageManager.prototype.getDirectory;${content}` : null),
 };
 

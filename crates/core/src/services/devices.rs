@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tertulia_proto::device::{
     NotificationSettings, NotificationSettingsPatch, PushOffer, RegisterDevice, UnregisterDevice,
 };
-use tertulia_proto::{ApiError, Device, DeviceTest, ErrorCode, PushProvider, RegistrationId, TestOutcome};
+use tertulia_proto::{ApiError, Device, DeviceTest, ErrorCode, PushProvider, RegistrationId, TestOutcome, Timestamp};
 use tertulia_store::push::{NewRegistration, PushTarget, WhichDevice, token_hash};
 
 use super::Services;
@@ -37,6 +37,13 @@ pub struct Notifying {
     /// How long those who are there have to say that they have got a message, in milliseconds.
     pub grace_ms: i64,
     pub tester: Option<Arc<dyn TestSender>>,
+}
+
+impl Notifying {
+    /// When it is looked who has to be told of a message: never, where nobody can be.
+    pub(super) fn looked_at(&self, now: Timestamp) -> Option<Timestamp> {
+        (!self.offer.providers.is_empty()).then(|| now.plus_ms(self.grace_ms))
+    }
 }
 
 impl Default for Notifying {

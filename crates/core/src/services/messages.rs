@@ -70,7 +70,7 @@ impl Services {
             body: request.body,
             reply_to: request.reply_to,
             after: request.after_client_msg_id,
-            notify_at: now.plus_ms(self.notifying.grace_ms),
+            notify_at: self.notifying.looked_at(now),
             now,
         }));
         self.store.submit(

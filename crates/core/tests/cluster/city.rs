@@ -81,6 +81,10 @@ macro_rules! forwarded {
                 self.log.jobs()
             }
 
+            fn push(&self) -> &dyn tertulia_store::PushBook {
+                self.log.push()
+            }
+
             $(fn $name(&self, $($argument: $type),*) -> tertulia_store::Reading<'_, $answer> {
                 self.log.$name($($argument),*)
             })*

@@ -3,7 +3,6 @@
 mod expo;
 
 use std::collections::BTreeSet;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
@@ -146,7 +145,7 @@ async fn what_a_provider_answers_is_acted_on() -> Result<()> {
     ensure!(shown[0]["failure"].as_str().is_some_and(|why| why.contains("DeviceNotRegistered")), "{shown:?}");
     rest(&server).await?;
     let asked = expo.asked();
-    server.api(alice).send(dm, "d", "to nobody").await?;
+    let said = server.api(alice).send(dm, "d", "to nobody").await?;
     rest(&server).await?;
     ensure!(expo.asked() == asked, "nothing is sent to a device that is switched off");
     ensure!(!server.command(&["push", "test", "--user", &bob.email]).await?.status.success());
@@ -157,7 +156,7 @@ async fn what_a_provider_answers_is_acted_on() -> Result<()> {
     ensure!(tested["results"][0]["outcome"] == "accepted", "{tested}");
 
     // Quiet hours since an hour ago: it waits for their end.
-    let hour = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() / 3600 % 24;
+    let hour = said.created_at.ms() / 3_600_000 % 24;
     let (from, to) = (format!("{:02}:00", (hour + 23) % 24), format!("{:02}:00", (hour + 2) % 24));
     let quiet = json!({ "doNotDisturb": { "from": from, "to": to, "timeZone": "UTC" } });
     server.api(bob).patch("/api/v1/me/notifications", &quiet).await?.take::<Value>()?;

@@ -160,7 +160,8 @@ const TARGET: &str = concat!(
 const SEAT: &str = concat!(
     "SELECT ",
     seat_columns!(),
-    " FROM devices d JOIN members m ON m.conversation_id = $1 AND m.user_id = d.user_id AND m.removed_at IS NULL
+    " FROM devices d CROSS JOIN LATERAL (SELECT m.* FROM members m
+        WHERE m.conversation_id = $1 AND m.user_id = d.user_id AND m.removed_at IS NULL OFFSET 0) m
      LEFT JOIN device_seats s ON s.conversation_id = $1 AND s.device_id = d.id WHERE d.id = $2"
 );
 

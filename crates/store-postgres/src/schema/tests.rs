@@ -41,7 +41,7 @@ async fn the_version_before_comes_along_with_its_rows_and_goes_on_running() {
     }
     assert_eq!(
         database.psql("SELECT string_agg(number::text, ',' ORDER BY number) FROM tertulia_migrations"),
-        "1,2,3,4"
+        "1,2,3,4,5"
     );
     database.migrated(before).await.unwrap();
 }
@@ -51,7 +51,7 @@ async fn many_that_start_at_once_migrate_once() {
     let database = Database::new();
     let all = futures_util::future::join_all((0..6).map(|_| database.migrated(MIGRATIONS))).await;
     assert!(all.iter().all(Result::is_ok), "{all:?}");
-    assert_eq!(database.psql("SELECT count(*) FROM tertulia_migrations"), "4");
+    assert_eq!(database.psql("SELECT count(*) FROM tertulia_migrations"), "5");
     assert_eq!(
         database.psql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"),
         "0",
@@ -63,13 +63,13 @@ async fn many_that_start_at_once_migrate_once() {
 async fn a_newer_schema_is_run_on_where_it_says_so_and_nowhere_else() {
     let database = Database::new();
     let mut newer = MIGRATIONS.to_vec();
-    newer.push((5, "more", "-- compatible: 4\n\nALTER TABLE api_keys ADD COLUMN note text;\n"));
+    newer.push((6, "more", "-- compatible: 5\n\nALTER TABLE api_keys ADD COLUMN note text;\n"));
     database.migrated(&newer).await.unwrap();
     database.migrated(MIGRATIONS).await.unwrap();
-    newer.push((6, "less", "-- compatible: 5\n\nALTER TABLE api_keys DROP COLUMN name;\n"));
+    newer.push((7, "less", "-- compatible: 6\n\nALTER TABLE api_keys DROP COLUMN name;\n"));
     database.migrated(&newer).await.unwrap();
     let refused = database.migrated(MIGRATIONS).await.unwrap_err();
-    assert!(matches!(refused, OpenError::Newer { found: 6, needs: 5, known: 4, .. }), "{refused}");
+    assert!(matches!(refused, OpenError::Newer { found: 7, needs: 6, known: 5, .. }), "{refused}");
 }
 
 #[tokio::test]
@@ -86,9 +86,9 @@ async fn a_migration_that_was_altered_after_its_release_is_refused() {
 async fn one_that_fails_leaves_nothing_and_one_that_was_broken_off_is_finished() {
     let database = Database::new();
     let mut wrong = MIGRATIONS.to_vec();
-    wrong.push((5, "wrong", "-- compatible: 1\n\nCREATE TABLE half (id int);\nSELECT 1 / 0;\n"));
+    wrong.push((6, "wrong", "-- compatible: 1\n\nCREATE TABLE half (id int);\nSELECT 1 / 0;\n"));
     database.migrated(&wrong).await.unwrap_err();
-    assert_eq!(database.psql("SELECT to_regclass('half') IS NULL, max(number) FROM tertulia_migrations"), "t|4");
+    assert_eq!(database.psql("SELECT to_regclass('half') IS NULL, max(number) FROM tertulia_migrations"), "t|5");
     // An index that was being made without a transaction stays behind, useless.
     database.psql(
         "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'sessions_by_user'::regclass;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use tertulia_proto::{ClientMsgId, ConversationId, Message, MessageId, Role, Seq, UserId};
+use tertulia_proto::{ClientMsgId, ConversationId, Message, MessageId, Role, Seq, Timestamp, UserId};
 use tertulia_store::{AppendMessage, Effect, Facts, Target, Write, WriteError, WriteResult};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -63,16 +63,17 @@ pub(super) struct Said {
     /// The latest time.
     at: i64,
     /// The earliest.
-    notify_at: i64,
+    notify_at: Option<i64>,
 }
 
 impl Said {
     pub const fn from(first_seq: Seq) -> Self {
-        Self { first_seq, at: 0, notify_at: i64::MAX }
+        Self { first_seq, at: 0, notify_at: None }
     }
 
     pub fn also(&mut self, append: &AppendMessage) {
-        (self.at, self.notify_at) = (append.now.ms(), self.notify_at.min(append.notify_at.ms()));
+        self.at = append.now.ms();
+        self.notify_at = self.notify_at.into_iter().chain(append.notify_at.map(Timestamp::ms)).min();
     }
 }
 
@@ -309,7 +310,7 @@ impl Batch<'_> {
             unless(no_messages, session, INSERT_KEYS, keys),
             unless(no_heads, session, UPDATE_HEADS, changed),
             unless(no_heads, session, UPDATE_SEATS, moved),
-            unless(no_messages, session, INSERT_JOBS, queued),
+            unless(heads.said_ids.is_empty(), session, INSERT_JOBS, queued),
             changes.devices.write(session),
         );
         messages.and(keys).and(heads).and(seats).and(jobs)?;
@@ -375,10 +376,12 @@ impl Heads {
             heads.revs.push(row.rev);
             heads.poses.push(row.pos);
             heads.times.push(said.map(|said| said.at));
-            if let Some(said) = said {
+            if let Some(said) = said
+                && let Some(notify_at) = said.notify_at
+            {
                 heads.said_ids.push(id.uuid());
                 heads.first_seqs.push(said.first_seq);
-                heads.notify_times.push(said.notify_at);
+                heads.notify_times.push(notify_at);
                 heads.said_times.push(said.at);
             }
         }

@@ -10,9 +10,11 @@
 use std::future::{Future, ready};
 use std::sync::Arc;
 
+use tertulia_proto::{DeviceId, Platform, PushProvider, QuietHours, RegistrationId};
 use tertulia_store::conformance::Home;
 use tertulia_store::conformance::world::{World, by_id};
 use tertulia_store::conformance::writes::{emoji, sending};
+use tertulia_store::push::*;
 use tertulia_store::*;
 use tertulia_store_sqlite::SqliteStore;
 
@@ -53,6 +55,9 @@ pub struct Things {
     pub said: Vec<(ConversationId, MessageId)>,
     pub sent: Vec<AppendMessage>,
     pub sessions: Vec<SessionId>,
+    /// Clients' own, and those that were registered.
+    pub devices: Vec<DeviceId>,
+    pub registrations: Vec<RegistrationId>,
 }
 
 pub fn write(world: &World, things: &mut Things, chance: &mut Chance) -> Write {
@@ -82,8 +87,11 @@ pub fn write(world: &World, things: &mut Things, chance: &mut Chance) -> Write {
             let (emoji, present) = (emoji(chance.of(&["👍", "❤️", "😀"])), chance.below(3) > 0);
             Write::SetReaction { conversation, message, actor, emoji, present, per_message_max: 3 }
         }
-        62..=66 => world.reading(actor, group, seq),
-        67..=69 => world.receiving(actor, group, seq),
+        62..=69 => {
+            let device = (chance.below(3) > 0).then(|| chance.of(&things.devices));
+            let (delivered, read) = if chance.below(3) > 0 { (None, Some(seq)) } else { (Some(seq), None) };
+            Write::AdvanceWatermarks { conversation: group, actor, delivered, read, device, now }
+        }
         70..=71 => world.hiding(actor, group),
         72 => world.muting(actor, group, (seq > 0).then_some(now)),
         73..=74 => world.titling(actor, group, chance.of(&["One", "Two"])),
@@ -116,6 +124,69 @@ pub fn write(world: &World, things: &mut Things, chance: &mut Chance) -> Write {
             }
         }
     }
+}
+
+/// Something about devices, and what came of it.
+pub async fn notify(world: &World, things: &mut Things, chance: &mut Chance) -> String {
+    let (push, now) = (world.store.push(), world.now());
+    let (user, conversation) = (chance.of(&things.people), chance.of(&things.groups));
+    let (token, provider) = (chance.of(&["a", "b", "c", "d", "e", "f"]), chance.of(&PushProvider::ALL[..2]));
+    let id = RegistrationId::from_bytes(world.id());
+    if chance.below(10) < 3 || things.registrations.is_empty() {
+        let new = NewRegistration {
+            id,
+            user,
+            session: (chance.below(2) == 0).then(|| chance.of(&things.sessions)),
+            device: (chance.below(3) > 0).then(|| chance.of(&things.devices)),
+            provider,
+            platform: chance.of(&[Platform::Ios, Platform::Android, Platform::Web]),
+            token: token.to_owned(),
+            app_version: (chance.below(2) == 0).then(|| "1.2".to_owned()),
+            user_agent: (chance.below(2) == 0).then(|| "twin".to_owned()),
+            shows_content: chance.below(2) == 0,
+            per_user_max: 3,
+            now,
+        };
+        let device = push.register(new).await.expect("a device is registered");
+        things.registrations.push(device.id);
+        return format!("{device:?}");
+    }
+    let registration = chance.of(&things.registrations);
+    match chance.below(10) {
+        0 => format!("{:?}", push.unregister(user, WhichDevice::Token(token.to_owned())).await),
+        1 => format!("{:?}", push.switch_off(registration, token_hash(provider, token), "gone".into(), now).await),
+        2 => {
+            let hours = QuietHours { from: "22:00".into(), to: "07:00".into(), time_zone: "Europe/Madrid".into() };
+            format!("{:?}", push.set_quiet_hours(user, (chance.below(3) > 0).then_some(hours)).await)
+        }
+        3 => format!("{:?}", push.forget_attempts(now.plus_ms(-200_000), 5).await),
+        _ => {
+            let outcomes = [PushOutcome::Accepted, PushOutcome::Accepted, PushOutcome::Withdrawn, PushOutcome::Failed];
+            let seq = i64::try_from(chance.below(40)).unwrap_or(0) + 1;
+            let outcome = chance.of(&outcomes);
+            let note = PushNote { registration, conversation, seq, outcome, detail: "so".into(), at: now };
+            format!("{:?}", push.note_pushes(vec![note.clone(), note]).await)
+        }
+    }
+}
+
+/// What is known of a person's devices.
+async fn notified(world: &World, person: UserId, things: &Things, now: Timestamp) -> Vec<String> {
+    let push = world.store.push();
+    let mut known = vec![
+        format!("{:?}", push.devices(person).await.expect("the store reads")),
+        format!("{:?}", push.targets(person).await.expect("the store reads")),
+        format!("{:?}", push.quiet_hours(person).await.expect("the store reads")),
+    ];
+    for group in &things.groups {
+        known.push(format!("{:?}", push.audience(*group, None).await.expect("the store reads")));
+        known.push(format!("{:?}", push.push_attempts(*group, 1).await.expect("the store reads")));
+        for target in push.targets(person).await.expect("the store reads") {
+            let occasion = push.occasion(target.registration, *group, now).await.expect("the store reads");
+            known.push(format!("{occasion:?}"));
+        }
+    }
+    known
 }
 
 /// What came of it, without what nobody promises: the order of members, and a home's own words for a row that can't be.
@@ -155,6 +226,7 @@ pub async fn seen(world: &World, person: UserId, things: &Things, now: Timestamp
         changed.conversation = by_id(changed.conversation.clone());
     }
     seen.push(format!("{:?}\n{:?}", page.conversations, page.removed));
+    seen.extend(notified(world, person, things, now).await);
     seen
 }
 
@@ -171,5 +243,6 @@ pub async fn begin(world: &World) -> Things {
     let (now, expires_at) = (world.now(), world.now().plus_ms(1_000_000));
     world.done(Write::OpenSession { session, user: alice, user_agent: None, expires_at, now }).await;
     things.sessions.push(session);
+    things.devices = (0..3).map(|_| DeviceId::from_bytes(world.id())).collect();
     things
 }

@@ -23,7 +23,7 @@ struct Head {
     last_message_at: i64,
     /// Where the notification job begins, and when.
     first_new_seq: i64,
-    notify_at: i64,
+    notify_at: Option<i64>,
     members: HashMap<i64, MemberHead>,
     dirty: bool,
 }
@@ -97,9 +97,9 @@ impl Batch<'_> {
             .execute((sender.no, append.client_msg_id.as_str(), key))?;
         (head.row.last_seq, head.row.rev, head.last_message_at) = (seq, rev, now);
         if !head.dirty {
-            (head.first_new_seq, head.notify_at) = (seq, i64::MAX);
+            (head.first_new_seq, head.notify_at) = (seq, None);
         }
-        head.notify_at = head.notify_at.min(append.notify_at.ms());
+        head.notify_at = head.notify_at.into_iter().chain(append.notify_at.map(Timestamp::ms)).min();
         head.dirty = true;
         if let Some(member) = head.members.get_mut(&sender.no) {
             member.sent = Some((seq, rev));
@@ -148,8 +148,14 @@ impl Batch<'_> {
     fn load_head(&mut self, conversation: ConversationId, user: UserId, user_no: i64) -> Step<()> {
         if !self.heads.conversations.contains_key(&conversation) {
             let row = self.conversation(conversation)?;
-            let head =
-                Head { row, last_message_at: 0, first_new_seq: 0, notify_at: 0, members: HashMap::new(), dirty: false };
+            let head = Head {
+                row,
+                last_message_at: 0,
+                first_new_seq: 0,
+                notify_at: None,
+                members: HashMap::new(),
+                dirty: false,
+            };
             self.heads.conversations.insert(conversation, head);
         }
         let Some(head) = self.heads.conversations.get(&conversation) else { return Ok(()) };
@@ -186,6 +192,7 @@ impl Batch<'_> {
                     self.withdraw(at, seq, None, Timestamp::from_ms(head.last_message_at))?;
                 }
             }
+            let Some(notify_at) = head.notify_at else { continue };
             // One job per conversation takes care of everybody who is not there; further messages find it waiting.
             self.connection
                 .prepare_cached(
@@ -195,7 +202,7 @@ impl Batch<'_> {
                 .execute((
                     row.id.as_bytes().as_slice(),
                     format!("{{\"conversationId\":\"{}\",\"fromSeq\":{}}}", row.id, head.first_new_seq),
-                    head.notify_at,
+                    notify_at,
                     head.last_message_at,
                 ))?;
         }

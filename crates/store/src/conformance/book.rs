@@ -20,7 +20,11 @@ pub struct Book {
 
 impl Book {
     pub async fn open(home: &impl Home) -> Self {
-        Self { world: World::open(home).await }
+        Self::on(World::open(home).await)
+    }
+
+    pub const fn on(world: World) -> Self {
+        Self { world }
     }
 
     pub fn push(&self) -> &dyn PushBook {

@@ -269,7 +269,7 @@ pub async fn a_notification_is_looked_for_when_the_message_says(home: &impl Home
     let (dm, group) = (world.dm(alice, bob).await, world.group(alice, &[bob]).await);
     let later = |conversation, ms| {
         let message = world.message(alice, conversation, "hello");
-        AppendMessage { notify_at: message.now.plus_ms(ms), ..message }
+        AppendMessage { notify_at: Some(message.now.plus_ms(ms)), ..message }
     };
     let (first, second) = (later(dm, 5000), later(dm, 3000));
     world.done(sending(&first)).await;
@@ -279,6 +279,17 @@ pub async fn a_notification_is_looked_for_when_the_message_says(home: &impl Home
     let filter = JobFilter { state: JobState::Ready, kind: Some(NOTIFY.to_owned()), after: 0, limit: 10 };
     let jobs = world.store.jobs().list_jobs(filter).await.expect("the queue is listed");
     let times: Vec<(Timestamp, bool)> = jobs.iter().map(|job| (job.run_at, job.created_at < job.run_at)).collect();
-    assert_eq!(times, [(first.notify_at, true), (burst[0].notify_at, true)], "the one that waits keeps its time");
+    let due = |message: &AppendMessage| message.notify_at.expect("it was said when");
+    assert_eq!(times, [(due(&first), true), (due(&burst[0]), true)], "the one that waits keeps its time");
     assert_eq!(jobs[0].created_at, first.now);
+
+    // Of a burst the earliest; where nobody is ever notified, nothing is queued.
+    let (other, silent) = (world.group(alice, &[bob]).await, world.group(alice, &[bob]).await);
+    let nobody = |conversation| AppendMessage { notify_at: None, ..world.message(alice, conversation, "hello") };
+    let soonest = later(other, 100);
+    let burst = [nobody(other), later(other, 9000), soonest.clone(), nobody(silent)];
+    world.burst(burst.iter().map(sending).collect()).await;
+    let filter = JobFilter { state: JobState::Ready, kind: Some(NOTIFY.to_owned()), after: jobs[1].id, limit: 10 };
+    let jobs = world.store.jobs().list_jobs(filter).await.expect("the queue is listed");
+    assert_eq!(jobs.iter().map(|job| job.run_at).collect::<Vec<_>>(), [due(&soonest)]);
 }

@@ -33,7 +33,7 @@ impl World {
             body: body.to_owned(),
             reply_to: None,
             after: None,
-            notify_at: self.now(),
+            notify_at: Some(self.now()),
             now: self.now(),
         }
     }

@@ -4,13 +4,13 @@ import { explain } from "../errors";
 import { useText } from "../i18n/useText";
 
 /** What only the server knows: asked when shown, and again when the connection comes back. */
-export function useAsked<T>(ask: () => Promise<T>): { value: T | undefined; problem: string | null; again(): void } {
+export function useAsked<T>(ask: () => Promise<T>): { value: T | undefined; problem: string | null; again(): Promise<void> } {
   const { t } = useText();
   const [value, setValue] = useState<T>();
   const [problem, setProblem] = useState<string | null>(null);
   const isConnected = useConnection()?.state === "connected";
-  const again = useCallback(() => {
-    ask().then(
+  const again = useCallback(async () => {
+    return ask().then(
       (answer) => {
         setValue(answer);
         setProblem(null);
@@ -18,6 +18,6 @@ export function useAsked<T>(ask: () => Promise<T>): { value: T | undefined; prob
       (error: unknown) => setProblem(explain(error, t)),
     );
   }, [ask, t]);
-  useEffect(again, [again, isConnected]);
+  useEffect(() => void again(), [again, isConnected]);
   return { value, problem: value === undefined ? problem : null, again };
 }

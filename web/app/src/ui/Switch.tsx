@@ -1,8 +1,9 @@
-import { useId, type ReactNode } from "react";
+import { useId, useState, type ReactNode } from "react";
 
 interface SwitchProps {
   checked: boolean;
-  onChange(checked: boolean): void;
+  /** It shows what is wanted until this has ended, and then what is. */
+  onChange(checked: boolean): Promise<unknown>;
   disabled?: boolean;
   note?: string;
   children: ReactNode;
@@ -11,6 +12,11 @@ interface SwitchProps {
 /** On or off, at once. The whole line can be pressed. */
 export function Switch({ checked, onChange, disabled = false, note, children }: SwitchProps) {
   const id = useId();
+  const [wanted, setWanted] = useState<boolean | null>(null);
+  function change(next: boolean) {
+    setWanted(next);
+    void onChange(next).finally(() => setWanted(null));
+  }
   return (
     <div className="flex items-start gap-4 py-2">
       <label htmlFor={id} className={`min-w-0 flex-1 ${disabled ? "text-faint" : ""}`}>
@@ -22,10 +28,10 @@ export function Switch({ checked, onChange, disabled = false, note, children }: 
           id={id}
           type="checkbox"
           role="switch"
-          checked={checked}
+          checked={wanted ?? checked}
           disabled={disabled}
           aria-describedby={note === undefined ? undefined : `${id}-note`}
-          onChange={(event) => onChange(event.target.checked)}
+          onChange={(event) => change(event.target.checked)}
           className="peer absolute inset-0 m-0 cursor-pointer appearance-none rounded-full border border-line-strong bg-sunken transition-colors checked:border-transparent checked:bg-fill disabled:cursor-default disabled:opacity-55"
         />
         <span aria-hidden="true" className="pointer-events-none absolute start-1 top-1 size-5 rounded-full bg-line-strong transition-transform peer-checked:translate-x-5 peer-checked:bg-on-accent rtl:peer-checked:-translate-x-5" />

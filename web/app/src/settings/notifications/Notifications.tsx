@@ -45,17 +45,15 @@ function Here({ standing }: { standing: Standing }) {
   const why = whyNot(standing);
   if (why !== null) return <p className="rounded-xl bg-sunken px-3.5 py-2.5 text-soft">{t(why)}</p>;
   const isOn = standing === "on";
-  function change(next: boolean) {
-    if (!next) void run(() => turnOff(client));
-    else {
-      turnOn(client).catch((error: unknown) => toast(whyNotOn(error, t), "problem"));
-    }
+  async function change(next: boolean) {
+    if (!next) await run(() => turnOff(client));
+    else await turnOn(client).catch((error: unknown) => toast(whyNotOn(error, t), "problem"));
   }
   return (
     <div>
       <Switch checked={isOn} disabled={busy} onChange={change} note={t("notifyHereText")}>{t("notifyHere")}</Switch>
       {isOn && (
-        <Switch checked={!hidesContent} disabled={busy} onChange={(next) => void run(() => setShowsContent(client, next))} note={t("notifyContentText")}>
+        <Switch checked={!hidesContent} disabled={busy} onChange={(next) => run(() => setShowsContent(client, next))} note={t("notifyContentText")}>
           {t("notifyContent")}
         </Switch>
       )}

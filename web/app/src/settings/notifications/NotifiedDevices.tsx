@@ -21,7 +21,7 @@ export function NotifiedDevices() {
   const { value: devices, problem, again } = useAsked(useCallback(() => client.rest.devices(), [client]));
   const here = device === null ? null : `${device.id} ${device.showsContent}`;
   useEffect(() => {
-    again();
+    void again();
     setResults([]);
   }, [again, here]);
   const test = () => void run(async () => setResults(await client.rest.testDevices())).then(again);

@@ -3,6 +3,7 @@ import { useTertulia } from "@tertulia/react";
 import { useCallback, useId, useState, type FormEvent } from "react";
 import { useText } from "../../i18n/useText";
 import { button, field } from "../../ui/button";
+import { Icon } from "../../ui/Icon";
 import { Switch } from "../../ui/Switch";
 import { useAction } from "../../ui/useAction";
 import { useAsked } from "../useAsked";
@@ -16,11 +17,11 @@ export function QuietHours() {
   const { value: settings, problem, again } = useAsked(useCallback(() => client.rest.notificationSettings(), [client]));
   if (settings === undefined) return <p className="text-soft">{problem ?? t("loading")}</p>;
   const hours = settings.doNotDisturb;
-  const change = (next: Hours | null, done?: string) => void run(() => client.rest.setQuietHours(next), done).then(again);
+  const change = (next: Hours | null, done?: string) => run(() => client.rest.setQuietHours(next), done).then(again);
   return (
     <div>
       <Switch checked={hours !== null} disabled={busy} onChange={(next) => change(next ? defaultHours() : null)} note={t("quietText")}>{t("quiet")}</Switch>
-      {hours !== null && <Form key={JSON.stringify(hours)} hours={hours} busy={busy} onSave={(next) => change(next, t("saved"))} />}
+      {hours !== null && <Form key={JSON.stringify(hours)} hours={hours} busy={busy} onSave={(next) => void change(next, t("saved"))} />}
     </div>
   );
 }
@@ -45,9 +46,12 @@ function Form({ hours, busy, onSave }: { hours: Hours; busy: boolean; onSave(hou
       ))}
       <div className="col-span-2">
         <label htmlFor={`${id}-zone`} className="mb-1.5 block text-sm font-medium">{t("quietZone")}</label>
-        <select id={`${id}-zone`} value={next.timeZone} onChange={(event) => setNext({ ...next, timeZone: event.target.value })} className={field}>
-          {timeZones(hours.timeZone).map((zone) => <option key={zone} value={zone}>{zone.replaceAll("_", " ")}</option>)}
-        </select>
+        <div className="relative">
+          <select id={`${id}-zone`} value={next.timeZone} onChange={(event) => setNext({ ...next, timeZone: event.target.value })} className={`${field} appearance-none pe-10`}>
+            {timeZones(hours.timeZone).map((zone) => <option key={zone} value={zone}>{zone.replaceAll("_", " ")}</option>)}
+          </select>
+          <Icon name="chevron" size={18} className="pointer-events-none absolute end-3.5 top-3.5 text-soft" />
+        </div>
       </div>
       {isChanged && <button type="submit" className={button("primary", "col-span-2 justify-self-start")} disabled={busy || !isSound}>{t("save")}</button>}
     </form>
