@@ -22,43 +22,76 @@ impl World {
         }
         self.say(|| "a lull".to_owned());
         self.heal_server()?;
-        if let Some(office) = &mut self.office {
-            office.heal();
+        self.work_well(true);
+        self.run_until(self.now + 15_000)?;
+        self.check_notifications().context("as it was left")?;
+        self.come_and_go()?;
+        self.work_well(false);
+        for _ in 0..2 + self.push_random.below(5) {
+            self.talk()?;
         }
+        self.run_until(self.now + 12_000)?;
+        self.work_well(true);
+        self.check_notifications().context("some are away")?;
+        self.work_well(false);
+        for _ in 0..2 + self.push_random.below(5) {
+            self.talk()?;
+            self.read_somewhere()?;
+        }
+        self.run_until(self.now + 12_000)?;
+        self.work_well(true);
+        self.check_notifications().context("some was read elsewhere")
+    }
+
+    fn work_well(&mut self, is_well: bool) {
+        if let Some(office) = &mut self.office {
+            office.set_well(is_well);
+        }
+    }
+
+    /// All are there for as long as it takes to register, then some are not.
+    fn come_and_go(&mut self) -> Result<()> {
+        let now = self.now;
+        for number in 0..self.devices.len() {
+            self.devices[number].registrar.renew(now);
+            if self.devices[number].engine.is_none() {
+                self.start_device(number)?;
+            }
+            deeds::set_network(self, number, true);
+        }
+        self.run_until(self.now + 8000)?;
         for number in 0..self.devices.len() {
             if self.push_random.one_in(2) {
                 deeds::set_network(self, number, false);
             }
         }
-        for _ in 0..2 + self.push_random.below(5) {
-            let number = self.push_random.below(self.devices.len());
-            let here = self.devices[number].conversations();
-            if let Some(id) = self.push_random.pick(&here).copied() {
-                deeds::send(self, number, id, None)?;
-            }
-            let pause = self.push_random.next() % 2000;
-            self.run_until(self.now + pause)?;
+        Ok(())
+    }
+
+    /// Somebody says something somewhere.
+    fn talk(&mut self) -> Result<()> {
+        let number = self.push_random.below(self.devices.len());
+        let here = self.devices[number].conversations();
+        if let Some(id) = self.push_random.pick(&here).copied() {
+            deeds::send(self, number, id, None)?;
         }
-        self.run_until(self.now + 15_000)?;
-        self.check_notifications()?;
-        self.read_somewhere()?;
-        self.check_notifications().context("and some was read elsewhere")
+        let pause = self.push_random.next() % 6000;
+        self.run_until(self.now + pause)
     }
 
     /// Some of those who are there read all there is in some conversations.
     fn read_somewhere(&mut self) -> Result<()> {
-        for number in 0..self.devices.len() {
-            for id in self.devices[number].conversations() {
-                if self.push_random.one_in(2) {
-                    let last =
-                        self.devices[number].store.conversation(id)?.map_or(0, |held| held.conversation.last_seq);
-                    let now = self.now;
-                    self.devices[number].command(now, Mishap::None, Command::MarkRead { conversation: id, seq: last });
-                    self.checked_after_call(number)?;
-                }
+        let number = self.push_random.below(self.devices.len());
+        for id in self.devices[number].conversations() {
+            if self.push_random.one_in(2) {
+                let last = self.devices[number].store.conversation(id)?.map_or(0, |held| held.conversation.last_seq);
+                let now = self.now;
+                self.devices[number].command(now, Mishap::None, Command::MarkRead { conversation: id, seq: last });
+                self.checked_after_call(number)?;
             }
         }
-        self.run_until(self.now + 15_000)
+        let pause = self.push_random.next() % 3000;
+        self.run_until(self.now + pause)
     }
 
     /// All jobs come to their ends, and then all is as it should be.

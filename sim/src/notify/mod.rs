@@ -226,13 +226,16 @@ impl Office {
         }
     }
 
-    /// From now on nothing goes wrong.
-    pub fn heal(&mut self) {
+    /// Whether nothing goes wrong from now on.
+    pub fn set_well(&mut self, is_well: bool) {
         let now = {
             let mut book = self.post.book();
-            book.is_faulty = false;
+            book.is_faulty = !is_well;
             book.now
         };
+        if !is_well {
+            return;
+        }
         for worker in &mut self.workers {
             worker.back_at = worker.back_at.min(now);
             if let Some(life) = &worker.life {

@@ -118,7 +118,7 @@ impl Post {
     pub fn wrote(&self, write: &Write, store: &SqliteStore) -> Result<()> {
         match *write {
             Write::AdvanceWatermarks { conversation, actor, delivered, read, device: Some(device), .. } => {
-                let last = ends_of(store, actor)?.get(&conversation).copied().unwrap_or(0);
+                let last = end_of(store, actor, conversation)?;
                 self.book().told(
                     actor,
                     device,
@@ -128,7 +128,7 @@ impl Post {
                 );
             }
             Write::SetMuted { conversation, actor, until } => {
-                let last = ends_of(store, actor)?.get(&conversation).copied().unwrap_or(0);
+                let last = end_of(store, actor, conversation)?;
                 let to = if until.is_some() { Seq::MAX } else { last };
                 self.book().muted_to.insert((actor, conversation), to);
             }
@@ -283,8 +283,12 @@ fn as_known(target: PushTarget, client: Option<DeviceId>, since: BTreeMap<Conver
     }
 }
 
-/// Where each of a person's conversations ends.
+/// Where each of a person's conversations ends, the hidden ones too.
 pub fn ends_of(store: &SqliteStore, user: UserId) -> Result<BTreeMap<ConversationId, Seq>> {
-    let page = now_or_never(store.conversations(user, None, ALL))??;
-    Ok(page.conversations.into_iter().map(|one| (one.id, one.last_seq)).collect())
+    let all = now_or_never(store.memberships(user))??;
+    all.into_iter().map(|id| Ok((id, end_of(store, user, id)?))).collect()
+}
+
+fn end_of(store: &SqliteStore, user: UserId, id: ConversationId) -> Result<Seq> {
+    Ok(now_or_never(store.conversation(user, id))??.map_or(0, |held| held.last_seq))
 }
