@@ -380,3 +380,46 @@ async def test_the_example_of_the_guide_runs(server, tmp_path):
         await shows(bobs.timeline(bobs.conversations().get()[0].id), [], ["Hello!"])
         chat.cancel()
     assert (tmp_path / "alice.db").exists()
+
+
+@story
+async def test_a_phone_registers_for_notifications_and_syncs_in_the_background(server, tmp_path):
+    alice, bob = await signed_in(server, "alice"), await signed_in(server, "bob")
+    phone, bobs = await online(server, alice, tmp_path / "alice.db"), await online(server, bob)
+    dm = await dm_of(phone, bob, bobs)
+    listener, push = Listener(), phone.push_state()
+    assert push.get().is_off()
+    phone.push_state().listen(listener)
+    # This server has no provider, and says so.
+    assert (await phone.push_offer()).providers == []
+    phone.register_push(
+        tertulia.PushRegistration(
+            token="a-token", platform=tertulia.Platform.ANDROID, provider=tertulia.PushProvider.FCM, app_version="1.0", shows_content=True
+        )
+    )
+    refused = await until(push, lambda state: state.is_refused())
+    assert "fcm" in refused.reason
+    await asyncio.to_thread(listener.wait_for, lambda event: event.is_push() and event.state.is_refused())
+    assert await phone.devices() == []
+    phone.unregister_push()
+    assert push.get().is_off()
+    night = tertulia.QuietHours(_from="22:00", to="07:00", time_zone="Europe/Madrid")
+    assert (await phone.set_do_not_disturb(night)).do_not_disturb == night
+    assert (await phone.set_do_not_disturb()).do_not_disturb is None
+
+    phone.pause()
+    phone.send(dm, "from the tunnel")
+    bobs.send(dm, "where are you?")
+    await until(bobs.outbox(), lambda waiting: waiting == [])
+    done = await phone.background_sync(20_000)
+    assert (done.is_caught_up, done.is_done, done.outbox_len) == (True, True, 0)
+    assert phone.connection().get().is_paused()
+    await shows(phone.timeline(dm), [], ["where are you?", "from the tunnel"])
+    cancel = tertulia.Cancel()
+    server_is_gone = tertulia.Client("http://127.0.0.1:9", token=alice.token)
+    woken = asyncio.ensure_future(server_is_gone.background_sync(600_000, cancel))
+    await asyncio.sleep(0)
+    cancel.cancel()
+    with pytest.raises(TertuliaError.Cancelled):
+        await woken
+    assert not (await server_is_gone.background_sync(50)).is_done

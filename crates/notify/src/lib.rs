@@ -7,14 +7,16 @@
 //! A crash between sending and noting has the device told again, and nothing else does.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use tertulia_core::{Notifying, Powers, TestSender, quiet};
 use tertulia_jobs::{Job, Kind, Outcome, Schedule, Wake};
 use tertulia_proto::device::PushOffer;
-use tertulia_proto::{ConversationId, PushProvider, RegistrationId, TestOutcome, Timestamp};
+use tertulia_proto::{ConversationId, PushProvider, RegistrationId, TestOutcome, Timestamp, UserId};
 use tertulia_push::{Answer, Notification, NotificationKind, Plan, Policy, Provider, Target};
 use tertulia_store::jobs::{NewJob, Priority};
 use tertulia_store::push::{NOTIFY, Occasion, PushJob, PushNote, PushOutcome, PushTarget, push_key, token_hash};
@@ -23,6 +25,12 @@ use tertulia_store::{Store, StoreError};
 /// Devices told at the same time, over one provider.
 const PER_PROVIDER: usize = 32;
 
+/// Of one person: providers that accept a connection and never answer are named by clients, and may not keep everybody else waiting.
+const PER_PERSON: usize = 4;
+
+/// When it is tried again to tell a device that another job is telling, or one of somebody who is told on others just now.
+const BUSY_MS: i64 = 1000;
+
 /// Everything that has to be there to notify somebody.
 pub struct Pushing {
     pub providers: BTreeMap<PushProvider, Arc<dyn Provider>>,
@@ -30,9 +38,57 @@ pub struct Pushing {
     pub policy: Policy,
     pub grace_ms: i64,
     pub powers: Powers,
+    /// Whose it is, once somebody is told.
+    under_way: Mutex<BTreeMap<(RegistrationId, ConversationId), Option<UserId>>>,
+}
+
+/// Nobody else here looks whether one device is to be told of one conversation, until this is dropped.
+struct UnderWay<'a> {
+    pushing: &'a Pushing,
+    what: (RegistrationId, ConversationId),
+}
+
+impl UnderWay<'_> {
+    /// Whether no more is under way to this person than may be.
+    fn admits(&self, user: UserId) -> bool {
+        let mut all = self.pushing.under_way.lock();
+        let admits = all.values().filter(|other| **other == Some(user)).count() < PER_PERSON;
+        if admits {
+            all.insert(self.what, Some(user));
+        }
+        admits
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.pushing.under_way.lock().remove(&self.what);
+    }
 }
 
 impl Pushing {
+    pub fn new(
+        providers: BTreeMap<PushProvider, Arc<dyn Provider>>,
+        vapid_public_key: Option<String>,
+        policy: Policy,
+        powers: Powers,
+    ) -> Self {
+        let grace_ms = policy.grace_ms;
+        Self { providers, vapid_public_key, policy, grace_ms, powers, under_way: Mutex::default() }
+    }
+
+    /// `None` where another job is at it: this one would overtake it.
+    fn begin(&self, about: &PushJob) -> Option<UnderWay<'_>> {
+        let what = (about.registration, about.conversation_id);
+        match self.under_way.lock().entry(what) {
+            Entry::Occupied(_) => None,
+            Entry::Vacant(free) => {
+                free.insert(None);
+                Some(UnderWay { pushing: self, what })
+            }
+        }
+    }
+
     pub fn notifying(self: &Arc<Self>) -> Notifying {
         let providers: Vec<PushProvider> = self.providers.keys().copied().collect();
         let tester = (!providers.is_empty()).then(|| Arc::clone(self) as Arc<dyn TestSender>);
@@ -117,6 +173,8 @@ impl Pushing {
     async fn tell(&self, store: &dyn Store, provider: PushProvider, about: &PushJob) -> Result<Outcome, StoreError> {
         let now = self.powers.now();
         let book = store.push();
+        let again = |at| Ok(Outcome::DoneAnd(vec![push_job(provider, about, at, now)]));
+        let Some(under_way) = self.begin(about) else { return again(now.plus_ms(BUSY_MS)) };
         let Some(occasion) = book.occasion(about.registration, about.conversation_id, now).await? else {
             return Ok(Outcome::Done);
         };
@@ -129,13 +187,16 @@ impl Pushing {
         let quiet_until = occasion.quiet_hours.as_ref().and_then(|hours| quiet::ends_at(hours, now));
         match tertulia_push::plan(&occasion, quiet_until, now, &self.policy) {
             Plan::Nothing => Ok(Outcome::Done),
-            Plan::Later(at) => Ok(Outcome::DoneAnd(vec![push_job(provider, about, at, now)])),
+            Plan::Later(at) => again(at),
             Plan::TakeAway(notification) if !sender.withdraws() => {
                 let detail = "is not taken away there".to_owned();
                 self.note(store, &occasion, &notification, PushOutcome::Withdrawn, detail).await?;
                 Ok(Outcome::Done)
             }
             Plan::Tell(notification) | Plan::TakeAway(notification) => {
+                if !under_way.admits(occasion.target.user) {
+                    return again(now.plus_ms(BUSY_MS));
+                }
                 let answer = sender.send(&target(&occasion.target), &notification).await;
                 let is_told =
                     matches!(answer, Answer::Accepted { .. }) && notification.kind == NotificationKind::Message;
@@ -174,7 +235,10 @@ impl Pushing {
                 let is_withdrawal = notification.kind == NotificationKind::Withdrawal;
                 let outcome = if is_withdrawal { PushOutcome::Withdrawn } else { PushOutcome::Accepted };
                 note(outcome, id.unwrap_or_default()).await?;
-                Ok(Outcome::Done)
+                if is_withdrawal {
+                    return Ok(Outcome::Done);
+                }
+                self.take_back_what_was_read(store, occasion).await
             }
             Answer::Unregistered(reason) => {
                 let target = &occasion.target;
@@ -192,6 +256,22 @@ impl Pushing {
                 Ok(Outcome::Dead(reason))
             }
         }
+    }
+
+    /// Whoever reads from now on finds that the device was told, and has it taken away; who read while it was on its way found nothing.
+    async fn take_back_what_was_read(&self, store: &dyn Store, told: &Occasion) -> Result<Outcome, StoreError> {
+        let (now, registration) = (self.powers.now(), told.target.registration);
+        let Some(occasion) = store.push().occasion(registration, told.conversation, now).await? else {
+            return Ok(Outcome::Done);
+        };
+        // Quiet hours keep nothing from being taken away.
+        Ok(match tertulia_push::plan(&occasion, None, now, &self.policy) {
+            Plan::TakeAway(_) => {
+                let job = PushJob { registration, conversation_id: told.conversation };
+                Outcome::DoneAnd(vec![push_job(occasion.target.provider, &job, now, now)])
+            }
+            Plan::Nothing | Plan::Later(_) | Plan::Tell(_) => Outcome::Done,
+        })
     }
 
     async fn note(

@@ -12,6 +12,12 @@ use crate::notification::{Notification, NotificationKind};
 /// Characters of a title and of a body.
 pub const TEXT_MAX_CHARS: usize = 100;
 
+/// In quiet hours it is looked again so often, in milliseconds.
+const QUIET_LOOK_MS: i64 = 900_000;
+
+/// So much longer a client waits for each member, in milliseconds (`delivered_soon` of the engine).
+const MEMBER_MS: i64 = 10;
+
 /// The house's own wishes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -21,6 +27,8 @@ pub struct Policy {
     pub name: String,
     /// What stands there instead of what.
     pub private_text: String,
+    /// How long a device has to say that it has a message, in milliseconds.
+    pub grace_ms: i64,
     /// Nobody is told of what is older, in milliseconds: jobs may have waited for a provider, or for somebody to set one up.
     pub age_max_ms: i64,
 }
@@ -31,6 +39,7 @@ impl Default for Policy {
             is_private: false,
             name: "Tertulia".to_owned(),
             private_text: "New message".to_owned(),
+            grace_ms: 3000,
             age_max_ms: 86_400_000,
         }
     }
@@ -59,21 +68,41 @@ fn is_muted(seat: &Seat, now: Timestamp) -> bool {
 /// `quiet_until`: the end of the person's quiet hours, where `now` lies in them.
 pub fn plan(occasion: &Occasion, quiet_until: Option<Timestamp>, now: Timestamp, policy: &Policy) -> Plan {
     let Some(seat) = &occasion.seat else { return Plan::Nothing };
-    if let Some(newest) = news(occasion, seat, now, policy) {
-        return match quiet_until {
-            Some(end) if end > now => Plan::Later(end),
-            _ => Plan::Tell(Box::new(message(occasion, newest, now, policy))),
-        };
+    if !is_muted(seat, now)
+        && let Some(plan) = news(occasion, quiet_until, now, policy)
+    {
+        return plan;
     }
     let shows_read = seat.pushed_seq > seat.withdrawn_seq && seat.pushed_seq <= seat.read_seq;
     if shows_read { Plan::TakeAway(Box::new(withdrawal(occasion, seat, now))) } else { Plan::Nothing }
 }
 
-/// The newest message that the device has to be told of.
-fn news<'a>(occasion: &'a Occasion, seat: &Seat, now: Timestamp, policy: &Policy) -> Option<&'a Unseen> {
-    let newest = occasion.unseen.first()?;
-    let is_old = newest.created_at.ms() < now.ms().saturating_sub(policy.age_max_ms);
-    (!is_muted(seat, now) && !is_old).then_some(newest)
+/// What is to be done about messages that the device has not seen, where there are some worth it.
+fn news(occasion: &Occasion, quiet_until: Option<Timestamp>, now: Timestamp, policy: &Policy) -> Option<Plan> {
+    let (newest, oldest) = (occasion.unseen.first()?, occasion.unseen.last()?);
+    if is_old(newest, now, policy) {
+        return None;
+    }
+    if let Some(end) = quiet_until.filter(|end| *end > now) {
+        // They may end them sooner than they said.
+        return Some(Plan::Later(end.min(now.plus_ms(QUIET_LOOK_MS))));
+    }
+    // Who is there says so of the oldest first: as long as that one may still be on its way, so may all. Of a flood the oldest is not known here.
+    let is_flood = usize::try_from(occasion.unseen_count).is_ok_and(|count| count > occasion.unseen.len());
+    let due = oldest.created_at.min(now).plus_ms(grace_ms(occasion, policy));
+    if due > now && !is_flood {
+        return Some(Plan::Later(due));
+    }
+    Some(Plan::Tell(Box::new(message(occasion, newest, now, policy))))
+}
+
+fn is_old(message: &Unseen, now: Timestamp, policy: &Policy) -> bool {
+    message.created_at.ms() < now.ms().saturating_sub(policy.age_max_ms)
+}
+
+/// Devices wait before they say that they have got something, longer in larger groups, where each word of it goes to many.
+fn grace_ms(occasion: &Occasion, policy: &Policy) -> i64 {
+    policy.grace_ms.saturating_add(occasion.member_count.clamp(2, 1000).saturating_sub(2).saturating_mul(MEMBER_MS))
 }
 
 fn message(occasion: &Occasion, newest: &Unseen, now: Timestamp, policy: &Policy) -> Notification {
@@ -190,6 +219,7 @@ mod tests {
             conversation: ConversationId::from_bytes([7; 16]),
             kind: ConversationKind::Dm,
             title: None,
+            member_count: 2,
             seat: Some(seat()),
             unseen: vec![unseen(6, "and again"), unseen(5, "hello")],
             unseen_count: 2,
@@ -238,16 +268,27 @@ mod tests {
         let aged = |ms: i64| {
             let mut old = unseen(6, "old");
             old.created_at = NOW.plus_ms(-ms);
-            Occasion { unseen: vec![old], ..occasion() }
+            Occasion { unseen: vec![old], unseen_count: 1, ..occasion() }
         };
+        let of_members = |member_count| Occasion { member_count, ..aged(3000) };
+        let flood = Occasion { unseen_count: 3, ..aged(2999) };
+        let burst = |ms| Occasion { unseen: [aged(0).unseen, aged(ms).unseen].concat(), ..occasion() };
         let (day, quiet) = (86_400_000, Some(NOW.plus_ms(5000)));
-        let table: [(&str, Occasion, Option<Timestamp>, &str); 13] = [
+        let table: [(&str, Occasion, Option<Timestamp>, &str); 21] = [
+            ("as young as the grace", aged(3000), None, "tell"),
+            ("younger", aged(2999), None, "later 1"),
+            ("of a clock that was ahead", aged(-60_000), None, "later 3000"),
+            ("a burst whose first has waited", burst(3000), None, "tell"),
+            ("a burst whose first has not", burst(2000), None, "later 1000"),
+            ("in a group of twelve it waits longer", of_members(12), None, "later 100"),
+            ("in the largest no longer than in one of a thousand", of_members(5000), None, "later 9980"),
+            ("more than is known here", flood, None, "tell"),
             ("unseen", occasion(), None, "tell"),
             ("no member any more", Occasion { seat: None, ..occasion() }, None, "nothing"),
             ("nothing new", nothing_new(|_| ()), None, "nothing"),
             ("muted", with(|s| s.muted_until = Some(NOW.plus_ms(1))), None, "nothing"),
             ("muted until now", with(|s| s.muted_until = Some(NOW)), None, "tell"),
-            ("in quiet hours", occasion(), quiet, "later"),
+            ("in quiet hours", occasion(), quiet, "later 5000"),
             ("muted in quiet hours", with(|s| s.muted_until = Some(NOW.plus_ms(1))), quiet, "nothing"),
             ("as old as it may be", aged(day), None, "tell"),
             ("too old", aged(day + 1), None, "nothing"),
@@ -268,16 +309,20 @@ mod tests {
         ];
         for (name, occasion, quiet_until, expected) in table {
             let did = match plan(&occasion, quiet_until, NOW, &Policy::default()) {
-                Plan::Nothing => "nothing",
-                Plan::Later(at) => {
-                    assert_eq!(Some(at), quiet_until);
-                    "later"
-                }
-                Plan::Tell(_) => "tell",
-                Plan::TakeAway(_) => "take away",
+                Plan::Nothing => "nothing".to_owned(),
+                Plan::Later(at) => format!("later {}", at.ms() - NOW.ms()),
+                Plan::Tell(_) => "tell".to_owned(),
+                Plan::TakeAway(_) => "take away".to_owned(),
             };
             assert_eq!(did, expected, "{name}");
         }
+    }
+
+    #[test]
+    fn in_long_quiet_hours_it_is_looked_again_now_and_then() {
+        let end = NOW.plus_ms(36_000_000);
+        let planned = plan(&occasion(), Some(end), NOW, &Policy::default());
+        assert_eq!(planned, Plan::Later(NOW.plus_ms(QUIET_LOOK_MS)));
     }
 
     #[test]

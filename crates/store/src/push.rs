@@ -19,8 +19,8 @@ use crate::Reading;
 /// The kind of the job that a message queues; its key is the conversation's id.
 pub const NOTIFY: &str = "notify";
 
-/// Messages that an [`Occasion`] bears, the newest.
-pub const UNSEEN_MAX: usize = 5;
+/// Messages that an [`Occasion`] bears, the newest: more than a conversation takes while a message waits for its receipt.
+pub const UNSEEN_MAX: usize = 30;
 
 /// Rows of one page of an audience.
 pub const AUDIENCE_MAX: usize = 400;
@@ -46,7 +46,7 @@ pub struct NewRegistration {
     /// Its own, where the token is new.
     pub id: RegistrationId,
     pub user: UserId,
-    /// The sign-in that registers it: it goes when that one ends. A host app's token has none.
+    /// The sign-in that registers it, or the API key, by its id: the registration goes when that one ends.
     pub session: Option<SessionId>,
     pub device: Option<DeviceId>,
     pub provider: PushProvider,
@@ -188,6 +188,7 @@ pub struct Occasion {
     pub conversation: ConversationId,
     pub kind: ConversationKind,
     pub title: Option<String>,
+    pub member_count: i64,
     /// `None`: no member, or no longer.
     pub seat: Option<Seat>,
     /// Newest first, at most [`UNSEEN_MAX`].

@@ -1,10 +1,23 @@
-import { expect, test } from "vitest";
+import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { Device, eventually, Person, useBrowser } from "./people.ts";
 import { PushLine } from "./push.ts";
+import { GRANTED, PushService } from "./pushService.ts";
 
 useBrowser();
 
-const NOTIFIED = { permissions: ["clipboard-read", "clipboard-write", "notifications", "background-sync"] };
+let service: PushService;
+
+beforeAll(async () => {
+  service = await PushService.start(inject("certificate"));
+});
+afterAll(() => service.close());
+
+/** A browser whose person wants to be notified. */
+async function notified(): Promise<Device> {
+  const device = await Device.new(GRANTED);
+  await service.serve(device.context);
+  return device;
+}
 
 async function two() {
   const [ana, bruno] = [await Person.named("Ana"), await Person.named("Bruno")];
@@ -18,7 +31,7 @@ function message(conversationId: string, seq: number, body: string, messageId?: 
 
 test("pushes_are_shown_one_for_each_conversation", async () => {
   const { ana, dm } = await two();
-  const here = await (await Device.new(NOTIFIED)).signIn(ana);
+  const here = await (await notified()).signIn(ana);
   const line = await PushLine.of(here);
   for (const seq of [1, 2, 3]) await line.deliver(message(dm, seq, `number ${seq}`));
   await line.deliver(message("01890a5d-ac96-774b-bcce-b302099a8057", 1, "elsewhere"));
@@ -29,7 +42,7 @@ test("pushes_are_shown_one_for_each_conversation", async () => {
 
 test("whatever_is_pushed_something_is_shown_in_the_language_of_the_app", async () => {
   const ana = await Person.named("Ana");
-  const here = await (await Device.new(NOTIFIED)).signIn(ana, "/settings");
+  const here = await (await notified()).signIn(ana, "/settings");
   await here.page.getByRole("radio", { name: "Español" }).check();
   await here.page.getByRole("heading", { name: "Ajustes" }).waitFor();
   const line = await PushLine.of(here);
@@ -45,7 +58,7 @@ test("what_is_before_ones_eyes_makes_no_noise_and_goes_when_it_is_read", async (
   const { ana, bruno, dm } = await two();
   const other = await ana.group("Others", [bruno]);
   await bruno.send(dm, "first");
-  const here = await (await Device.new(NOTIFIED)).signIn(ana, `/c/${dm}`);
+  const here = await (await notified()).signIn(ana, `/c/${dm}`);
   await here.message("first").waitFor();
   const line = await PushLine.of(here);
   await line.deliver(message(other, 9, "over there"));
@@ -65,7 +78,7 @@ test("a_click_leads_the_open_window_to_the_message", async () => {
   const { ana, bruno, dm } = await two();
   const sent = await bruno.send(dm, "look at this");
   await bruno.send(dm, "and this");
-  const here = await (await Device.new(NOTIFIED)).signIn(ana, "/settings");
+  const here = await (await notified()).signIn(ana, "/settings");
   const line = await PushLine.of(here);
   await line.deliver(message(dm, 1, "look at this", sent));
   await line.showsOne(dm, "look at this");
@@ -81,7 +94,7 @@ test("a_click_leads_the_open_window_to_the_message", async () => {
 test("a_click_opens_the_app_where_it_is_closed", async () => {
   const { ana, bruno, dm } = await two();
   const sent = await bruno.send(dm, "good morning");
-  const here = await (await Device.new(NOTIFIED)).signIn(ana);
+  const here = await (await notified()).signIn(ana);
   const line = await PushLine.of(here);
   await here.page.goto("about:blank");
   await line.deliver(message(dm, 1, "good morning", sent));
@@ -96,7 +109,7 @@ test("a_click_opens_the_app_where_it_is_closed", async () => {
 test("an_answer_in_a_notification_goes_by_the_outbox_of_the_open_app", async () => {
   const { ana, bruno, dm } = await two();
   await bruno.send(dm, "shall we?");
-  const here = await (await Device.new(NOTIFIED)).signIn(ana, "/settings");
+  const here = await (await notified()).signIn(ana, "/settings");
   await here.page.getByRole("navigation").getByRole("link", { name: /Bruno/ }).waitFor();
   const line = await PushLine.of(here);
   await line.deliver(message(dm, 1, "shall we?"));
@@ -113,7 +126,7 @@ test("an_answer_in_a_notification_goes_by_the_outbox_of_the_open_app", async () 
 test("an_answer_in_a_notification_is_sent_while_the_app_is_closed", async () => {
   const { ana, bruno, dm } = await two();
   await bruno.send(dm, "shall we?");
-  const here = await (await Device.new(NOTIFIED)).signIn(ana);
+  const here = await (await notified()).signIn(ana);
   await here.page.getByRole("link", { name: /Bruno/ }).waitFor();
   const line = await PushLine.of(here);
   await here.page.goto("about:blank");
@@ -129,7 +142,7 @@ test("an_answer_in_a_notification_is_sent_while_the_app_is_closed", async () => 
 test("an_answer_without_a_network_waits_and_is_sent_once", async () => {
   const { ana, bruno, dm } = await two();
   await bruno.send(dm, "shall we?");
-  const here = await (await Device.new(NOTIFIED)).signIn(ana);
+  const here = await (await notified()).signIn(ana);
   await here.page.getByRole("link", { name: /Bruno/ }).waitFor();
   const line = await PushLine.of(here);
   await here.page.goto("about:blank");
@@ -158,7 +171,7 @@ test("an_answer_without_a_network_waits_and_is_sent_once", async () => {
 test("an_answer_that_is_refused_says_so_and_waits_in_the_app", async () => {
   const { ana, bruno, dm } = await two();
   await bruno.send(dm, "shall we?");
-  const here = await (await Device.new(NOTIFIED)).signIn(ana);
+  const here = await (await notified()).signIn(ana);
   await here.page.getByRole("link", { name: /Bruno/ }).waitFor();
   const line = await PushLine.of(here);
   await here.page.goto("about:blank");

@@ -73,7 +73,14 @@ export class PushLine {
   }
 
   async showsOne(tag: string, body: string): Promise<Shown> {
-    return eventually(`a notification ${tag} that says ${body}`, async () => (await this.shown()).find((one) => one.tag === tag && one.body === body));
+    let shown: Shown[] = [];
+    const look = async () => {
+      shown = await this.shown();
+      return shown.find((one) => one.tag === tag && one.body === body);
+    };
+    return eventually(`a notification ${tag} that says ${body}`, look).catch((error: unknown) => {
+      throw new Error(`${String(error)}; shown is ${JSON.stringify(shown)}`);
+    });
   }
 
   /** What a click does, to its end: addresses of windows that were opened for it. */

@@ -72,6 +72,8 @@ impl Services {
         user_agent: Option<&str>,
     ) -> Result<Device, ApiError> {
         actor.require(Scope::UsersWrite)?;
+        // Notifications say what was written: who registers a device reads.
+        actor.require(Scope::ChatRead)?;
         self.rates.changes.take(actor.user, self.now())?;
         if !self.notifying.offer.providers.contains(&request.provider) {
             let why = format!("provider: this server does not notify by {}; see GET /push", request.provider);
@@ -85,8 +87,8 @@ impl Services {
         let new = NewRegistration {
             id: RegistrationId::from_uuid(self.powers.new_uuid()),
             user: actor.user,
-            // An API key's registrations stay when the key goes: they are the person's.
-            session: actor.scopes.is_none().then_some(actor.session),
+            // An API key's id stands in for a session: what it registered goes with it.
+            session: Some(actor.session),
             device: request.device_id,
             provider: request.provider,
             platform: request.platform,
@@ -165,6 +167,10 @@ impl Services {
 
     pub async fn notification_settings(&self, actor: &Identity) -> Result<NotificationSettings, ApiError> {
         actor.require(Scope::UsersRead)?;
+        self.settings_of(actor).await
+    }
+
+    async fn settings_of(&self, actor: &Identity) -> Result<NotificationSettings, ApiError> {
         let do_not_disturb = self.store.push().quiet_hours(actor.user).await.map_err(|e| store_failed(&e))?;
         Ok(NotificationSettings { do_not_disturb })
     }
@@ -182,7 +188,7 @@ impl Services {
             }
             self.store.push().set_quiet_hours(actor.user, hours).await.map_err(|e| store_failed(&e))?;
         }
-        self.notification_settings(actor).await
+        self.settings_of(actor).await
     }
 }
 

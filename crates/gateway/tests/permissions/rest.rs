@@ -56,6 +56,15 @@ const PEOPLE: &[Row] = &[
     row("GET /api/v1/me/sessions", "", None,                                  [200, 200, 200, 200, 200, 200,   401, 401, 401, 401,   403, 403]),
     // Of nobody.
     row("DELETE /api/v1/me/sessions/{alice}", "", None,                       [404, 404, 404, 404, 404, 404,   401, 401, 401, 401,   403, 403]),
+    // Nobody can be notified here: there is no provider. Who registers a device reads, so a key needs more than the one scope.
+    row("GET /api/v1/push", "", None,                                         [200, 200, 200, 200, 200, 200,   401, 401, 401, 401,   200, 200]),
+    row("GET /api/v1/devices", "", UR,                                        [200, 200, 200, 200, 200, 200,   401, 401, 401, 401,   403, 200]),
+    row("POST /api/v1/devices/register", r#"{"token":"t","platform":"ios","provider":"fcm"}"#, UW,
+                                                                              [400, 400, 400, 400, 400, 400,   401, 401, 401, 401,   403, 403]),
+    row("POST /api/v1/devices/unregister", r#"{"token":"t"}"#, UW,            [404, 404, 404, 404, 404, 404,   401, 401, 401, 401,   403, 404]),
+    row("POST /api/v1/devices/test", "", UW,                                  [503, 503, 503, 503, 503, 503,   401, 401, 401, 401,   403, 503]),
+    row("GET /api/v1/me/notifications", "", UR,                               [200, 200, 200, 200, 200, 200,   401, 401, 401, 401,   403, 200]),
+    row("PATCH /api/v1/me/notifications", r#"{"doNotDisturb":null}"#, UW,     [200, 200, 200, 200, 200, 200,   401, 401, 401, 401,   403, 200]),
     row("GET /api/v1/users/{alice}", "", UR,                                  [200, 200, 200, 200, 200, 200,   401, 401, 401, 401,   403, 200]),
     row("PUT /api/v1/users/{alice}/block", "", UW,                            [204, 204, 204, 204, 204, 204,   401, 401, 401, 401,   403, 204]),
     row("DELETE /api/v1/users/{alice}/block", "", UW,                         [204, 204, 204, 204, 204, 204,   401, 401, 401, 401,   403, 204]),

@@ -137,10 +137,10 @@ impl PushSettings {
             is_private: self.private == Switch::On,
             name: self.name.clone(),
             private_text: self.private_text.clone(),
+            grace_ms: i64::from(self.grace_ms),
             age_max_ms: i64::from(self.age_max_hours) * HOUR_MS,
         };
-        let grace_ms = i64::from(self.grace_ms);
-        Ok(Arc::new(Pushing { providers, vapid_public_key, policy, grace_ms, powers: powers.clone() }))
+        Ok(Arc::new(Pushing::new(providers, vapid_public_key, policy, powers.clone())))
     }
 
     fn network(&self) -> anyhow::Result<Network> {

@@ -12,12 +12,17 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tertulia_testkit::{Options, until};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 /// What is answered to the next request, instead of a ticket.
 pub enum Instead {
-    Busy { retry_after_s: u64 },
+    Busy {
+        retry_after_s: u64,
+    },
     Error(&'static str),
+    /// A ticket, and not before this.
+    Held(oneshot::Receiver<()>),
 }
 
 #[derive(Default)]
@@ -79,9 +84,12 @@ impl Expo {
 }
 
 async fn send(State(desk): State<Arc<Mutex<Desk>>>, Json(message): Json<Value>) -> Response {
-    let mut desk = desk.lock();
-    desk.asked += 1;
-    match desk.instead.pop_front() {
+    let instead = {
+        let mut desk = desk.lock();
+        desk.asked += 1;
+        desk.instead.pop_front()
+    };
+    match instead {
         Some(Instead::Busy { retry_after_s }) => {
             let body = Json(json!({ "errors": [{ "code": "TOO_MANY_REQUESTS", "message": "busy" }] }));
             (StatusCode::TOO_MANY_REQUESTS, [("retry-after", retry_after_s.to_string())], body).into_response()
@@ -90,9 +98,16 @@ async fn send(State(desk): State<Arc<Mutex<Desk>>>, Json(message): Json<Value>) 
             let ticket = json!({ "status": "error", "message": "no", "details": { "error": code } });
             Json(json!({ "data": ticket })).into_response()
         }
-        None => {
-            desk.taken.push(message);
-            Json(json!({ "data": { "status": "ok", "id": format!("ticket-{}", desk.taken.len()) } })).into_response()
+        Some(Instead::Held(until)) => {
+            let _ = until.await;
+            take(&desk, message)
         }
+        None => take(&desk, message),
     }
+}
+
+fn take(desk: &Mutex<Desk>, message: Value) -> Response {
+    let mut desk = desk.lock();
+    desk.taken.push(message);
+    Json(json!({ "data": { "status": "ok", "id": format!("ticket-{}", desk.taken.len()) } })).into_response()
 }

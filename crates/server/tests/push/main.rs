@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tertulia_testkit::{Person, Postgres, PostgresOptions, Server, Socket, SocketOptions, until};
 
 use expo::{Expo, Instead};
+use tokio::sync::oneshot;
 
 const TERTULIA: &str = env!("CARGO_BIN_EXE_tertulia");
 
@@ -71,6 +72,46 @@ async fn who_is_not_there_is_told_who_said_what_and_where() -> Result<()> {
     ensure!(told[2].get("title").is_none() && told[2]["data"]["conversationId"] == dm.to_string(), "{told:?}");
     let log = server.log();
     ensure!(!log.contains("phone") && !log.contains("fourth"), "neither tokens nor content are logged: {log}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_read_while_a_device_is_told_is_taken_away_again() -> Result<()> {
+    let expo = Expo::open().await?;
+    let server = Server::start(expo.options(TERTULIA)).await?;
+    let people = server.people(["alice", "bob"]).await?;
+    let (alice, bob) = (&people[0], &people[1]);
+    register(&server, bob, "phone", Some(PHONE)).await?;
+    let dm = server.api(alice).dm(bob).await?.id;
+    let (go_on, until_then) = oneshot::channel();
+    expo.answer(Instead::Held(until_then));
+    server.api(alice).send(dm, "a", "hello").await?;
+    until("it is on its way", || expo.asked() == 1).await?;
+    server.api(bob).post(&format!("/api/v1/conversations/{dm}/receipts"), &json!({ "readSeq": 1 })).await?;
+    ensure!(go_on.send(()).is_ok(), "the provider waits");
+    let told = expo.once(2).await?;
+    ensure!(told[0]["body"] == "hello" && told[1]["data"]["kind"] == "withdrawal", "{told:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_may_not_read_registers_no_device_and_a_revoked_one_leaves_none() -> Result<()> {
+    let expo = Expo::open().await?;
+    let server = Server::start(expo.options(TERTULIA)).await?;
+    let alice = server.person("alice").await?;
+    let body = json!({ "token": token("spy"), "platform": "android", "provider": "expo" });
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    for (scopes, expected) in [("users:write", 403), ("users:write,chat:read", 200)] {
+        let said = server.run(&["apikey", "create", "--name", "shop", "--scopes", scopes]).await?;
+        let (id, key) = said.trim().split_once('\n').context("an id and a key")?;
+        let request = http.post(format!("{}/api/v1/devices/register", server.url())).bearer_auth(key);
+        let answer = request.header("Tertulia-User", &alice.email).json(&body).send().await?;
+        ensure!(answer.status().as_u16() == expected, "{scopes}: {}", answer.status());
+        ensure!(devices(&server, &alice).await?.len() == usize::from(expected == 200));
+        let id = id.strip_prefix("id ").context("an id")?;
+        server.run(&["apikey", "revoke", "--id", id]).await?;
+        ensure!(devices(&server, &alice).await?.is_empty(), "what the key registered is gone with it");
+    }
     Ok(())
 }
 
@@ -162,8 +203,7 @@ async fn what_a_provider_answers_is_acted_on() -> Result<()> {
     server.api(bob).patch("/api/v1/me/notifications", &quiet).await?.take::<Value>()?;
     let asked = expo.asked();
     server.api(alice).send(dm, "e", "while asleep").await?;
-    let end = format!("T{to}:00.000Z");
-    while !server.run(&["jobs", "list", "--kind", "push.expo"]).await?.contains(&end) {}
+    while !server.run(&["jobs", "list", "--kind", "push.expo"]).await?.contains("push.expo ready tries 0") {}
     ensure!(expo.asked() == asked, "quiet");
     Ok(())
 }

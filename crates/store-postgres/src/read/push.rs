@@ -143,12 +143,21 @@ struct Head {
     last_seq: Seq,
     kind: ConversationKind,
     title: Option<String>,
+    member_count: i64,
 }
 
 async fn head(session: &Session, conversation: ConversationId) -> Sql<Option<Head>> {
-    let select = "SELECT last_seq, kind, title FROM conversations WHERE id = $1";
+    let select = "SELECT last_seq, kind, title, member_count FROM conversations WHERE id = $1";
     let row = session.opt(select, &[&conversation.uuid()]).await?;
-    row.map(|row| Ok(Head { last_seq: at(&row, 0)?, kind: kind_of(at(&row, 1)?), title: at(&row, 2)? })).transpose()
+    row.map(|row| {
+        Ok(Head {
+            last_seq: at(&row, 0)?,
+            kind: kind_of(at(&row, 1)?),
+            title: at(&row, 2)?,
+            member_count: at(&row, 3)?,
+        })
+    })
+    .transpose()
 }
 
 const TARGET: &str = concat!(
@@ -181,8 +190,19 @@ pub(crate) async fn occasion(
         None => (Vec::new(), 0),
     };
     let badge = at(&session.one(BADGE, &[&target.user.uuid(), &now.ms(), &BADGE_MAX]).await?, 0)?;
-    let Head { kind, title, .. } = head;
-    Ok(Some(Occasion { target, conversation, kind, title, seat, unseen, unseen_count, badge, quiet_hours }))
+    let Head { kind, title, member_count, .. } = head;
+    Ok(Some(Occasion {
+        target,
+        conversation,
+        kind,
+        title,
+        member_count,
+        seat,
+        unseen,
+        unseen_count,
+        badge,
+        quiet_hours,
+    }))
 }
 
 /// Neither one's own, nor deleted, nor of somebody whom one has blocked.

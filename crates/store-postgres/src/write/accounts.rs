@@ -48,7 +48,11 @@ impl Batch<'_> {
                 let revoke = "UPDATE api_keys SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
                 match self.session.execute(revoke, &[&id.uuid(), &now.ms()]).await? {
                     0 => Err(ApiError::not_found("API key").into()),
-                    _ => Ok(Effect::Done),
+                    _ => {
+                        // What the key has registered, in whoever's name.
+                        push::unregister_session(self.session, id.uuid()).await?;
+                        Ok(Effect::Done)
+                    }
                 }
             }
             _ => Ok(Effect::Done),

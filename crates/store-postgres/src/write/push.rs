@@ -61,7 +61,8 @@ const WITHDRAW: &str = "INSERT INTO jobs (kind, unique_key, payload, run_at, cre
         GROUP BY d.id, d.provider, w.conversation_id) p
      ORDER BY p.kind, p.key
      ON CONFLICT (kind, unique_key) WHERE state = 0
-     DO UPDATE SET run_at = least(jobs.run_at, excluded.run_at), priority = least(jobs.priority, excluded.priority)";
+     DO UPDATE SET run_at = CASE WHEN jobs.attempt > jobs.spared THEN jobs.run_at ELSE least(jobs.run_at, excluded.run_at) END,
+        priority = least(jobs.priority, excluded.priority)";
 
 pub(super) async fn prepare(session: &Session) -> Sql<()> {
     let (ids, numbers) = (Type::UUID_ARRAY, Type::INT8_ARRAY);

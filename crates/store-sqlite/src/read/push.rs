@@ -119,13 +119,13 @@ pub(crate) fn audience(
     Ok(Some(Audience { last_seq, seats, next }))
 }
 
-type Head = (i64, i64, ConversationKind, Option<String>);
+type Head = (i64, i64, ConversationKind, Option<String>, i64);
 
 fn head(connection: &Connection, conversation: ConversationId) -> Sql<Option<Head>> {
     connection
-        .prepare_cached("SELECT no, last_seq, kind, title FROM conversations WHERE id = ?1")?
+        .prepare_cached("SELECT no, last_seq, kind, title, member_count FROM conversations WHERE id = ?1")?
         .query_row([conversation.as_bytes().as_slice()], |row| {
-            Ok((row.get(0)?, row.get(1)?, kind_of(row.get(2)?), row.get(3)?))
+            Ok((row.get(0)?, row.get(1)?, kind_of(row.get(2)?), row.get(3)?, row.get(4)?))
         })
         .optional()
 }
@@ -136,7 +136,7 @@ pub(crate) fn occasion(
     conversation: ConversationId,
     now: Timestamp,
 ) -> Sql<Option<Occasion>> {
-    let Some((no, last_seq, kind, title)) = head(connection, conversation)? else { return Ok(None) };
+    let Some((no, last_seq, kind, title, member_count)) = head(connection, conversation)? else { return Ok(None) };
     let found = connection
         .prepare_cached(&format!(
             "SELECT {TARGET_COLUMNS}, u.no, u.id, u.quiet_hours FROM devices d JOIN users u ON u.no = d.user_no
@@ -157,7 +157,18 @@ pub(crate) fn occasion(
         None => (Vec::new(), 0),
     };
     let badge = badge(connection, user_no, now)?;
-    Ok(Some(Occasion { target, conversation, kind, title, seat, unseen, unseen_count, badge, quiet_hours }))
+    Ok(Some(Occasion {
+        target,
+        conversation,
+        kind,
+        title,
+        member_count,
+        seat,
+        unseen,
+        unseen_count,
+        badge,
+        quiet_hours,
+    }))
 }
 
 fn seat(connection: &Connection, conversation_no: i64, registration: RegistrationId) -> Sql<Option<Seat>> {

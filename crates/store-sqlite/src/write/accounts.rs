@@ -63,6 +63,8 @@ impl Batch<'_> {
                     .connection
                     .prepare_cached("UPDATE api_keys SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL")?
                     .execute((id.as_bytes().as_slice(), now.ms()))?;
+                // What the key has registered, in whoever's name.
+                self.unregister_session(SessionId::from_bytes(*id.as_bytes()))?;
                 if revoked == 0 { Err(ApiError::not_found("API key").into()) } else { Ok(Effect::Done) }
             }
             _ => Ok(Effect::Done),

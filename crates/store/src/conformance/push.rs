@@ -173,7 +173,7 @@ pub async fn an_occasion_tells_what_the_device_has_not_seen(home: &impl Home) {
     }
     let told = |occasion: &Occasion| -> Vec<Seq> { occasion.unseen.iter().map(|one| one.seq).collect() };
     let occasion = book.occasion(phone, group).await;
-    assert_eq!((told(&occasion), occasion.unseen_count), (vec![9, 8, 7, 6, 5], 9));
+    assert_eq!((told(&occasion), occasion.unseen_count), (vec![9, 8, 7, 6, 5, 4, 3, 2, 1], 9));
     let newest = &occasion.unseen[0];
     assert_eq!((newest.id, newest.sender, newest.sender_name.as_str()), (sent[8].message_id, carol, "carol"));
     assert_eq!((newest.body.as_str(), newest.created_at), ("message 9", sent[8].created_at));
@@ -198,12 +198,18 @@ pub async fn an_occasion_tells_what_the_device_has_not_seen(home: &impl Home) {
     world.send(bob, group, "mine").await;
     let occasion = book.occasion(phone, group).await;
     assert_eq!((told(&occasion), occasion.unseen_count), (vec![], 0));
+    // Of many, the newest.
+    let many = i64::try_from(UNSEEN_MAX).expect("a small number") + 3;
+    world.send_many(alice, group, many).await;
+    let occasion = book.occasion(phone, group).await;
+    assert_eq!((told(&occasion).len(), occasion.unseen_count, told(&occasion)[0]), (UNSEEN_MAX, many, 10 + many));
+    world.done(world.reading(bob, group, 10 + many)).await;
     // Who came later sees nothing older; who is no member, nothing at all.
     world.done(world.adding(alice, group, dave)).await;
     world.send(carol, group, "welcome").await;
     let of_dave = book.phone_of(dave, "dave's").await;
     let occasion = book.occasion(of_dave, group).await;
-    assert_eq!((told(&occasion), occasion.unseen_count), (vec![11], 1));
+    assert_eq!((told(&occasion), occasion.unseen_count), (vec![11 + many], 1));
     world.done(world.removing(alice, group, dave)).await;
     let occasion = book.occasion(of_dave, group).await;
     assert_eq!((occasion.seat.clone(), told(&occasion), occasion.unseen_count), (None, vec![], 0));
@@ -283,11 +289,11 @@ pub async fn a_notification_is_looked_for_when_the_message_says(home: &impl Home
     assert_eq!(times, [(due(&first), true), (due(&burst[0]), true)], "the one that waits keeps its time");
     assert_eq!(jobs[0].created_at, first.now);
 
-    // Of a burst the earliest; where nobody is ever notified, nothing is queued.
+    // Where nobody is ever notified, nothing is queued.
     let (other, silent) = (world.group(alice, &[bob]).await, world.group(alice, &[bob]).await);
     let nobody = |conversation| AppendMessage { notify_at: None, ..world.message(alice, conversation, "hello") };
     let soonest = later(other, 100);
-    let burst = [nobody(other), later(other, 9000), soonest.clone(), nobody(silent)];
+    let burst = [nobody(other), soonest.clone(), later(other, 9000), nobody(silent)];
     world.burst(burst.iter().map(sending).collect()).await;
     let filter = JobFilter { state: JobState::Ready, kind: Some(NOTIFY.to_owned()), after: jobs[1].id, limit: 10 };
     let jobs = world.store.jobs().list_jobs(filter).await.expect("the queue is listed");

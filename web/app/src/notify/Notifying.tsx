@@ -32,8 +32,11 @@ function useRegistration(): void {
     if (isSignedOut) isSynced.current = false;
     if (!isConnected || isSynced.current) return;
     isSynced.current = true;
-    // Without push service or network: with the next start.
-    syncDevice(client).catch((error: unknown) => console.warn(`notifications: ${String(error)}`));
+    // Without push service or network: with the next connection or start.
+    syncDevice(client).catch((error: unknown) => {
+      isSynced.current = false;
+      console.warn(`notifications: ${String(error)}`);
+    });
   }, [client, isConnected, isSignedOut]);
   useEffect(() => watchPermission(() => void syncDevice(client).catch(() => {})), [client]);
 }

@@ -74,7 +74,8 @@ export async function turnOff(client: Tertulia): Promise<void> {
 
 export async function setShowsContent(client: Tertulia, showsContent: boolean): Promise<void> {
   setPreferences({ hidesContent: !showsContent });
-  if (state.device !== null) await register(client, state.offer);
+  // Also where the last registering failed: the server may have one from before.
+  if (state.permission === "granted" && !preferences().isNotNotified) await register(client, state.offer ?? (await client.rest.pushOffer()));
 }
 
 /** Removes a registration, of this browser or another device. */

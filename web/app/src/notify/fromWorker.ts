@@ -1,4 +1,5 @@
 import type { Tertulia } from "@tertulia/client";
+import { codeOf } from "../errors";
 import { navigate, routeOf } from "../shell/router";
 import type { Asked, Reply, ToPage } from "../worker/messages";
 import { kept } from "./device";
@@ -25,6 +26,13 @@ export function listenToWorker(client: Tertulia): void {
   navigator.serviceWorker?.startMessages();
 }
 
+/** What the outbox says of an answer that it will never take. */
+const FINAL = new Set(["forbidden", "not_found", "invalid", "too_large", "conflict", "gone"]);
+
+function isFinal(error: unknown): boolean {
+  return FINAL.has(codeOf(error));
+}
+
 async function sendReply(client: Tertulia, { name, account, conversationId, body }: Reply): Promise<boolean> {
   if (client.account.get()?.id !== account) return false;
   await client.send(conversationId, body, { name });
@@ -35,7 +43,13 @@ async function sendReply(client: Tertulia, { name, account, conversationId, body
 export async function takeReplies(client: Tertulia, account: string, refused: (error: unknown) => void): Promise<void> {
   for (const reply of await kept.replies()) {
     if (reply.account !== account) continue;
-    await client.send(reply.conversationId, reply.body, { name: reply.name }).catch(refused);
+    try {
+      await client.send(reply.conversationId, reply.body, { name: reply.name });
+    } catch (error) {
+      refused(error);
+      // Nothing is wrong with the answer itself: it is kept for the next start.
+      if (!isFinal(error)) continue;
+    }
     await kept.drop(reply.name);
   }
 }

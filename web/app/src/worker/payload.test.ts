@@ -31,7 +31,7 @@ test("a_test_leads_to_the_settings_and_is_of_no_conversation", () => {
 });
 
 test("a_link_leads_nowhere_but_into_the_app", () => {
-  for (const link of ["https://elsewhere.example/c/1", "//elsewhere.example", "javascript:alert(1)", "data:text/html,x", "\\\\elsewhere.example", 5, null]) expect(pathWithin(ORIGIN, link)).toBeNull();
+  for (const link of ["https://elsewhere.example/c/1", "//elsewhere.example", "javascript:alert(1)", "data:text/html,x", "\\\\elsewhere.example", "/.//elsewhere.example/x", `${ORIGIN}//elsewhere.example/x`, 5, null]) expect(pathWithin(ORIGIN, link)).toBeNull();
   expect(pathWithin(ORIGIN, "/c/1?m=2")).toBe("/c/1?m=2");
   expect(pathWithin(ORIGIN, `${ORIGIN}/c/1`)).toBe("/c/1");
   expect(told({ kind: "message", title: "x", conversationId: "a/b", link: "https://elsewhere.example" }).link).toBe("/c/a%2Fb");

@@ -65,7 +65,8 @@ export function pathWithin(origin: string, link: unknown): string | null {
   if (typeof link !== "string") return null;
   try {
     const address = new URL(link, origin);
-    return address.origin === origin ? address.pathname + address.search : null;
+    // Two slashes would begin another host where this is opened.
+    return address.origin === origin && !address.pathname.startsWith("//") ? address.pathname + address.search : null;
   } catch {
     return null;
   }

@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { pretend, pretendKept, PretendWindow } from "./pretend";
 import { onPush } from "./push";
 
@@ -24,6 +24,17 @@ test("a_notification_that_comes_late_does_not_take_the_place_of_a_newer_one", as
   await onPush(scope, pretendKept(), message(5));
   await onPush(scope, pretendKept(), message(4));
   expect(shown).toMatchObject([{ body: "number 5", data: { seq: 5 }, silent: true, renotify: false }]);
+});
+
+test("of_pushes_that_come_together_the_newest_is_shown_last", async () => {
+  const { scope, shown } = pretend();
+  let goOn = () => {};
+  const held = new Promise<void>((done) => (goOn = done));
+  const slow = { ...pretendKept(), known: () => held.then(() => pretendKept().known()) };
+  const both = [onPush(scope, slow, message(1)), onPush(scope, pretendKept(), message(2))];
+  goOn();
+  await Promise.all(both);
+  expect(shown).toMatchObject([{ body: "number 2", data: { seq: 2 }, silent: false, renotify: true }]);
 });
 
 test("nothing_makes_a_noise_about_what_is_before_ones_eyes", async () => {
@@ -56,6 +67,20 @@ test("nothing_that_fails_keeps_a_notification_from_being_shown", async () => {
   parts.navigator["setAppBadge"] = broken;
   parts.registration["getNotifications"] = broken;
   await onPush(scope, { ...pretendKept(), known: broken }, message(1));
+  expect(shown).toMatchObject([{ title: "Ana", body: "number 1" }]);
+});
+
+test("nothing_that_never_answers_keeps_a_notification_from_being_shown", async () => {
+  vi.useFakeTimers();
+  const { scope, shown } = pretend();
+  const never = () => new Promise<never>(() => {});
+  const parts = scope as unknown as Record<"clients" | "registration", Record<string, unknown>>;
+  parts.clients["matchAll"] = never;
+  parts.registration["getNotifications"] = never;
+  const done = onPush(scope, { ...pretendKept(), known: never }, message(1));
+  await vi.advanceTimersByTimeAsync(5000);
+  await done;
+  vi.useRealTimers();
   expect(shown).toMatchObject([{ title: "Ana", body: "number 1" }]);
 });
 

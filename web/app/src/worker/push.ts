@@ -23,12 +23,36 @@ interface Options extends NotificationOptions {
  * Something is shown for every push, whatever is in it: browsers take the permission away, or show a line of their own, where one does not. So nothing before
  * `showNotification` may fail.
  */
-export async function onPush(scope: Scope, kept: Kept, text: string | null): Promise<void> {
-  const known = await kept.known().catch(() => NOTHING_KNOWN);
+export function onPush(scope: Scope, kept: Kept, text: string | null): Promise<void> {
+  const turn = Promise.race([last, after(TURN_MS)]);
+  const shown = turn.then(() => showPush(scope, kept, text));
+  last = shown.catch(() => {});
+  return shown;
+}
+
+/** How long a push waits for the one before it, whatever keeps that one. */
+const TURN_MS = 3000;
+
+/** How long is waited for what a notification can do without: a database that never opens may not keep it from being shown. */
+const SOON_MS = 1000;
+
+function soon<T>(wanted: Promise<T>, otherwise: T): Promise<T> {
+  return Promise.race([wanted.catch(() => otherwise), after(SOON_MS).then(() => otherwise)]);
+}
+
+/** One after the other: of two at a time the older one could be shown last, in the place of the newer. */
+let last: Promise<void> = Promise.resolve();
+
+function after(ms: number): Promise<void> {
+  return new Promise((done) => setTimeout(done, ms));
+}
+
+async function showPush(scope: Scope, kept: Kept, text: string | null): Promise<void> {
+  const known = await soon(kept.known(), NOTHING_KNOWN);
   const texts = textsFor(known.language, scope.navigator.languages);
   const told = toldIn(text, scope.location.origin, texts);
-  const windows = await windowsOf(scope);
-  const [isBeforeEyes, shown] = await Promise.all([showsNow(windows, told.conversationId), shownOf(scope, told)]);
+  const windows = await soon(windowsOf(scope), []);
+  const [isBeforeEyes, shown] = await Promise.all([soon(showsNow(windows, told.conversationId), false), soon(shownOf(scope, told), null)]);
   const isLate = shown !== null && told.seq !== null && (dataOf(shown).seq ?? -1) >= told.seq;
   if (isLate) {
     // What is on the screen already is newer: it stays what it is, and makes no noise again.
