@@ -198,28 +198,9 @@ impl Pushing {
                     return again(now.plus_ms(BUSY_MS));
                 }
                 let answer = sender.send(&target(&occasion.target), &notification).await;
-                let is_told =
-                    matches!(answer, Answer::Accepted { .. }) && notification.kind == NotificationKind::Message;
-                let outcome = self.conclude(store, &occasion, &notification, answer).await?;
-                if is_told && sender.withdraws() { self.look_again(store, provider, about).await } else { Ok(outcome) }
+                self.conclude(store, &occasion, &notification, answer).await
             }
         }
-    }
-
-    /// What was read while the provider was asked has queued nothing: nobody knew yet that there was something to take away.
-    async fn look_again(
-        &self,
-        store: &dyn Store,
-        provider: PushProvider,
-        about: &PushJob,
-    ) -> Result<Outcome, StoreError> {
-        let now = self.powers.now();
-        let occasion = store.push().occasion(about.registration, about.conversation_id, now).await?;
-        let plan = occasion.map(|occasion| tertulia_push::plan(&occasion, None, now, &self.policy));
-        Ok(match plan {
-            Some(Plan::TakeAway(_)) => Outcome::DoneAnd(vec![push_job(provider, about, now, now)]),
-            _ => Outcome::Done,
-        })
     }
 
     async fn conclude(

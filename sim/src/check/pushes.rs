@@ -40,8 +40,8 @@ fn allows(snapshot: &Snapshot, told: &Notification) -> Result<()> {
     ensure!(told.seq > snapshot.noted, "it is noted that the device was told up to {}", snapshot.noted);
     ensure!(!place.is_muted, "the conversation was muted");
     ensure!(!snapshot.in_quiet_hours, "it was told in quiet hours");
-    let message =
-        snapshot.messages.iter().find(|message| Some(message.message_id) == told.message && message.seq == told.seq);
+    let message = snapshot.message.as_ref();
+    let message = message.filter(|one| Some(one.message_id) == told.message && one.seq == told.seq);
     let Some(message) = message else { bail!("it tells of a message that was not there to be told") };
     ensure!(message.deleted_at.is_none(), "its message was deleted");
     ensure!(message.sender_id != device.user, "it tells people what they say themselves");

@@ -174,13 +174,9 @@ impl Office {
             let provider = SimProvider { kind: *kind, hands: Arc::clone(&hands) };
             (*kind, Arc::new(provider) as Arc<dyn Provider>)
         };
-        let pushing = Arc::new(Pushing {
-            providers: PROVIDERS.iter().map(provider).collect(),
-            vapid_public_key: None,
-            policy: Policy { age_max_ms: AGE_MAX_MS, ..Policy::default() },
-            grace_ms: GRACE_MS,
-            powers: self.powers.clone(),
-        });
+        let policy = Policy { grace_ms: GRACE_MS, age_max_ms: AGE_MAX_MS, ..Policy::default() };
+        let providers = PROVIDERS.iter().map(provider).collect();
+        let pushing = Arc::new(Pushing::new(providers, None, policy, self.powers.clone()));
         let lines = (WorkerQueue(Arc::clone(&hands)), WorkerBook::new(Arc::clone(&hands)));
         let store: Arc<dyn Store> = Arc::new(FaultyStore::of_worker(Arc::clone(store), &self.post, lines));
         let wake = Wake::default();

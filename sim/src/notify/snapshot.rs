@@ -16,8 +16,8 @@ pub struct Snapshot {
     /// `None`: no member.
     pub place: Option<Place>,
     pub blocked: Vec<UserId>,
-    /// Those that the worker was told of, as the person would see them.
-    pub messages: Vec<Message>,
+    /// The newest that the worker was told of, as the person would see it.
+    pub message: Option<Message>,
     pub badge: i64,
     /// Up to there it was told, by what was written down.
     pub noted: Seq,
@@ -60,16 +60,16 @@ impl Post {
             let me = held.members.as_deref()?.iter().find(|member| member.user_id == user)?.clone();
             Some(Place { read: me.read_seq, delivered: me.delivered_seq, is_muted: is_muted(held.muted_until) })
         });
-        let mut messages = Vec::new();
-        for unseen in told.iter().flat_map(|told| &told.unseen) {
-            messages.extend(now_or_never(store.message(user, conversation, unseen.id))??);
-        }
+        let message = match told.and_then(|told| told.unseen.first()) {
+            Some(newest) => now_or_never(store.message(user, conversation, newest.id))??,
+            None => None,
+        };
         let hours = now_or_never(store.push().quiet_hours(user))??;
         let in_quiet_hours = hours.is_some_and(|hours| covers(&hours.from, &hours.to, now));
         let mut book = self.book();
         let blocked = book.blocked.iter().filter(|(who, _)| *who == user).map(|(_, whom)| *whom).collect();
         let kept = book.snapshots.entry((life, registration, conversation)).or_default();
-        kept.push(Snapshot { at: now, registered, place, blocked, messages, badge, noted, in_quiet_hours });
+        kept.push(Snapshot { at: now, registered, place, blocked, message, badge, noted, in_quiet_hours });
         if kept.len() > KEPT {
             kept.remove(0);
         }
