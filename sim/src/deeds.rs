@@ -143,7 +143,7 @@ fn run(world: &mut World, number: usize, command: Command) -> Result<Option<Resu
     Ok(done)
 }
 
-fn send(world: &mut World, number: usize, id: ConversationId, reply_to: Option<MessageRef>) -> Result<()> {
+pub fn send(world: &mut World, number: usize, id: ConversationId, reply_to: Option<MessageRef>) -> Result<()> {
     let serial = world.devices[number].next_name;
     world.devices[number].next_name += 1;
     let name: ClientMsgId = format!("d{number}-{serial}").parse()?;

@@ -1,7 +1,7 @@
 //! Stores with bad days: the server's, and a device's.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tertulia_core::HouseRules;
 use tertulia_engine::{
@@ -12,16 +12,58 @@ use tertulia_proto::{ApiError, ClientMsgId, Member, Seq};
 use tertulia_store::*;
 use tertulia_store_sqlite::SqliteStore;
 
+use crate::notify::post::Post;
+use crate::notify::{WorkerBook, WorkerQueue};
+use crate::planted::NotifyBug;
+
 /// The server's store; once in so many writes its disk is full.
 pub struct FaultyStore {
     inner: Arc<SqliteStore>,
     full_every: Arc<AtomicUsize>,
     count: AtomicUsize,
+    post: Arc<Post>,
+    /// How a worker reaches jobs and devices.
+    lines: Option<(WorkerQueue, WorkerBook)>,
 }
 
 impl FaultyStore {
-    pub fn new(inner: Arc<SqliteStore>, full_every: Arc<AtomicUsize>) -> Self {
-        Self { inner, full_every, count: AtomicUsize::new(0) }
+    pub fn new(inner: Arc<SqliteStore>, full_every: Arc<AtomicUsize>, post: &Arc<Post>) -> Self {
+        Self { inner, full_every, count: AtomicUsize::new(0), post: Arc::clone(post), lines: None }
+    }
+
+    pub fn of_worker(inner: Arc<SqliteStore>, post: &Arc<Post>, lines: (WorkerQueue, WorkerBook)) -> Self {
+        Self { lines: Some(lines), ..Self::new(inner, Arc::default(), post) }
+    }
+
+    fn silence_others(&self, told: &Write) {
+        let Write::AdvanceWatermarks { conversation, actor, delivered, device: Some(device), now, .. } = *told else {
+            return;
+        };
+        let others: Vec<_> = self.post.book().clients_of(actor).filter(|other| *other != device).collect();
+        for other in others {
+            let device = Some(other);
+            let write = Write::AdvanceWatermarks { conversation, actor, delivered, read: None, device, now };
+            self.inner.submit(write, Box::new(|_| ()));
+        }
+    }
+
+    /// Does it, and has the world know what concerns notifications.
+    fn submit_noted(&self, write: Write, done: Completion) {
+        let (is_done, told) = (Arc::new(AtomicBool::new(false)), write.clone());
+        let seen = Arc::clone(&is_done);
+        let done: Completion = Box::new(move |result| {
+            seen.store(result.is_ok(), Ordering::Relaxed);
+            done(result);
+        });
+        self.inner.submit(write, done);
+        if is_done.load(Ordering::Relaxed) && self.post.book().bug == Some(NotifyBug::SilencedByAnother) {
+            self.silence_others(&told);
+        }
+        if is_done.load(Ordering::Relaxed)
+            && let Err(error) = self.post.wrote(&told, &self.inner)
+        {
+            self.post.breaks(|| format!("looking at a write: {error:#}"));
+        }
     }
 }
 
@@ -34,6 +76,11 @@ impl Store for FaultyStore {
         let count = self.count.fetch_add(1, Ordering::Relaxed);
         if every > 0 && count % every == every - 1 {
             return crate::server::disk_full(done);
+        }
+        let is_of_interest =
+            matches!(write, Write::AdvanceWatermarks { .. } | Write::SetMuted { .. } | Write::SetBlocked { .. });
+        if is_of_interest && self.post.book().is_on {
+            return self.submit_noted(write, done);
         }
         self.inner.submit(write, done);
     }
@@ -125,11 +172,11 @@ impl Store for FaultyStore {
         self.inner.job_counts()
     }
     fn jobs(&self) -> &dyn tertulia_store::JobQueue {
-        self.inner.jobs()
+        self.lines.as_ref().map_or_else(|| self.inner.jobs(), |(queue, _)| queue)
     }
 
     fn push(&self) -> &dyn PushBook {
-        self.inner.push()
+        self.lines.as_ref().map_or_else(|| self.inner.push(), |(_, book)| book)
     }
 
     fn traces(&self) -> &dyn tertulia_store::TraceBook {

@@ -73,6 +73,9 @@ impl World {
     fn server_dies(&mut self) -> Result<()> {
         self.say(|| "the server dies".to_owned());
         self.record.in_log_at_death = self.whole_log()?.0.into_keys().map(|(_, name)| name).collect();
+        if let Some(office) = &mut self.office {
+            office.server_died();
+        }
         self.server.die()?;
         let keys: Vec<Key> = self.wires.keys().copied().collect();
         for key in keys {
@@ -89,6 +92,7 @@ impl World {
             self.say(|| "the server comes back from a backup".to_owned());
             self.record.restores += 1;
             self.note_what_is_lost()?;
+            self.forget_notifications()?;
         } else {
             self.say(|| "the server comes back".to_owned());
             self.server.come_back()?;
@@ -132,15 +136,17 @@ impl World {
 
     /// The second phase.
     pub fn finish(&mut self) -> Result<()> {
+        self.lull().context("the others are well, some devices are away")?;
         self.heal()?;
         self.come_to_rest().context("all has healed, and it does not come to rest")?;
         self.check_unread().context("with holes still open")?;
         self.fill_holes().context("filling holes")?;
+        self.check_notifications().context("all are there")?;
         self.check_all()
     }
 
-    fn heal(&mut self) -> Result<()> {
-        self.say(|| "all heals".to_owned());
+    /// From now on nothing goes wrong by itself.
+    pub fn heal_server(&mut self) -> Result<()> {
         self.faulty = false;
         self.server.full_every.store(0, Ordering::Relaxed);
         self.server.refuse_every.store(0, Ordering::Relaxed);
@@ -148,10 +154,19 @@ impl World {
             self.server_back_at = None;
             self.server_comes_back()?;
         }
+        Ok(())
+    }
+
+    fn heal(&mut self) -> Result<()> {
+        self.say(|| "all heals".to_owned());
+        self.heal_server()?;
         for wire in self.wires.values_mut().filter(|wire| wire.server_hears_at.is_none()) {
             wire.stalled_until = 0;
         }
+        let now = self.now;
         for number in 0..self.devices.len() {
+            // As at each start: the server may have switched it off meanwhile.
+            self.devices[number].registrar.renew(now);
             if self.devices[number].engine.is_none() {
                 self.start_device(number)?;
             }

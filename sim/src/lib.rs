@@ -5,7 +5,7 @@
 //! the rest of the promises is demanded.
 //!
 //! The way through: [`plan`] what kind of world; [`world`] its steps; [`deeds`] what people do; [`finish`] healing and the last checks; [`check`] a promise
-//! a file; [`server`], [`device`], [`network`] who is there, [`push`] who is notified; [`record`] what people know they did; [`planted`] bugs on purpose.
+//! a file; [`server`], [`device`], [`network`] who is there, [`push`] and [`notify`] who is notified, and by whom; [`record`] what people know they did; [`planted`] bugs on purpose.
 
 pub mod check;
 mod deeds;
@@ -13,6 +13,7 @@ mod device;
 mod faulty;
 mod finish;
 mod network;
+mod notify;
 pub mod plan;
 pub mod planted;
 mod push;

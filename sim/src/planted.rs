@@ -26,12 +26,36 @@ pub enum DeviceBug {
     SentForgotten,
 }
 
+/// A broken promise of those who notify.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotifyBug {
+    /// What has reached one device of a person has reached all of them.
+    SilencedByAnother,
+    /// It is noted that a device was told before it is told.
+    NotedBeforeSent,
+    /// It is not noted that a device was told.
+    NotNoted,
+    /// The end of a job counts whoever tells it.
+    EndedUnguarded,
+    /// Whom to tell is asked as soon as a message is there.
+    NoGrace,
+    /// What to tell is decided on what was so when it was asked whom to tell.
+    DecidedEarly,
+    /// What was read elsewhere is not taken away.
+    NeverWithdrawn,
+    /// A job is claimed before the lease of another worker has ended.
+    ClaimedTwice,
+    /// A token that its provider no longer knows switches off what has come after it.
+    SwitchedOffByOlder,
+}
+
 /// Which bug, if any, a world has, and what is not left to its seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Planted {
     pub engine: Option<Bug>,
     pub server: Option<ServerBug>,
     pub device: Option<DeviceBug>,
+    pub notify: Option<NotifyBug>,
     /// What people do all the time, by its number in [`crate::plan::THEMES`]; else the seed decides.
     pub theme: Option<usize>,
     /// Deeds after which all heals; else the seed decides.

@@ -6,9 +6,10 @@ use anyhow::{Context as _, Result};
 use tertulia_client_sqlite::Durability;
 use tertulia_engine::{ConnectionState, Registration, RegistrationStep};
 use tertulia_proto::device::RegisterDevice;
-use tertulia_proto::{ConversationId, Platform, PushProvider, RegistrationId, Seq};
+use tertulia_proto::{ConversationId, DeviceId, Platform, PushProvider, RegistrationId, Seq};
 use tertulia_testkit::Random;
 
+use crate::notify::PROVIDERS;
 use crate::server::now_or_never;
 use crate::world::{World, failed_by_itself};
 
@@ -28,6 +29,11 @@ pub struct Registrar {
     try_at: u64,
     /// By which the server knows it.
     pub registration: Option<RegistrationId>,
+    provider: Option<PushProvider>,
+    /// It does not say at the server which device it is.
+    is_nameless: bool,
+    /// Which token it has by now.
+    pub token_no: u64,
     /// What it held of each conversation when it asked for the registration that stands: that much it need not tell.
     pub held: BTreeMap<ConversationId, Seq>,
 }
@@ -44,9 +50,46 @@ struct Call {
 impl Registrar {
     /// Drawn by itself: it came after worlds that are to stay what they were.
     pub fn draw(seed: u64, number: usize) -> Self {
-        let world = Random::new(seed ^ 0x7075_7368).one_in(2);
+        let world = Self::is_drawn(seed);
         let mut random = Random::new(seed ^ 0x7068_6f6e ^ ((number as u64) << 32));
-        Self { is_wished: world && !random.one_in(3), try_at: random.next() % 30_000, ..Self::default() }
+        let (is_wished, try_at) = (world && !random.one_in(3), random.next() % 30_000);
+        let (provider, is_nameless) = (random.pick(&PROVIDERS).copied(), random.one_in(5));
+        Self { is_wished, try_at, provider, is_nameless, ..Self::default() }
+    }
+
+    /// Whether anybody of a world may be notified.
+    pub fn is_drawn(seed: u64) -> bool {
+        Random::new(seed ^ 0x7075_7368).one_in(2)
+    }
+
+    /// As its provider gives it.
+    pub fn token(&self, number: usize) -> String {
+        match self.provider {
+            // RFC 8291: a point of 65 bytes, beginning with 4, and 16 bytes.
+            Some(PushProvider::Webpush) => format!(
+                "{{\"endpoint\":\"https://push.example/{number}-{}\",\"keys\":{{\"p256dh\":\"B{}\",\"auth\":\"{}\"}}}}",
+                self.token_no,
+                "A".repeat(86),
+                "A".repeat(22)
+            ),
+            _ => format!("ExponentPushToken[{number}-{}]", self.token_no),
+        }
+    }
+
+    pub fn request(&self, number: usize, device: DeviceId) -> RegisterDevice {
+        RegisterDevice {
+            token: self.token(number),
+            platform: Platform::Android,
+            provider: self.provider.unwrap_or(PushProvider::Expo),
+            app_version: None,
+            device_id: (!self.is_nameless).then_some(device),
+            shows_content: true,
+        }
+    }
+
+    /// It asks again, at the earliest then.
+    pub fn renew(&mut self, at: u64) {
+        (self.renewed, self.call, self.try_at) = (false, None, at);
     }
 
     /// The app is gone, and with it whoever waited for an answer.
@@ -130,17 +173,12 @@ impl World {
     fn register_at_server(&mut self, number: usize) -> Result<bool> {
         let device = &mut self.devices[number];
         let Some(life) = self.server.life.as_ref().filter(|_| device.network) else { return Ok(false) };
-        let request = RegisterDevice {
-            token: format!("device-{number}"),
-            platform: Platform::Android,
-            provider: PushProvider::Fcm,
-            app_version: None,
-            device_id: Some(device.id),
-            shows_content: true,
-        };
-        let answer = now_or_never(life.services.register_device(&self.people[device.person], request, None))?;
+        let request = device.registrar.request(number, device.id);
+        let (token, me) = (request.token.clone(), &self.people[device.person]);
+        let answer = now_or_never(life.services.register_device(me, request, None))?;
         if let Ok(registered) = &answer {
             device.registrar.registration = Some(registered.id);
+            self.server.post.registered(me.user, &token, registered, &life.store)?;
         }
         Ok(answer.is_ok())
     }
@@ -154,7 +192,7 @@ impl World {
         Ok(())
     }
 
-    fn take_step(&mut self, number: usize, step: RegistrationStep) -> Result<()> {
+    pub fn take_step(&mut self, number: usize, step: RegistrationStep) -> Result<()> {
         let mishap = self.mishap();
         let now = self.now;
         let done = self.devices[number]

@@ -15,16 +15,16 @@ use tertulia_gateway::dispatch::{Attachment, Session};
 use tertulia_proto::device::PushOffer;
 use tertulia_proto::event::Connected;
 use tertulia_proto::request::ClientRequest;
-use tertulia_proto::{
-    ApiError, ClientMsgId, DeviceId, Limits, Protocol, PushProvider, ServerEvent, SessionId, Timestamp, UserId,
-};
+use tertulia_proto::{ApiError, ClientMsgId, DeviceId, Limits, Protocol, ServerEvent, SessionId, Timestamp, UserId};
 use tertulia_realtime::{Hub, Outbound, Publication};
 use tertulia_store::{CommitSink, Committed, Completion, Effect, NewUser, Store, StoreError, Write, WriteError};
 use tertulia_store_sqlite::SqliteStore;
 use tertulia_testkit::Random;
 
 use crate::faulty::{FaultyRules, FaultyStore};
-use crate::planted::ServerBug;
+use crate::notify::post::Post;
+use crate::notify::{GRACE_MS, PROVIDERS};
+use crate::planted::{NotifyBug, Planted, ServerBug};
 
 /// Answers at once what needs nobody else: all of the inline store.
 pub fn now_or_never<T>(future: impl Future<Output = T>) -> Result<T> {
@@ -120,6 +120,7 @@ pub struct Server {
     pub refuse_every: Arc<AtomicUsize>,
     bug: Option<ServerBug>,
     pub texts: Texts,
+    pub post: Arc<Post>,
 }
 
 /// The texts that each message has had, in the log's order.
@@ -146,7 +147,7 @@ impl CommitSink for Sink {
 }
 
 impl Server {
-    pub fn new(random: &mut Random, limits: Limits, rate_limits: bool, bug: Option<ServerBug>) -> Result<Self> {
+    pub fn new(random: &mut Random, limits: Limits, rate_limits: bool, planted: Planted) -> Result<Self> {
         let clock = Arc::new(SimClock::default());
         clock.set(1_800_000_000_000);
         let entropy = Arc::new(SimEntropy(Mutex::new(random.fork())));
@@ -161,9 +162,11 @@ impl Server {
             backups: Vec::new(),
             full_every: Arc::new(AtomicUsize::new(0)),
             refuse_every: Arc::new(AtomicUsize::new(0)),
-            bug,
+            bug: planted.server,
             texts: Texts::default(),
+            post: Arc::default(),
         };
+        server.post.book().bug = planted.notify;
         server.start(None)?;
         Ok(server)
     }
@@ -183,17 +186,31 @@ impl Server {
             SqliteStore::open_image(&self.image, new_epoch, rules, sink)
         };
         let store = store.map_err(|e| anyhow::anyhow!("{e}"))?;
-        let faulty: Arc<dyn Store> = Arc::new(FaultyStore::new(Arc::clone(&store), Arc::clone(&self.full_every)));
+        let faulty: Arc<dyn Store> =
+            Arc::new(FaultyStore::new(Arc::clone(&store), Arc::clone(&self.full_every), &self.post));
         let auth = now_or_never(async {
             Auth::new(Arc::clone(&faulty), self.powers.clone(), AuthConfig::default(), Arc::new(NoJwks))
         })?
         .context("auth")?;
-        let offer = PushOffer { providers: vec![PushProvider::Fcm], vapid_public_key: None };
+        let offer = PushOffer { providers: PROVIDERS.to_vec(), vapid_public_key: None };
         let services = Services::new(faulty, hub, self.powers.clone(), self.limits.clone(), auth, self.rate_limits);
-        let services = Arc::new(services.with_notifying(Notifying { offer, ..Notifying::default() }));
+        let services = Arc::new(services.with_notifying(Notifying { offer, grace_ms: self.grace_ms(), tester: None }));
         let gateway = Gateway::new(Arc::clone(&services), tertulia_gateway::Settings::default());
         self.life = Some(Life { store, services, gateway, ends: BTreeMap::new() });
         Ok(())
+    }
+
+    fn grace_ms(&self) -> i64 {
+        if self.post.book().bug == Some(NotifyBug::NoGrace) { 0 } else { GRACE_MS }
+    }
+
+    pub fn clock_now(&self) -> Timestamp {
+        self.powers.now()
+    }
+
+    /// What a worker beside it tells the time by.
+    pub fn powers(&self) -> Powers {
+        self.powers.clone()
     }
 
     /// The process is gone between two steps. What was committed is on the disk.

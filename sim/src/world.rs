@@ -14,6 +14,7 @@ use tertulia_testkit::Random;
 use crate::check;
 use crate::device::{Device, Mishap};
 use crate::network::{self, Down, Wire};
+use crate::notify::Office;
 use crate::plan::{Faults, Plan};
 use crate::planted::{Planted, ServerBug};
 use crate::push::Registrar;
@@ -43,6 +44,8 @@ pub struct World {
     pub random: Random,
     /// Of the registrations alone.
     pub push_random: Random,
+    /// `None`: nobody of this world is notified.
+    pub office: Option<Office>,
     pub now: u64,
     pub server: Server,
     pub people: Vec<Identity>,
@@ -68,12 +71,14 @@ impl World {
         plan.deeds = planted.deeds.unwrap_or(plan.deeds);
         plan.faults.late = Faults::draw_late(seed);
         plan.faults.power_cut = if planted.device.is_some() { 1 } else { Faults::draw_power_cut(seed) };
-        let server = Server::new(&mut random, plan.limits.clone(), plan.rate_limits, planted.server)?;
+        let server = Server::new(&mut random, plan.limits.clone(), plan.rate_limits, planted)?;
+        let office = Registrar::is_drawn(seed).then(|| Office::new(seed, &server)).transpose()?;
         let mut world = Self {
             seed,
             planted,
             random,
             push_random: Random::new(seed ^ 0x7068_6f6e),
+            office,
             now: 0,
             server,
             people: Vec::new(),
@@ -160,6 +165,7 @@ impl World {
             let pause = self.random.next() % (self.plan.pause_ms + 1);
             self.run_until(self.now + pause)?;
             deeds::something(self)?;
+            self.something_about_notifications()?;
             self.something_goes_wrong()?;
         }
         Ok(())
@@ -192,7 +198,14 @@ impl World {
             timer.into_iter().chain(device.starts_at).min()
         });
         let pushes = (0..self.devices.len()).filter_map(|number| self.next_push_at(number)).min();
-        wires.into_iter().chain(devices.min()).chain(pushes).chain(self.server_back_at).chain([self.beat_at]).min()
+        wires
+            .into_iter()
+            .chain(devices.min())
+            .chain(pushes)
+            .chain(self.next_work_at())
+            .chain(self.server_back_at)
+            .chain([self.beat_at])
+            .min()
     }
 
     /// Everything that is due now, in an order that depends on nothing but the numbers.
@@ -217,7 +230,7 @@ impl World {
         for key in keys {
             self.carry(key)?;
         }
-        Ok(())
+        self.work()
     }
 
     fn tick_device(&mut self, number: usize) -> Result<()> {

@@ -1,6 +1,6 @@
 //! A simulation that finds nothing proves nothing: each of these bugs, switched on, has to break a promise within a number of worlds.
 
-use tertulia_sim::planted::{Bug, DeviceBug, ServerBug};
+use tertulia_sim::planted::{Bug, DeviceBug, NotifyBug, ServerBug};
 use tertulia_sim::{Planted, run};
 
 /// Worlds until a bug has to be found. Most are found in the first ten.
@@ -46,6 +46,15 @@ found! {
     acknowledging_before_the_commit_is_found: server ServerBug::AcknowledgedBeforeCommit;
     knowing_repeats_only_in_memory_is_found: server ServerBug::DedupInMemory;
     a_restored_log_under_its_old_name_is_found: server ServerBug::EpochKept;
+    a_device_that_is_silenced_by_another_is_found: notify NotifyBug::SilencedByAnother;
+    noting_what_was_not_sent_yet_is_found: notify NotifyBug::NotedBeforeSent;
+    not_noting_what_was_sent_is_found: notify NotifyBug::NotNoted;
+    an_end_told_by_whoever_lost_the_job_is_found: notify NotifyBug::EndedUnguarded;
+    asking_whom_to_tell_without_a_grace_is_found: notify NotifyBug::NoGrace;
+    deciding_on_what_was_so_earlier_is_found: notify NotifyBug::DecidedEarly;
+    leaving_what_was_read_elsewhere_on_the_screen_is_found: notify NotifyBug::NeverWithdrawn;
+    a_job_claimed_by_two_workers_is_found: notify NotifyBug::ClaimedTwice;
+    an_older_token_that_switches_off_what_came_after_it_is_found: notify NotifyBug::SwitchedOffByOlder;
 }
 
 #[test]

@@ -290,6 +290,7 @@ macro_rules! conformance_tests {
                 a_secret_signs_beside_its_successor_until_the_rotation_ends,
                 there_are_only_so_many_endpoints,
                 a_burst_of_sends_is_told_whole_and_in_order,
+            ],
             traces: [
                 a_message_is_found_by_its_id_and_by_its_senders_name_for_it,
                 what_was_noted_of_a_message_is_told_with_it_and_changes_nothing_else,
