@@ -19,4 +19,4 @@ pub use fanout::Fanout;
 pub use journal::Journal;
 pub use power::{Clock, Entropy, Powers};
 pub use rules::HouseRules;
-pub use services::{AddressCheck, Notifying, Services, TestSender};
+pub use services::{AddressCheck, Condemned, JOBS_COUNTED_MAX, Judged, Notifying, Services, TestSender, Verdict};

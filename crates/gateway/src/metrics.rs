@@ -7,8 +7,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use tertulia_core::Services;
 use tertulia_core::journal::JournalCounts;
+use tertulia_core::{JOBS_COUNTED_MAX, Services};
 use tertulia_proto::webhook::WebhookEndpoint;
 use tertulia_store::jobs::{JobState, JobStats};
 use tertulia_store::{StoreError, Timestamp};
@@ -29,10 +29,6 @@ struct Ending {
 struct OfKind {
     kind: String,
 }
-
-/// So many ready jobs of a kind are counted, and of the dead altogether: whoever asks often makes no work of it, however deep the queue is. That it is deep
-/// is known from so many on, and how long people wait from the oldest one.
-const JOBS_COUNTED_MAX: usize = 10_000;
 
 /// By kind: what this process has run, and what waits for anybody.
 #[derive(Default)]

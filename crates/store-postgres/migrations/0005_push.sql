@@ -22,7 +22,9 @@ CREATE TABLE devices (
     registered_at bigint NOT NULL,
     -- Of one that is switched off: since when, and why.
     failed_at bigint,
-    failure text
+    failure text,
+    -- How often in a row its provider refused what was sent.
+    refusals bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 85);
 
 CREATE INDEX devices_by_user ON devices (user_id, client_device);

@@ -7,7 +7,7 @@ CREATE TABLE devices (
     no INTEGER PRIMARY KEY AUTOINCREMENT,
     id BLOB NOT NULL UNIQUE,
     user_no INTEGER NOT NULL REFERENCES users (no),
-    -- The sign-in that registered it. No reference: sign-ins that expired are removed, and the device stays.
+    -- The sign-in that registered it. No reference: sign-ins that expired are removed, and the device goes with the next clean-up.
     session_id BLOB,
     -- The client's local store, where it said so.
     client_device BLOB,
@@ -25,7 +25,9 @@ CREATE TABLE devices (
     registered_at INTEGER NOT NULL,
     -- Of one that is switched off: since when, and why.
     failed_at INTEGER,
-    failure TEXT
+    failure TEXT,
+    -- How often in a row its provider refused what was sent.
+    refusals INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 CREATE INDEX devices_by_user ON devices (user_no, client_device);

@@ -85,6 +85,14 @@ impl PushBook for SqliteStore {
         self.note(limit.min(JOBS_PER_CALL_MAX), move |c| write::push::forget_attempts(c, at, limit))
     }
 
+    fn forget_devices(&self, limit: usize) -> Reading<'_, usize> {
+        Box::pin(async move {
+            // Looks at all devices: work of a reader. The writer looks at those again.
+            let candidates = self.read(move |c| read::push::of_ended_sessions(c, limit.min(JOBS_PER_CALL_MAX))).await?;
+            self.note(candidates.len(), move |c| write::push::forget_devices(c, &candidates)).await
+        })
+    }
+
     fn quiet_hours(&self, user: UserId) -> Reading<'_, Option<QuietHours>> {
         self.read(move |c| read::push::quiet_hours(c, user))
     }

@@ -4,7 +4,7 @@
 //! device and conversation; and this one reads everything anew when it runs ([`PushBook::occasion`]), so what was read, muted or deleted meanwhile is
 //! not told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -250,6 +250,43 @@ pub struct PushNote {
     pub at: Timestamp,
 }
 
+/// A device whose provider refuses so many notifications in a row, whatever is in them, gets no more until it registers again.
+pub const REFUSALS_MAX: i64 = 5;
+
+/// What some notes say of how often in a row a device was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusals {
+    pub registration: RegistrationId,
+    /// Something was accepted before these: they are counted anew.
+    pub anew: bool,
+    /// In a row, to the end of the notes.
+    pub more: i64,
+    /// Of the last one, and what the device is switched off for where that is one too many.
+    pub at: Timestamp,
+    pub failure: String,
+}
+
+/// One for each device that was answered for good, in order of their ids.
+pub fn refusals(notes: &[PushNote]) -> Vec<Refusals> {
+    let mut all: BTreeMap<RegistrationId, Refusals> = BTreeMap::new();
+    for note in notes {
+        let (registration, at) = (note.registration, note.at);
+        let fresh = || Refusals { registration, anew: false, more: 0, at, failure: String::new() };
+        match note.outcome {
+            PushOutcome::Accepted | PushOutcome::Withdrawn => {
+                all.insert(registration, Refusals { anew: true, ..fresh() });
+            }
+            PushOutcome::Refused => {
+                let one = all.entry(registration).or_insert_with(fresh);
+                (one.more, one.at) = (one.more + 1, at);
+                one.failure = kept_detail(&format!("refused {REFUSALS_MAX} times in a row: {}", note.detail));
+            }
+            PushOutcome::Failed | PushOutcome::Unregistered => {}
+        }
+    }
+    all.into_values().collect()
+}
+
 /// The beginning of a reason that is kept, cut at a character within [`DETAIL_MAX_BYTES`].
 pub fn kept_detail(detail: &str) -> String {
     let mut end = detail.len().min(DETAIL_MAX_BYTES);
@@ -329,13 +366,16 @@ pub trait PushBook: Send + Sync {
         now: Timestamp,
     ) -> Reading<'_, Option<Occasion>>;
     /// Keeps the attempts, also of devices that have gone meanwhile; what was accepted moves `pushed_seq`, what was withdrawn `withdrawn_seq`, both
-    /// forward only. At most [`crate::jobs::JOBS_PER_CALL_MAX`] in one call.
+    /// forward only. A device that was refused [`REFUSALS_MAX`] times in a row is switched off. At most [`crate::jobs::JOBS_PER_CALL_MAX`] in one call.
     fn note_pushes(&self, notes: Vec<PushNote>) -> Reading<'_, ()>;
     /// What became of a message's notifications: each device's attempts that spoke of it or of a later one, up to and including the first that was
     /// accepted, because that one told of it. In order of time, at most [`ATTEMPTS_TOLD_MAX`] of the [`ATTEMPTS_READ_MAX`] nearest to it.
     fn push_attempts(&self, conversation: ConversationId, seq: Seq) -> Reading<'_, Vec<PushAttempt>>;
     /// Work of the clean-up: attempts made before `at`, at most `limit`. How many are gone.
     fn forget_attempts(&self, at: Timestamp, limit: usize) -> Reading<'_, usize>;
+    /// Work of the clean-up: devices whose sign-in is over, because it expired and was forgotten or was ended by a server that knew of no devices; at most
+    /// `limit`. How many are gone.
+    fn forget_devices(&self, limit: usize) -> Reading<'_, usize>;
     fn quiet_hours(&self, user: UserId) -> Reading<'_, Option<QuietHours>>;
     fn set_quiet_hours(&self, user: UserId, hours: Option<QuietHours>) -> Reading<'_, ()>;
 }
@@ -362,6 +402,28 @@ mod tests {
     fn attempt(device: u8, seq: Seq, at: i64, outcome: PushOutcome) -> PushAttempt {
         let (registration, at) = (RegistrationId::from_bytes([device; 16]), Timestamp::from_ms(at));
         PushAttempt { registration, user: None, provider: None, seq, outcome, detail: String::new(), at }
+    }
+
+    #[test]
+    fn refusals_count_in_a_row() {
+        use PushOutcome::{Accepted, Failed, Refused, Withdrawn};
+        let note = |device: u8, outcome| PushNote {
+            registration: RegistrationId::from_bytes([device; 16]),
+            conversation: ConversationId::from_bytes([9; 16]),
+            seq: 1,
+            outcome,
+            detail: "bad".into(),
+            at: Timestamp::from_ms(1),
+        };
+        let counted = |notes: &[(u8, PushOutcome)]| {
+            let notes: Vec<_> = notes.iter().map(|(device, outcome)| note(*device, *outcome)).collect();
+            let all = refusals(&notes).into_iter();
+            all.map(|one| (one.registration.as_bytes()[0], one.anew, one.more)).collect::<Vec<_>>()
+        };
+        assert_eq!(counted(&[(1, Failed)]), []);
+        assert_eq!(counted(&[(2, Refused), (1, Refused), (1, Failed), (1, Refused)]), [(1, false, 2), (2, false, 1)]);
+        assert_eq!(counted(&[(1, Refused), (1, Accepted), (1, Refused)]), [(1, true, 1)]);
+        assert_eq!(counted(&[(1, Refused), (1, Withdrawn)]), [(1, true, 0)]);
     }
 
     #[test]

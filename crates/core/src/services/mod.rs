@@ -10,6 +10,7 @@ mod devices;
 mod messages;
 mod people;
 mod presence;
+mod queue;
 mod sync;
 mod trace;
 mod webhooks;
@@ -23,6 +24,7 @@ use tokio::sync::oneshot;
 
 pub use devices::{Notifying, TestSender};
 pub use messages::{MessageAckDone, history_range};
+pub use queue::{Condemned, JOBS_COUNTED_MAX, Judged, Verdict};
 pub use trace::Tracing;
 pub use webhooks::AddressCheck;
 

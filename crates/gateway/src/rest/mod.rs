@@ -3,6 +3,7 @@
 mod auth;
 mod conversations;
 mod devices;
+mod jobs;
 mod members;
 mod messages;
 mod operations;
@@ -36,6 +37,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(devices::routes())
         .merge(webhooks::routes())
         .merge(trace::routes())
+        .merge(jobs::routes())
         .merge(auth::key_routes());
     OpenApiRouter::new().merge(auth::routes()).nest("/api/v1", api).merge(operations::routes())
 }

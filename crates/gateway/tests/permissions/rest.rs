@@ -176,6 +176,11 @@ const WEBHOOKS: &[Row] = &[
 const ADMIN: &[Row] = &[
     //                                                                     stranger removed member admin owner blocked  nobody bad expired ended  key- key+
     row("GET /api/v1/admin/trace/{mine}", "", A,                              [403, 403, 403, 403, 403, 403,   401, 401, 401, 401,   403, 200]),
+    row("GET /api/v1/admin/jobs", "", A,                                      [403, 403, 403, 403, 403, 403,   401, 401, 401, 401,   403, 200]),
+    row("GET /api/v1/admin/jobs?state=dead&kind=notify&after=7&limit=1", "", A, [403, 403, 403, 403, 403, 403, 401, 401, 401, 401,   403, 200]),
+    row("GET /api/v1/admin/jobs/stats", "", A,                                [403, 403, 403, 403, 403, 403,   401, 401, 401, 401,   403, 200]),
+    row("POST /api/v1/admin/jobs/retry", r#"{"id":1}"#, A,                    [403, 403, 403, 403, 403, 403,   401, 401, 401, 401,   403, 404]),
+    row("POST /api/v1/admin/jobs/drop", r#"{"kind":"notify"}"#, A,            [403, 403, 403, 403, 403, 403,   401, 401, 401, 401,   403, 200]),
 ];
 
 const ALL: [&[Row]; 8] = [ADMIN, AUTH, OPERATIONS, PEOPLE, CONVERSATIONS, MEMBERS, MESSAGES, WEBHOOKS];

@@ -40,7 +40,7 @@ struct Read {
 const DELIVERED: &str = "WITH held AS MATERIALIZED (
         SELECT w.conversation_id, d.id AS device_id, w.seq
         FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[]) AS w (conversation_id, user_id, client_device, seq)
-        JOIN devices d ON d.user_id = w.user_id AND d.client_device = w.client_device AND d.failed_at IS NULL
+        JOIN devices d ON d.user_id = w.user_id AND d.client_device = w.client_device
         LEFT JOIN device_seats s ON s.conversation_id = w.conversation_id AND s.device_id = d.id
         WHERE w.seq > coalesce(s.delivered_seq, 0) ORDER BY d.id FOR KEY SHARE OF d)
      INSERT INTO device_seats (conversation_id, device_id, delivered_seq, pushed_seq, withdrawn_seq)
@@ -155,7 +155,7 @@ const HAS_ENDED: &str = "SELECT EXISTS (SELECT 1 FROM sessions WHERE id = $1 AND
 const OF_TOKEN: &str = "SELECT id, user_id FROM devices WHERE token_hash = $1 FOR UPDATE";
 
 const RENEW: &str = "UPDATE devices SET session_id = $2, client_device = $3, platform = $4, app_version = $5, user_agent = $6, shows_content = $7,
-        registered_at = $8, failed_at = NULL, failure = NULL WHERE id = $1";
+        registered_at = $8, failed_at = NULL, failure = NULL, refusals = 0 WHERE id = $1";
 
 const INSERT: &str = "INSERT INTO devices (id, session_id, client_device, platform, app_version, user_agent, shows_content, registered_at, created_at,
         user_id, provider, token, token_hash)
@@ -324,6 +324,7 @@ pub(crate) async fn note(session: &Session, notes: &[PushNote]) -> Sql<()> {
         let (pushed, withdrawn): (Vec<i64>, Vec<i64>) = seats.values().copied().unzip();
         session.execute(MOVE_SEATS, &[&conversations, &devices, &pushed, &withdrawn]).await?;
     }
+    count_refusals(session, &refusals(notes)).await?;
     let conversations: Vec<Uuid> = notes.iter().map(|note| note.conversation.uuid()).collect();
     let seqs: Vec<i64> = notes.iter().map(|note| note.seq).collect();
     let devices: Vec<Uuid> = notes.iter().map(|note| note.registration.uuid()).collect();
@@ -333,6 +334,38 @@ pub(crate) async fn note(session: &Session, notes: &[PushNote]) -> Sql<()> {
     session.execute(NOTE, &[&conversations, &seqs, &devices, &times, &outcomes, &details]).await?;
     let kept_max = i64::try_from(ATTEMPTS_MAX).unwrap_or(i64::MAX);
     session.execute(FORGET_OLDER, &[&conversations, &seqs, &devices, &kept_max]).await.map(drop)
+}
+
+const COUNT_REFUSALS: &str = "WITH held AS MATERIALIZED (
+        SELECT d.id, d.failed_at IS NULL AS is_on, CASE WHEN w.anew THEN w.more ELSE d.refusals + w.more END AS refusals, w.at, w.failure
+        FROM unnest($1::uuid[], $2::boolean[], $3::bigint[], $4::bigint[], $5::text[]) AS w (device_id, anew, more, at, failure)
+        JOIN devices d ON d.id = w.device_id WHERE w.more > 0 OR d.refusals > 0 ORDER BY d.id FOR NO KEY UPDATE OF d)
+     UPDATE devices d SET refusals = held.refusals,
+        failed_at = CASE WHEN held.is_on AND held.refusals >= $6 THEN held.at ELSE d.failed_at END,
+        failure = CASE WHEN held.is_on AND held.refusals >= $6 THEN held.failure ELSE d.failure END
+     FROM held WHERE d.id = held.id";
+
+async fn count_refusals(session: &Session, all: &[Refusals]) -> Sql<()> {
+    if all.is_empty() {
+        return Ok(());
+    }
+    let devices: Vec<Uuid> = all.iter().map(|one| one.registration.uuid()).collect();
+    let anew: Vec<bool> = all.iter().map(|one| one.anew).collect();
+    let more: Vec<i64> = all.iter().map(|one| one.more).collect();
+    let times: Vec<i64> = all.iter().map(|one| one.at.ms()).collect();
+    let failures: Vec<&str> = all.iter().map(|one| one.failure.as_str()).collect();
+    session.execute(COUNT_REFUSALS, &[&devices, &anew, &more, &times, &failures, &REFUSALS_MAX]).await.map(drop)
+}
+
+const OF_ENDED_SESSIONS: &str = "SELECT id FROM devices d WHERE session_id IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.id = d.session_id AND s.ended_at IS NULL)
+     ORDER BY id LIMIT $1 FOR UPDATE OF d SKIP LOCKED";
+
+pub(crate) async fn forget_devices(session: &Session, most: usize) -> Sql<usize> {
+    let most = i64::try_from(most.min(JOBS_PER_CALL_MAX)).unwrap_or(0);
+    let gone = ids(&session.rows(OF_ENDED_SESSIONS, &[&most]).await?)?;
+    let count = gone.len();
+    remove(session, gone).await.map(|_| count)
 }
 
 const FORGET_ATTEMPTS: &str = "DELETE FROM push_attempts WHERE (conversation_id, seq, device_id, attempt) IN

@@ -39,7 +39,7 @@ const PAGES: &[(&str, &str)] = &[
     (
         "devices",
         "SELECT d.id, u.id, d.session_id, d.client_device, d.provider, d.platform, d.token, d.token_hash, d.app_version, d.user_agent,
-            d.shows_content, d.created_at, d.registered_at, d.failed_at, d.failure
+            d.shows_content, d.created_at, d.registered_at, d.failed_at, d.failure, d.refusals
          FROM devices d CROSS JOIN users u ON u.no = d.user_no WHERE d.id > ?1 ORDER BY d.id LIMIT ?2",
     ),
     (
@@ -142,8 +142,8 @@ const INSERTS: &[(&str, &str)] = &[
     (
         "devices",
         "INSERT INTO devices (id, user_no, session_id, client_device, provider, platform, token, token_hash, app_version, user_agent, shows_content,
-            created_at, registered_at, failed_at, failure)
-         SELECT ?1, no, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15 FROM users WHERE id = ?2",
+            created_at, registered_at, failed_at, failure, refusals)
+         SELECT ?1, no, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16 FROM users WHERE id = ?2",
     ),
     (
         "jobs",

@@ -259,6 +259,17 @@ fn quiet_hours_from(stored: Option<&str>) -> Sql<Option<QuietHours>> {
     quiet_hours_of(stored).map_err(|_| bad_value("quiet hours that are no JSON of them"))
 }
 
+/// Numbers of devices that were registered by a sign-in that is no more.
+pub(crate) fn of_ended_sessions(connection: &Connection, most: usize) -> Sql<Vec<i64>> {
+    connection
+        .prepare_cached(
+            "SELECT no FROM devices d WHERE session_id IS NOT NULL
+                AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.id = d.session_id AND s.ended_at IS NULL) LIMIT ?1",
+        )?
+        .query_map([i64::try_from(most).unwrap_or(0)], |row| row.get(0))?
+        .collect()
+}
+
 pub(crate) fn quiet_hours(connection: &Connection, user: UserId) -> Sql<Option<QuietHours>> {
     let stored: Option<Option<String>> = connection
         .prepare_cached("SELECT quiet_hours FROM users WHERE id = ?1")?

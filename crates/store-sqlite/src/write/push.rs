@@ -18,7 +18,7 @@ const WITHDRAWN: &str = "SELECT d.id, d.provider FROM devices d
 
 const DELIVERED: &str =
     "INSERT INTO device_seats (conversation_no, device_no, delivered_seq, pushed_seq, withdrawn_seq)
-     SELECT ?1, d.no, ?4, 0, 0 FROM devices d WHERE d.user_no = ?2 AND d.client_device = ?3 AND d.failed_at IS NULL
+     SELECT ?1, d.no, ?4, 0, 0 FROM devices d WHERE d.user_no = ?2 AND d.client_device = ?3
      ON CONFLICT DO UPDATE SET delivered_seq = excluded.delivered_seq WHERE excluded.delivered_seq > delivered_seq";
 
 /// One person's place in one conversation, by this file's numbers.
@@ -150,7 +150,7 @@ fn renew(connection: &Connection, no: i64, new: &NewRegistration) -> Sql<()> {
     connection
         .prepare_cached(
             "UPDATE devices SET session_id = ?2, client_device = ?3, platform = ?4, app_version = ?5, user_agent = ?6, shows_content = ?7,
-                registered_at = ?8, failed_at = NULL, failure = NULL WHERE no = ?1",
+                registered_at = ?8, failed_at = NULL, failure = NULL, refusals = 0 WHERE no = ?1",
         )?
         .execute((
             no,
@@ -247,7 +247,30 @@ pub(crate) fn note(connection: &Connection, notes: &[PushNote]) -> Sql<()> {
         let Some(conversation) = conversation else { continue };
         note_one(connection, conversation, note)?;
     }
-    Ok(())
+    refusals(notes).iter().try_for_each(|refused| count_refusals(connection, refused))
+}
+
+const COUNT_REFUSALS: &str = "UPDATE devices SET refusals = CASE WHEN ?2 THEN ?3 ELSE refusals + ?3 END,
+        failed_at = CASE WHEN failed_at IS NULL AND CASE WHEN ?2 THEN ?3 ELSE refusals + ?3 END >= ?4 THEN ?5 ELSE failed_at END,
+        failure = CASE WHEN failed_at IS NULL AND CASE WHEN ?2 THEN ?3 ELSE refusals + ?3 END >= ?4 THEN ?6 ELSE failure END
+     WHERE id = ?1 AND (?3 > 0 OR refusals > 0)";
+
+fn count_refusals(connection: &Connection, refused: &Refusals) -> Sql<()> {
+    let Refusals { registration, anew, more, at, failure } = refused;
+    let device = registration.as_bytes().as_slice();
+    connection.prepare_cached(COUNT_REFUSALS)?.execute((device, anew, more, REFUSALS_MAX, at.ms(), failure)).map(drop)
+}
+
+/// Those of them whose sign-in is over by now.
+pub(crate) fn forget_devices(connection: &Connection, candidates: &[i64]) -> Sql<usize> {
+    let mut gone = Vec::new();
+    for no in candidates {
+        let select = "SELECT no FROM devices d WHERE no = ?1 AND session_id IS NOT NULL
+             AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.id = d.session_id AND s.ended_at IS NULL)";
+        gone.extend(numbers(connection, select, [no])?);
+    }
+    remove(connection, &gone)?;
+    Ok(gone.len())
 }
 
 fn note_one(connection: &Connection, conversation_no: i64, note: &PushNote) -> Sql<()> {

@@ -202,6 +202,58 @@ pub async fn who_signs_out_is_not_notified_there_any_more(home: &impl Home) {
     assert_eq!(book.devices(alice).await.len(), 3);
 }
 
+pub async fn a_device_goes_when_its_sign_in_has_expired_and_was_forgotten(home: &impl Home) {
+    let book = Book::open(home).await;
+    let alice = book.world.person("alice").await;
+    let standing = book.sign_in(alice).await;
+    let signed_in = |session, token: &str| NewRegistration { session: Some(session), ..book.phone(alice, token) };
+    let of_app = book.phone_of(alice, "of a host app").await;
+    let here = book.register(signed_in(standing, "here")).await.id;
+    for n in 0..3 {
+        let session = SessionId::from_bytes(book.world.id());
+        let (expires_at, now) = (Timestamp::from_ms(100), Timestamp::from_ms(0));
+        book.world.done(Write::OpenSession { session, user: alice, user_agent: None, expires_at, now }).await;
+        book.register(signed_in(session, &format!("expired {n}"))).await;
+    }
+    let forget = async |limit| book.push().forget_devices(limit).await.expect("an answer");
+    assert_eq!(forget(9).await, 0, "they expired, and may still be told apart from what never was");
+    assert_eq!(book.world.store.jobs().forget_sessions(Timestamp::from_ms(200), 9).await.expect("an answer"), 3);
+    assert_eq!((forget(2).await, forget(2).await, forget(2).await), (2, 1, 0));
+    assert_eq!(book.devices(alice).await, [here, of_app], "the latest first");
+}
+
+pub async fn a_device_that_is_refused_again_and_again_is_switched_off(home: &impl Home) {
+    let book = Book::open(home).await;
+    let [alice, bob] = book.world.people(["alice", "bob"]).await;
+    let dm = book.world.dm(alice, bob).await;
+    book.world.send_many(bob, dm, 30).await;
+    let (phone, other) = (book.phone_of(alice, "token").await, book.phone_of(alice, "other").await);
+    use PushOutcome::{Accepted, Failed, Refused};
+    let mut seq = 0;
+    let mut told = async |outcomes: &[PushOutcome]| {
+        for outcome in outcomes {
+            seq += 1;
+            book.note(vec![book.noted(phone, dm, seq, *outcome), book.noted(other, dm, seq, Accepted)]).await;
+        }
+        book.tokens(alice).await.len()
+    };
+    assert_eq!(told(&[Refused, Refused, Failed, Refused, Refused]).await, 2, "four in a row");
+    assert_eq!(told(&[Accepted, Refused, Refused, Refused, Refused]).await, 2, "again four");
+    // Several in one call count as one by one.
+    let both = [book.noted(phone, dm, 20, Accepted), book.noted(phone, dm, 21, Refused)];
+    book.note(both.into()).await;
+    assert_eq!(told(&[Refused, Refused, Refused]).await, 2, "four");
+    assert_eq!(told(&[Refused]).await, 1);
+    let shown = book.push().devices(alice).await.expect("the store reads");
+    let shown = shown.iter().find(|device| device.id == phone).expect("it is shown all the same");
+    let failure = shown.failure.as_deref().expect("why");
+    assert!(!shown.active && failure.contains("5 times") && failure.contains("said so"), "{failure}");
+    // Registered again, it begins anew.
+    book.register(book.phone(alice, "token")).await;
+    assert_eq!(told(&[Refused, Refused, Refused, Refused]).await, 2);
+    assert_eq!(told(&[Refused]).await, 1);
+}
+
 pub async fn a_device_is_switched_off_only_for_the_token_that_failed(home: &impl Home) {
     let book = Book::open(home).await;
     let [alice, bob] = book.world.people(["alice", "bob"]).await;

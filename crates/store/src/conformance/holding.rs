@@ -61,9 +61,13 @@ pub async fn who_heard_everything_is_told_nothing_and_gets_a_newer_cursor(home: 
         let (when, before) = (format!("after {write:?}"), replica.from);
         world.done(write).await;
         replica.listen_well(&world);
-        let page = replica.page(&world, 10, 10).await;
-        assert!(says_nothing(&page), "{when}: {page:?}");
-        assert!(page.next.base > before.base, "{when}: the next difference begins here");
+        let begins_here = format!("{when}: the next difference begins here");
+        let asked = async || {
+            let page = replica.page(&world, 10, 10).await;
+            assert!(says_nothing(&page), "{when}: {page:?}");
+            page.next.base > before.base
+        };
+        world.soon(&begins_here, asked).await;
         replica.assert_fresh(&world, &when).await;
     }
     assert!(says_nothing(&replica.page(&world, 10, 10).await), "nor when nothing happened");

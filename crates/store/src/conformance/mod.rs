@@ -250,6 +250,8 @@ macro_rules! conformance_tests {
                 more_devices_than_one_may_have_push_out_the_oldest,
                 a_device_is_unregistered_by_its_person_alone,
                 who_signs_out_is_not_notified_there_any_more,
+                a_device_goes_when_its_sign_in_has_expired_and_was_forgotten,
+                a_device_that_is_refused_again_and_again_is_switched_off,
                 a_device_is_switched_off_only_for_the_token_that_failed,
                 quiet_hours_are_kept_as_they_were_said,
                 what_concerns_devices_is_no_change_of_the_log,

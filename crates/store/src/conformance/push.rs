@@ -96,6 +96,13 @@ pub async fn what_reached_one_device_is_news_on_the_others(home: &impl Home) {
     assert_eq!(book.seat(on_laptop, dm).await.delivered_seq, 3);
     let late = book.register(book.of_device(bob, "late", silent)).await.id;
     assert_eq!(book.seat(late, dm).await.delivered_seq, 0);
+    // One that is switched off meanwhile has it all the same when it is on again.
+    let off =
+        book.push().switch_off(on_laptop, token_hash(PushProvider::Fcm, "laptop"), "off".into(), world.now()).await;
+    assert!(off.expect("an answer"));
+    world.done(book.got(bob, dm, 4, laptop)).await;
+    book.register(book.of_device(bob, "laptop", laptop)).await;
+    assert_eq!(book.seat(on_laptop, dm).await.delivered_seq, 4);
 }
 
 pub async fn what_devices_tell_in_one_burst_counts_for_each(home: &impl Home) {

@@ -16,7 +16,7 @@ use crate::*;
 const BEGINNING_MS: i64 = 1_767_225_600_000;
 
 /// How long a search index may take to catch up with a handful of messages.
-const SEARCH_DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(30);
 
 /// All that one person can see, for "this changed nothing".
 #[derive(Debug, Clone, PartialEq)]
@@ -285,18 +285,20 @@ impl World {
         self.store.search(person, text.to_owned(), within, limit).await.expect("the store reads")
     }
 
+    pub async fn search_caught_up(&self) {
+        self.soon("the search index catches up", async || self.store.search_lag().conversations == 0).await;
+    }
+
+    /// For what a home gets to by itself. The end of the log is one such thing: a home that works on its index at the moment may say that what was
+    /// just acknowledged is not yet below it.
     #[expect(
         clippy::disallowed_methods,
         reason = "a deadline for a home with threads of its own; no result depends on it"
     )]
-    pub async fn search_caught_up(&self) {
+    pub async fn soon(&self, what: &str, mut is_so: impl AsyncFnMut() -> bool) {
         let begun = Instant::now();
-        while self.store.search_lag().conversations > 0 {
-            assert!(
-                begun.elapsed() < SEARCH_DEADLINE,
-                "the search index does not catch up: {:?}",
-                self.store.search_lag()
-            );
+        while !is_so().await {
+            assert!(begun.elapsed() < DEADLINE, "not so: {what}");
             std::thread::yield_now();
             yield_now().await;
         }

@@ -116,6 +116,7 @@ pub const TABLES: &[Table] = &[
             int("registered_at"),
             int("failed_at"),
             text("failure"),
+            int("refusals"),
         ],
     ),
     table(
