@@ -6,27 +6,26 @@
 //! provider that is away keeps nobody else waiting. That one reads everything anew, decides ([`tertulia_push::plan`]), sends, and notes what came of it.
 //! A crash between sending and noting has the device told again, and nothing else does.
 
+mod under_way;
+
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use parking_lot::Mutex;
 use tertulia_core::{Notifying, Powers, TestSender, quiet};
 use tertulia_jobs::{Job, Kind, Outcome, Schedule, Wake};
 use tertulia_proto::device::PushOffer;
-use tertulia_proto::{ConversationId, PushProvider, RegistrationId, TestOutcome, Timestamp, UserId};
+use tertulia_proto::{ConversationId, PushProvider, RegistrationId, TestOutcome, Timestamp};
 use tertulia_push::{Answer, Notification, NotificationKind, Plan, Policy, Provider, Target};
 use tertulia_store::jobs::{NewJob, Priority};
 use tertulia_store::push::{NOTIFY, Occasion, PushJob, PushNote, PushOutcome, PushTarget, push_key, token_hash};
 use tertulia_store::{Store, StoreError};
 
+use under_way::UnderWay;
+
 /// Devices told at the same time, over one provider.
 const PER_PROVIDER: usize = 32;
-
-/// Of one person: providers that accept a connection and never answer are named by clients, and may not keep everybody else waiting.
-const PER_PERSON: usize = 4;
 
 /// When it is tried again to tell a device that another job is telling, or one of somebody who is told on others just now.
 const BUSY_MS: i64 = 1000;
@@ -38,32 +37,7 @@ pub struct Pushing {
     pub policy: Policy,
     pub grace_ms: i64,
     pub powers: Powers,
-    /// Whose it is, once somebody is told.
-    under_way: Mutex<BTreeMap<(RegistrationId, ConversationId), Option<UserId>>>,
-}
-
-/// Nobody else here looks whether one device is to be told of one conversation, until this is dropped.
-struct UnderWay<'a> {
-    pushing: &'a Pushing,
-    what: (RegistrationId, ConversationId),
-}
-
-impl UnderWay<'_> {
-    /// Whether no more is under way to this person than may be.
-    fn admits(&self, user: UserId) -> bool {
-        let mut all = self.pushing.under_way.lock();
-        let admits = all.values().filter(|other| **other == Some(user)).count() < PER_PERSON;
-        if admits {
-            all.insert(self.what, Some(user));
-        }
-        admits
-    }
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.pushing.under_way.lock().remove(&self.what);
-    }
+    under_way: UnderWay,
 }
 
 impl Pushing {
@@ -74,19 +48,7 @@ impl Pushing {
         powers: Powers,
     ) -> Self {
         let grace_ms = policy.grace_ms;
-        Self { providers, vapid_public_key, policy, grace_ms, powers, under_way: Mutex::default() }
-    }
-
-    /// `None` where another job is at it: this one would overtake it.
-    fn begin(&self, about: &PushJob) -> Option<UnderWay<'_>> {
-        let what = (about.registration, about.conversation_id);
-        match self.under_way.lock().entry(what) {
-            Entry::Occupied(_) => None,
-            Entry::Vacant(free) => {
-                free.insert(None);
-                Some(UnderWay { pushing: self, what })
-            }
-        }
+        Self { providers, vapid_public_key, policy, grace_ms, powers, under_way: UnderWay::default() }
     }
 
     pub fn notifying(self: &Arc<Self>) -> Notifying {
@@ -174,7 +136,7 @@ impl Pushing {
         let now = self.powers.now();
         let book = store.push();
         let again = |at| Ok(Outcome::DoneAnd(vec![push_job(provider, about, at, now)]));
-        let Some(under_way) = self.begin(about) else { return again(now.plus_ms(BUSY_MS)) };
+        let Some(turn) = self.under_way.begin(about) else { return again(now.plus_ms(BUSY_MS)) };
         let Some(occasion) = book.occasion(about.registration, about.conversation_id, now).await? else {
             return Ok(Outcome::Done);
         };
@@ -194,7 +156,7 @@ impl Pushing {
                 Ok(Outcome::Done)
             }
             Plan::Tell(notification) | Plan::TakeAway(notification) => {
-                if !under_way.admits(occasion.target.user) {
+                if !turn.admits(occasion.target.user) {
                     return again(now.plus_ms(BUSY_MS));
                 }
                 let answer = sender.send(&target(&occasion.target), &notification).await;

@@ -43,7 +43,6 @@ use tertulia_store::*;
 use crate::connect::Target;
 use crate::error::{Fault, Sql};
 use crate::index::Indexer;
-use crate::jobs::Jobs;
 use crate::lineage::Lineage;
 use crate::read::difference::{Begun, PageMax, begun, fill, page};
 use crate::read::warrant::{Sight, sight};
@@ -130,7 +129,7 @@ pub struct PostgresStore {
     readers: Arc<Readers>,
     replicas: Replicas,
     indexer: Indexer,
-    jobs: Jobs,
+    jobs: Transactions,
     changes: Transactions,
     counts: Arc<Counts>,
     lineage: Arc<Lineage>,
@@ -152,8 +151,8 @@ impl PostgresStore {
         schema::begin(&target, options.prepared, &lineage).await?;
         let readers = Readers::new(&target, options.readers, options.prepared, Times::of(&target))?;
         let replicas = Replicas::start(options, &readers)?;
-        let jobs = Jobs::new(&target, options.prepared)?;
-        let changes = Transactions::new(&target, options.prepared)?;
+        let jobs = Transactions::new("jobs", &target, options.prepared)?;
+        let changes = Transactions::new("a change", &target, options.prepared)?;
         let indexer = Indexer::start(target.clone(), options.prepared, options.silence_max)
             .map_err(|e| OpenError::failed(&target, e))?;
         let counts = Arc::<Counts>::default();

@@ -29,8 +29,9 @@ const TRIES_MAX: u32 = 8;
 /// Somebody held a lock for as long as we wait for one, so often.
 const HELD_MAX: u32 = 4;
 
-/// Plans must not depend on statistics (see `readers.rs`). A lock is waited for half as long as the database takes to look for a deadlock: whoever sends a
-/// message is not to be chosen to give way.
+/// Plans must not depend on statistics (see `readers.rs`), which a queue never keeps up with. Who is stopped in the middle of it lets go of its rows sooner than
+/// whoever sends a message gives up waiting for one of them. A lock is waited for half as long as the database takes to look for a deadlock: a batch of messages
+/// may take keys in several statements, so a circle is possible, and it is not the messages that let go and come again.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = on; SET LOCAL statement_timeout = 10000;
      SET LOCAL lock_timeout = 500; SET LOCAL idle_in_transaction_session_timeout = 2000;
      SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off";
@@ -42,12 +43,14 @@ const IS_OURS: &str = "SELECT to_regclass('log_move') IS NULL AND system_identif
      FROM log_state";
 
 pub(crate) struct Transactions {
+    /// What for.
+    what: &'static str,
     pool: Pool,
     prepared: Prepared,
 }
 
 impl Transactions {
-    pub fn new(target: &Target, prepared: Prepared) -> Result<Self, OpenError> {
+    pub fn new(what: &'static str, target: &Target, prepared: Prepared) -> Result<Self, OpenError> {
         let pool = Pool::builder(target.manager())
             .max_size(CONNECTIONS)
             .runtime(Runtime::Tokio1)
@@ -55,7 +58,7 @@ impl Transactions {
             .create_timeout(Some(target.patience() + QUEUE_DEADLINE))
             .build()
             .map_err(|e| OpenError::Tls(e.to_string()))?;
-        Ok(Self { pool, prepared })
+        Ok(Self { what, pool, prepared })
     }
 
     pub fn close(&self) {
@@ -74,7 +77,7 @@ impl Transactions {
                 .pool
                 .get()
                 .await
-                .map_err(|error| StoreError::Unavailable(format!("no connection for a change: {error}")))?;
+                .map_err(|error| StoreError::Unavailable(format!("no connection for {}: {error}", self.what)))?;
             let session = Arc::new(Session::pooled(object, self.prepared));
             let under_way = async {
                 begin(&session).await?;

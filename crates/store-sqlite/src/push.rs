@@ -1,42 +1,22 @@
 //! Devices that are notified: changes go through the writer's second lane, looks through the readers.
 
-use rusqlite::Connection;
 use tertulia_proto::{Device, QuietHours, RegistrationId};
 use tertulia_store::jobs::{JOBS_PER_CALL_MAX, too_many};
 use tertulia_store::push::*;
-use tertulia_store::{ConversationId, Reading, StoreError, Timestamp, UserId};
-use tokio::sync::oneshot;
+use tertulia_store::{ConversationId, Reading, Timestamp, UserId};
 
-use crate::rows::Sql;
-use crate::writer::{Asked, Chore};
-use crate::{Home, SqliteStore, read, write};
+use crate::{SqliteStore, read, write};
 
 /// Rows that a registration touches, about: itself, and those that go with it.
 const REGISTRATION_ROWS: usize = 16;
 
-impl SqliteStore {
-    pub(crate) fn note<T, F>(&self, rows: usize, work: F) -> Reading<'_, T>
-    where
-        T: Send + 'static,
-        F: FnMut(&Connection) -> Sql<T> + Send + 'static,
-    {
-        let (told, answer) = oneshot::channel();
-        let chore: Box<dyn Chore> = Box::new(Asked { rows: rows.max(1), work, answer: None, told });
-        match &self.home {
-            Home::File { writer, .. } => writer.add_chore(chore),
-            Home::Inline(connection) => self.desk.process(&connection.lock(), Vec::new(), vec![chore]),
-        }
-        Box::pin(async move { answer.await.unwrap_or_else(|_| Err(StoreError::Unavailable("shutting down".into()))) })
-    }
-}
-
 impl PushBook for SqliteStore {
     fn register(&self, new: NewRegistration) -> Reading<'_, Device> {
-        self.note(REGISTRATION_ROWS, move |c| write::push::register(c, &new))
+        self.change(REGISTRATION_ROWS, move |c| write::push::register(c, &new))
     }
 
     fn unregister(&self, user: UserId, which: WhichDevice) -> Reading<'_, bool> {
-        self.note(REGISTRATION_ROWS, move |c| write::push::unregister(c, user, &which))
+        self.change(REGISTRATION_ROWS, move |c| write::push::unregister(c, user, &which))
     }
 
     fn devices(&self, user: UserId) -> Reading<'_, Vec<Device>> {
@@ -54,7 +34,7 @@ impl PushBook for SqliteStore {
         reason: String,
         at: Timestamp,
     ) -> Reading<'_, bool> {
-        self.note(1, move |c| write::push::switch_off(c, registration, &token_hash, &reason, at))
+        self.change(1, move |c| write::push::switch_off(c, registration, &token_hash, &reason, at))
     }
 
     fn audience(&self, conversation: ConversationId, above: Option<RegistrationId>) -> Reading<'_, Option<Audience>> {
@@ -73,7 +53,7 @@ impl PushBook for SqliteStore {
     fn note_pushes(&self, notes: Vec<PushNote>) -> Reading<'_, ()> {
         match too_many(notes.len()) {
             Some(error) => Box::pin(std::future::ready(Err(error))),
-            None => self.note(2 * notes.len(), move |c| write::push::note(c, &notes)),
+            None => self.change(2 * notes.len(), move |c| write::push::note(c, &notes)),
         }
     }
 
@@ -82,14 +62,14 @@ impl PushBook for SqliteStore {
     }
 
     fn forget_attempts(&self, at: Timestamp, limit: usize) -> Reading<'_, usize> {
-        self.note(limit.min(JOBS_PER_CALL_MAX), move |c| write::push::forget_attempts(c, at, limit))
+        self.change(limit.min(JOBS_PER_CALL_MAX), move |c| write::push::forget_attempts(c, at, limit))
     }
 
     fn forget_devices(&self, limit: usize) -> Reading<'_, usize> {
         Box::pin(async move {
             // Looks at all devices: work of a reader. The writer looks at those again.
             let candidates = self.read(move |c| read::push::of_ended_sessions(c, limit.min(JOBS_PER_CALL_MAX))).await?;
-            self.note(candidates.len(), move |c| write::push::forget_devices(c, &candidates)).await
+            self.change(candidates.len(), move |c| write::push::forget_devices(c, &candidates)).await
         })
     }
 
@@ -98,6 +78,6 @@ impl PushBook for SqliteStore {
     }
 
     fn set_quiet_hours(&self, user: UserId, hours: Option<QuietHours>) -> Reading<'_, ()> {
-        self.note(1, move |c| write::push::set_quiet_hours(c, user, hours.as_ref()))
+        self.change(1, move |c| write::push::set_quiet_hours(c, user, hours.as_ref()))
     }
 }

@@ -10,7 +10,7 @@ impl TraceBook for SqliteStore {
     fn note_traces(&self, rows: Vec<TraceRow>) -> Reading<'_, ()> {
         match oversize_traces(&rows) {
             Some(error) => Box::pin(std::future::ready(Err(error))),
-            None => self.note(rows.len(), move |c| write::traces::note(c, &rows)),
+            None => self.change(rows.len(), move |c| write::traces::note(c, &rows)),
         }
     }
 
@@ -28,6 +28,6 @@ impl TraceBook for SqliteStore {
 
     fn forget_traces(&self, which: OldTraces, limit: usize) -> Reading<'_, usize> {
         let limit = limit.min(TRACE_ROWS_MAX);
-        self.note(limit, move |c| write::traces::forget(c, which, limit))
+        self.change(limit, move |c| write::traces::forget(c, which, limit))
     }
 }

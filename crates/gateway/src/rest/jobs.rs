@@ -191,9 +191,9 @@ struct Done {
     more: bool,
 }
 
-impl From<Judged> for Json<Done> {
+impl From<Judged> for Done {
     fn from(judged: Judged) -> Self {
-        Self(Done { count: judged.count, more: judged.more })
+        Self { count: judged.count, more: judged.more }
     }
 }
 
@@ -201,7 +201,8 @@ impl From<Judged> for Json<Done> {
 #[utoipa::path(post, path = "/admin/jobs/retry", tag = "admin", request_body = Letters, security(("bearer" = [])),
     responses((status = 200, body = Done), Problems))]
 async fn retry(State(app): State<App>, KeyHolder(key): KeyHolder, Body(letters): Body<Letters>) -> Answer<Json<Done>> {
-    Ok(app.services.judge_dead_letters(&key, letters.condemned()?, Verdict::Retry).await?.into())
+    let judged = app.services.judge_dead_letters(&key, letters.condemned()?, Verdict::Retry).await?;
+    Ok(Json(judged.into()))
 }
 
 /// Dead letters are removed. About 10,000 at a time.
@@ -212,5 +213,6 @@ async fn drop_dead(
     KeyHolder(key): KeyHolder,
     Body(letters): Body<Letters>,
 ) -> Answer<Json<Done>> {
-    Ok(app.services.judge_dead_letters(&key, letters.condemned()?, Verdict::Drop).await?.into())
+    let judged = app.services.judge_dead_letters(&key, letters.condemned()?, Verdict::Drop).await?;
+    Ok(Json(judged.into()))
 }

@@ -94,6 +94,16 @@ fn seat_from(row: &Row<'_>) -> Sql<Seat> {
     })
 }
 
+/// A conversation's people first, then what each has: in order of devices it would begin with everybody's.
+const AUDIENCE: &str =
+    " FROM members m CROSS JOIN devices d ON d.user_no = m.user_no AND d.failed_at IS NULL AND d.id > ?3
+     JOIN users u ON u.no = m.user_no
+     LEFT JOIN device_seats s ON s.conversation_no = m.conversation_no AND s.device_no = d.no
+     WHERE m.conversation_no = ?1 AND m.removed_at IS NULL AND m.read_seq < ?2 AND m.visible_after_seq < ?2
+        AND CASE WHEN d.client_device IS NULL THEN m.delivered_seq ELSE coalesce(s.delivered_seq, 0) END < ?2
+        AND coalesce(s.pushed_seq, 0) < ?2
+     ORDER BY d.id LIMIT ?4";
+
 pub(crate) fn audience(
     connection: &Connection,
     conversation: ConversationId,
@@ -102,15 +112,7 @@ pub(crate) fn audience(
     let Some((no, last_seq, ..)) = head(connection, conversation)? else { return Ok(None) };
     let above = above.as_ref().map_or(&[][..], |id| id.as_bytes());
     let mut seats: Vec<Seat> = connection
-        .prepare_cached(&format!(
-            "SELECT {SEAT_COLUMNS} FROM members m JOIN devices d ON d.user_no = m.user_no AND d.failed_at IS NULL AND d.id > ?3
-             JOIN users u ON u.no = m.user_no
-             LEFT JOIN device_seats s ON s.conversation_no = m.conversation_no AND s.device_no = d.no
-             WHERE m.conversation_no = ?1 AND m.removed_at IS NULL AND m.read_seq < ?2 AND m.visible_after_seq < ?2
-                AND CASE WHEN d.client_device IS NULL THEN m.delivered_seq ELSE coalesce(s.delivered_seq, 0) END < ?2
-                AND coalesce(s.pushed_seq, 0) < ?2
-             ORDER BY d.id LIMIT ?4"
-        ))?
+        .prepare_cached(&format!("SELECT {SEAT_COLUMNS}{AUDIENCE}"))?
         .query_map((no, last_seq, above, limit_of(AUDIENCE_MAX + 1)), seat_from)?
         .collect::<Sql<_>>()?;
     let has_more = seats.len() > AUDIENCE_MAX;
@@ -276,4 +278,21 @@ pub(crate) fn quiet_hours(connection: &Connection, user: UserId) -> Sql<Option<Q
         .query_row([user.as_bytes().as_slice()], |row| row.get(0))
         .optional()?;
     quiet_hours_from(stored.flatten().as_deref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However many people and devices there are.
+    #[test]
+    fn an_audience_is_found_from_the_conversation_on() {
+        let connection = crate::schema::open_memory(None).unwrap();
+        let mut explained = connection.prepare(&format!("EXPLAIN QUERY PLAN SELECT {SEAT_COLUMNS}{AUDIENCE}")).unwrap();
+        let plan: Vec<String> =
+            explained.query_map((1, 2, [0u8; 16], 3), |row| row.get(3)).unwrap().collect::<Sql<_>>().unwrap();
+        assert!(plan[0].starts_with("SEARCH m ") && plan[0].contains("(conversation_no=?"), "{plan:?}");
+        assert!(plan.iter().any(|line| line.starts_with("SEARCH d ") && line.contains("(user_no=?")), "{plan:?}");
+        assert!(plan.iter().all(|line| !line.starts_with("SCAN")), "{plan:?}");
+    }
 }
