@@ -40,7 +40,7 @@ struct Read {
 const DELIVERED: &str = "WITH held AS MATERIALIZED (
         SELECT w.conversation_id, d.id AS device_id, w.seq
         FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[]) AS w (conversation_id, user_id, client_device, seq)
-        JOIN devices d ON d.user_id = w.user_id AND d.client_device = w.client_device AND d.failed_at IS NULL
+        JOIN devices d ON d.user_id = w.user_id AND d.client_device = w.client_device
         LEFT JOIN device_seats s ON s.conversation_id = w.conversation_id AND s.device_id = d.id
         WHERE w.seq > coalesce(s.delivered_seq, 0) ORDER BY d.id FOR KEY SHARE OF d)
      INSERT INTO device_seats (conversation_id, device_id, delivered_seq, pushed_seq, withdrawn_seq)

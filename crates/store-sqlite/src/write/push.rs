@@ -18,7 +18,7 @@ const WITHDRAWN: &str = "SELECT d.id, d.provider FROM devices d
 
 const DELIVERED: &str =
     "INSERT INTO device_seats (conversation_no, device_no, delivered_seq, pushed_seq, withdrawn_seq)
-     SELECT ?1, d.no, ?4, 0, 0 FROM devices d WHERE d.user_no = ?2 AND d.client_device = ?3 AND d.failed_at IS NULL
+     SELECT ?1, d.no, ?4, 0, 0 FROM devices d WHERE d.user_no = ?2 AND d.client_device = ?3
      ON CONFLICT DO UPDATE SET delivered_seq = excluded.delivered_seq WHERE excluded.delivered_seq > delivered_seq";
 
 /// One person's place in one conversation, by this file's numbers.
