@@ -45,6 +45,8 @@ pub enum NotifyBug {
     NeverWithdrawn,
     /// A job is claimed before the lease of another worker has ended.
     ClaimedTwice,
+    /// Two workers tell the same device of the same conversation at once.
+    ToldBeside,
     /// A token that its provider no longer knows switches off what has come after it.
     SwitchedOffByOlder,
 }

@@ -126,17 +126,27 @@ impl Pushing {
         let Ok(about) = serde_json::from_str::<PushJob>(&job.payload) else {
             return Outcome::Dead("its payload can't be read".into());
         };
-        match self.tell(store, provider, &about).await {
+        match self.tell(store, provider, job, &about).await {
             Ok(outcome) => outcome,
             Err(error) => Outcome::Retry(error.to_string()),
         }
     }
 
-    async fn tell(&self, store: &dyn Store, provider: PushProvider, about: &PushJob) -> Result<Outcome, StoreError> {
+    async fn tell(
+        &self,
+        store: &dyn Store,
+        provider: PushProvider,
+        job: &Job,
+        about: &PushJob,
+    ) -> Result<Outcome, StoreError> {
         let now = self.powers.now();
         let book = store.push();
         let again = |at| Ok(Outcome::DoneAnd(vec![push_job(provider, about, at, now)]));
         let Some(turn) = self.under_way.begin(about) else { return again(now.plus_ms(BUSY_MS)) };
+        // Another worker would tell the same, or something older after it. One that ends from here on has noted what it told before the occasion is read.
+        if store.jobs().runs_beside(job.id).await? {
+            return again(now.plus_ms(BUSY_MS));
+        }
         let Some(occasion) = book.occasion(about.registration, about.conversation_id, now).await? else {
             return Ok(Outcome::Done);
         };

@@ -213,6 +213,10 @@ impl JobQueue for PostgresStore {
         }))
     }
 
+    fn runs_beside(&self, job: JobId) -> Reading<'_, bool> {
+        self.read(move |s| async move { read::jobs::runs_beside(&s, job).await })
+    }
+
     fn job_stats(&self, count_max: usize) -> Reading<'_, Vec<JobStats>> {
         self.read(move |s| async move { read::jobs::stats(&s, count_max).await })
     }

@@ -65,6 +65,10 @@ impl JobQueue for SqliteStore {
         self.change(JOBS_PER_CALL_MAX, move |c| write::jobs::drop_dead(c, &which))
     }
 
+    fn runs_beside(&self, job: JobId) -> Reading<'_, bool> {
+        self.read(move |c| read::jobs::runs_beside(c, job))
+    }
+
     fn job_stats(&self, count_max: usize) -> Reading<'_, Vec<JobStats>> {
         self.read(move |c| read::jobs::stats(c, count_max))
     }

@@ -262,6 +262,9 @@ pub trait JobQueue: Send + Sync {
     fn retry_dead(&self, which: DeadLetters, now: Timestamp) -> Reading<'_, usize>;
     /// How many are gone.
     fn drop_dead(&self, which: DeadLetters) -> Reading<'_, usize>;
+    /// Whether another job of the same kind and key is running, or was when its worker was lost. Of two that ask before they begin, and give way where
+    /// the answer is yes, no two are at work at once: whoever is claimed later finds the one before it.
+    fn runs_beside(&self, job: JobId) -> Reading<'_, bool>;
     /// By kind and state. Of ready ones no more than `count_max` of each kind are counted, of running and of dead ones no more altogether: with a bound
     /// it costs the same however deep the queue is.
     fn job_stats(&self, count_max: usize) -> Reading<'_, Vec<JobStats>>;

@@ -1,9 +1,11 @@
 //! Nobody is told what they have, or what is not theirs: each notification is held against what was so when the worker read everything.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, bail, ensure};
 use tertulia_push::{Notification, NotificationKind};
 
-use crate::notify::post::Book;
+use crate::notify::post::{Ask, Book};
 use crate::notify::snapshot::Snapshot;
 
 /// Whether a provider may be asked that: one of the worker's latest looks at this device and conversation has to allow it.
@@ -48,6 +50,21 @@ fn allows(snapshot: &Snapshot, told: &Notification) -> Result<()> {
     ensure!(!snapshot.blocked.contains(&message.sender_id), "its sender was blocked");
     // What is written in these worlds is shorter than what is shown.
     ensure!(told.body.ends_with(&message.body), "it says {:?}, the message {:?}", told.body, message.body);
+    Ok(())
+}
+
+/// Nobody is told twice of the same, unless something stood between the provider that took it first and the note of it.
+pub fn once(book: &Book) -> Result<()> {
+    let mut told: BTreeMap<_, &Ask> = BTreeMap::new();
+    let of_messages = book.asks.iter().filter(|ask| ask.is_accepted && ask.kind == NotificationKind::Message);
+    for ask in of_messages {
+        let key = (book.heir(ask.registration), ask.conversation);
+        let before = told.get(&key).filter(|before| before.seq >= ask.seq);
+        if let Some(before) = before {
+            ensure!(before.is_excused, "told twice, and nothing stood between: {before:?}, then {ask:?}");
+        }
+        told.insert(key, ask);
+    }
     Ok(())
 }
 

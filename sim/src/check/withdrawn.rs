@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
-use tertulia_proto::{ConversationId, PushProvider, UserId};
+use tertulia_proto::{ConversationId, PushProvider, Seq, UserId};
 use tertulia_push::NotificationKind;
 
 use crate::notify::post::Book;
@@ -28,11 +28,13 @@ pub fn check(book: &Book, me: UserId, view: &BTreeMap<ConversationId, Seen>) -> 
             // What was not noted as told nobody knows to take away.
             let shown = of_it(NotificationKind::Message).filter(|(is_noted, _)| *is_noted).map(|(_, seq)| seq).max();
             let taken = of_it(NotificationKind::Withdrawal).map(|(_, seq)| seq).max().unwrap_or(0);
-            // The device that tells that something was read takes it away by itself.
-            let by_itself = device.read.get(id).copied().unwrap_or(0);
+            // The device that tells that something was read takes it away by itself. So does one that was switched off when it comes back, or that comes with another token: its app is
+            // open then.
+            let own = |marks: &BTreeMap<ConversationId, Seq>| marks.get(id).copied().unwrap_or(0);
+            let by_itself = own(&device.read).max(own(&device.since));
             ensure!(
                 shown.is_none_or(|shown| shown > mine.read_seq || shown <= taken.max(by_itself)),
-                "{} still shows {id} up to {shown:?}, which was read up to {}; taken away up to {taken}, read there up to {by_itself}",
+                "{} still shows {id} up to {shown:?}, which was read up to {}; taken away up to {taken}, by itself up to {by_itself}",
                 device.token,
                 mine.read_seq
             );

@@ -106,6 +106,7 @@ impl World {
         let life = self.server.life.as_ref().context("the server is up")?;
         let book = self.server.post.book();
         check::pushes::noted(&book)?;
+        check::pushes::once(&book)?;
         for person in &self.people {
             let view = truth::fetch(&life.store, person.user)?;
             check::told::check(&book, person.user, &view)?;

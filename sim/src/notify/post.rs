@@ -219,7 +219,7 @@ impl Post {
 
 impl Book {
     fn told(&mut self, user: UserId, device: DeviceId, id: ConversationId, delivered: Option<Seq>, read: Option<Seq>) {
-        let of_it = |one: &&mut Registered| one.user == user && one.client == Some(device) && one.is_on;
+        let of_it = |one: &&mut Registered| one.user == user && one.client == Some(device);
         for registered in self.registered.values_mut().filter(of_it) {
             let acked = registered.acked.entry(id).or_default();
             *acked = (*acked).max(delivered.max(read).unwrap_or(0));

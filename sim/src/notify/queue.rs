@@ -126,6 +126,14 @@ impl JobQueue for WorkerQueue {
         Box::pin(async move { self.0.reach("dead letters").await?.jobs().drop_dead(which).await })
     }
 
+    fn runs_beside(&self, job: JobId) -> Reading<'_, bool> {
+        Box::pin(async move {
+            let runs = self.0.reach("a look at others").await?.jobs().runs_beside(job).await?;
+            self.0.step("others were looked at").await;
+            Ok(runs && !self.has(NotifyBug::ToldBeside))
+        })
+    }
+
     fn job_stats(&self, count_max: usize) -> Reading<'_, Vec<JobStats>> {
         Box::pin(async move { self.0.reach("figures").await?.jobs().job_stats(count_max).await })
     }

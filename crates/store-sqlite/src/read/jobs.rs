@@ -63,6 +63,15 @@ pub(crate) fn list(connection: &Connection, filter: &JobFilter) -> Sql<Vec<JobRe
         .collect()
 }
 
+pub(crate) fn runs_beside(connection: &Connection, job: JobId) -> Sql<bool> {
+    connection
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM jobs j JOIN jobs r ON r.state = 1 AND r.kind = j.kind AND r.unique_key = j.unique_key AND r.id <> j.id
+                WHERE j.id = ?1)",
+        )?
+        .query_row([job], |row| row.get(0))
+}
+
 /// Whose key ends with the conversation's id: looks at the whole queue, and is for people.
 pub(crate) fn of_conversation(
     connection: &Connection,

@@ -136,6 +136,21 @@ pub async fn a_refreshed_token_takes_over_what_its_device_was_told(home: &impl H
     assert_eq!((seat.delivered_seq, seat.pushed_seq, seat.withdrawn_seq), (1, 4, 2));
 }
 
+pub async fn what_a_device_tells_while_it_is_off_counts(home: &impl Home) {
+    let book = Book::open(home).await;
+    let [alice, bob] = book.world.people(["alice", "bob"]).await;
+    let dm = book.world.dm(alice, bob).await;
+    book.world.send_many(bob, dm, 3).await;
+    let device = book.client_device();
+    let phone = book.register(book.of_device(alice, "token", device)).await.id;
+    let hash = token_hash(PushProvider::Fcm, "token");
+    assert!(book.push().switch_off(phone, hash, "gone".into(), book.world.now()).await.expect("an answer"));
+    // It connects, and says what it has got, before it registers again.
+    book.world.done(book.got(alice, dm, 3, device)).await;
+    book.register(book.of_device(alice, "token", device)).await;
+    assert!(book.heard_by(dm).await.is_empty());
+}
+
 pub async fn more_devices_than_one_may_have_push_out_the_oldest(home: &impl Home) {
     let book = Book::open(home).await;
     let [alice, bob] = book.world.people(["alice", "bob"]).await;

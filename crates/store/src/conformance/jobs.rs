@@ -195,8 +195,14 @@ pub async fn a_running_job_leaves_room_for_another_of_its_key(home: &impl Home) 
     assert_eq!(queue.add(vec![not_beside.clone()]).await, [false], "the one that is ready is made earlier by it");
     let second = queue.one(BEN, "a", 0).await;
     assert_eq!(second.payload, "second");
+    queue.add(vec![keyed("a", "other", "elsewhere", 0), keyed("b", "k", "of another kind", 0)]).await;
+    let (elsewhere, other) = (queue.one(ANN, "a", 0).await, queue.one(ANN, "b", 0).await);
+    for (job, is_beside) in [(&first, true), (&second, true), (&elsewhere, false), (&other, false)] {
+        assert_eq!(queue.jobs().runs_beside(job.id).await.expect("an answer"), is_beside, "{}", job.payload);
+    }
     for (worker, job) in [(ANN, &first), (BEN, &second)] {
         assert!(queue.end(worker, job, JobEnd::Done, 1).await);
+        assert!(!queue.jobs().runs_beside(second.id).await.expect("an answer"), "the other one has ended");
     }
     assert_eq!(queue.add(vec![not_beside]).await, [true]);
 }

@@ -247,6 +247,7 @@ macro_rules! conformance_tests {
                 a_device_registered_again_keeps_its_id_and_what_it_was_told,
                 a_token_of_another_person_moves_and_takes_nothing_along,
                 a_refreshed_token_takes_over_what_its_device_was_told,
+                what_a_device_tells_while_it_is_off_counts,
                 more_devices_than_one_may_have_push_out_the_oldest,
                 a_device_is_unregistered_by_its_person_alone,
                 who_signs_out_is_not_notified_there_any_more,
