@@ -43,8 +43,10 @@ impl Post {
                     == (life, note.registration, note.conversation, note.seq)
                     && !ask.is_noted
             };
+            // What took its place meanwhile has not been told, as far as anybody knows.
+            let is_gone = !book.registered.contains_key(&note.registration);
             if let Some(ask) = book.asks.iter_mut().rev().find(of_it) {
-                (ask.is_noted, ask.is_excused) = (is_written, ask.is_excused || !is_written);
+                (ask.is_noted, ask.is_excused) = (is_written, ask.is_excused || !is_written || is_gone);
             }
             if is_written && note.outcome == PushOutcome::Accepted {
                 let to = book.heir(note.registration);

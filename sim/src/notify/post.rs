@@ -264,6 +264,15 @@ impl Book {
         self.registered.values().filter(move |one| one.user == user).filter_map(|one| one.client)
     }
 
+    /// Under which registration a worker's life has looked whether to tell that token: it may be another's by now.
+    pub fn looked_for(&self, life: u64, conversation: ConversationId, token: &str) -> Option<RegistrationId> {
+        let is_it = |(key, looks): &(&(u64, _, _), &Vec<Snapshot>)| {
+            (key.0, key.2) == (life, conversation) && looks.iter().any(|look| look.registered.token == token)
+        };
+        let latest = self.snapshots.iter().filter(is_it).max_by_key(|(key, _)| self.registered.contains_key(&key.1));
+        latest.map(|(key, _)| key.1)
+    }
+
     pub fn by_token(&self, token: &str) -> Option<RegistrationId> {
         self.registered.iter().find(|(_, one)| one.token == token).map(|(id, _)| *id)
     }

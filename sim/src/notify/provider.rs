@@ -84,7 +84,8 @@ impl SimProvider {
     fn begin(&self, target: &Target, told: &Notification) -> Asking<'_> {
         let hands = &*self.hands;
         let mut book = hands.post.book();
-        let at = book.by_token(&target.token).map(|registration| {
+        let looked = book.looked_for(hands.life, told.conversation, &target.token);
+        let at = looked.or_else(|| book.by_token(&target.token)).map(|registration| {
             let (now, life) = (book.now, hands.life);
             book.asks.push(Ask {
                 life,
