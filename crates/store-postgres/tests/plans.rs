@@ -418,7 +418,14 @@ async fn what_other_programs_were_told_is_found_by_index() {
                 assert!(!hooks.book().attempts(group.uuid(), 5).await.expect("a read").is_empty());
                 hooks.book().standings(group.uuid()).await.expect("a read");
             }
-            hooks.book().forget_requests(world.now().plus_ms(-3_600_000), 10).await.expect("an answer");
+            let (book, long_ago) = (hooks.book(), Timestamp::from_ms(1));
+            book.forget_requests(long_ago, 10).await.expect("an answer");
+            book.forget_events(long_ago, 10).await.expect("an answer");
+            book.forget_positions(long_ago, 10).await.expect("an answer");
+            book.lines_behind(all, None).await.expect("a read");
+            book.first_events(world.now(), None).await.expect("a read");
+            book.endpoints().await.expect("a read");
+            assert!(!book.skip_event(line(all, groups[0]), 3, world.now()).await.expect("an answer"));
         });
         let plans = asked.await;
         let about: Vec<&Plan> = plans.iter().filter(|plan| plan.statement.contains("webhook_")).collect();

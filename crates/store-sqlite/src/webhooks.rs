@@ -23,15 +23,15 @@ impl WebhookBook for SqliteStore {
     }
 
     fn remove_endpoint(&self, id: WebhookId) -> Reading<'_, bool> {
-        self.change(JOBS_PER_CALL_MAX, move |c| change::remove(c, id))
+        self.change(1, move |c| change::remove(c, id))
     }
 
     fn rotate_secret(&self, id: WebhookId, secret: Option<Secret>) -> Reading<'_, bool> {
         self.change(1, move |c| change::rotate(c, id, secret))
     }
 
-    fn enable_endpoint(&self, id: WebhookId, jobs: Vec<NewJob>) -> Reading<'_, bool> {
-        self.change(JOBS_PER_CALL_MAX, move |c| change::enable(c, id, &jobs))
+    fn enable_endpoint(&self, id: WebhookId, now: Timestamp, jobs: Vec<NewJob>) -> Reading<'_, bool> {
+        self.change(1 + jobs.len(), move |c| change::enable(c, id, now, &jobs))
     }
 
     fn kept_event(&self, id: EventId) -> Reading<'_, Option<KeptEvent>> {
@@ -66,19 +66,31 @@ impl WebhookBook for SqliteStore {
         self.change(limit.min(JOBS_PER_CALL_MAX), move |c| change::forget_requests(c, at, limit))
     }
 
-    fn lines_behind(&self, endpoint: WebhookId, above: Option<Uuid>) -> Reading<'_, Vec<Uuid>> {
+    fn lines_behind(&self, endpoint: WebhookId, above: Option<Uuid>) -> Reading<'_, Behind> {
         self.read(move |c| read::webhooks::lines_behind(c, endpoint, above))
     }
 
-    fn rewind_lines(&self, endpoint: WebhookId, since: Timestamp, above: Option<Uuid>) -> Reading<'_, Vec<Uuid>> {
-        self.change(LINES_MAX, move |c| change::rewind_lines(c, endpoint, since, above))
+    fn first_events(&self, since: Timestamp, after: Option<EventPlace>) -> Reading<'_, Firsts> {
+        self.read(move |c| read::webhooks::first_events(c, since, after))
+    }
+
+    fn rewind_lines(&self, endpoint: WebhookId, to: Vec<(Uuid, i64)>) -> Reading<'_, ()> {
+        self.change(LINES_MAX, move |c| change::rewind_lines(c, endpoint, &to))
     }
 
     fn rewind_line(&self, line: Line, number: i64, now: Timestamp) -> Reading<'_, ()> {
         self.change(END_ROWS, move |c| change::rewind_line(c, line, number, now))
     }
 
+    fn skip_event(&self, line: Line, number: i64, now: Timestamp) -> Reading<'_, bool> {
+        self.change(END_ROWS, move |c| change::skip(c, line, number, now))
+    }
+
     fn forget_events(&self, at: Timestamp, limit: usize) -> Reading<'_, usize> {
         self.change(limit.min(JOBS_PER_CALL_MAX), move |c| change::forget(c, at, limit))
+    }
+
+    fn forget_positions(&self, at: Timestamp, limit: usize) -> Reading<'_, usize> {
+        self.change(limit.min(JOBS_PER_CALL_MAX), move |c| change::forget_positions(c, at, limit))
     }
 }

@@ -4,7 +4,7 @@ use tertulia_proto::WebhookId;
 use uuid::Uuid;
 
 use super::Home;
-use super::hooks::{Hooks, failed, line, taken};
+use super::hooks::{Hooks, LEASE_MS, failed, line, sorted, taken};
 use crate::webhooks::*;
 use crate::*;
 
@@ -44,7 +44,7 @@ pub async fn requests_are_kept_by_their_events_until_they_are_cleaned_up(home: &
     assert_eq!((sending.first, sending.up_to), (4, 4));
     let begin = hooks.beginning(&sending, 1);
     assert!(hooks.begin(line(one, dm), begin).await);
-    hooks.book().rewind_line(line(one, dm), 2, world.now()).await.expect("it goes back");
+    hooks.book().rewind_line(line(one, dm), 3, world.now()).await.expect("it goes back");
     assert_eq!(hooks.end(line(one, dm), begin, taken(&sending)).await, After::Lost);
     assert_eq!(of(dm, 4).await.last(), Some(&(one, (4, 4), 2, Taken, Some(204))));
     assert!(hooks.book().remove_endpoint(one).await.expect("an answer"));
@@ -86,7 +86,7 @@ pub async fn where_each_endpoint_stands_is_told_of_a_stream(home: &impl Home) {
     hooks.take(line(one, dm)).await;
     assert_eq!(of(dm.uuid(), one).await, (Some(2), None, false, 3));
     world.send(alice, dm, "two").await;
-    let later = world.now().plus_ms(900_000);
+    let later = world.now().plus_ms(200_000);
     assert_eq!(hooks.tried(line(one, dm), |_| failed(Some(later))).await, After::Again(later));
     assert_eq!(of(dm.uuid(), one).await, (Some(2), Some(later), false, 3));
     let group = world.open_group(alice, &[bob]).await;
@@ -95,4 +95,192 @@ pub async fn where_each_endpoint_stands_is_told_of_a_stream(home: &impl Home) {
     assert_eq!(hooks.tried(line(other, group), gone).await, After::Off);
     let (taken, _, is_off, _) = of(group.uuid(), other).await;
     assert_eq!((taken, is_off), (Some(0), true));
+}
+
+pub async fn a_replay_of_a_part_leaves_nothing_out_that_was_owed(home: &impl Home) {
+    let hooks = Hooks::open(home).await;
+    let world = &hooks.world;
+    let [alice, bob] = world.people(["alice", "bob"]).await;
+    let (dm, other) = (world.dm(alice, bob).await, world.open_group(alice, &[bob]).await);
+    hooks.listen(&["message.*"]).await;
+    world.send_many(alice, dm, 2).await;
+    let late = hooks.listen(&["message.*"]).await;
+    world.send_many(alice, dm, 2).await;
+    world.send(alice, other, "elsewhere").await;
+    let since = world.now();
+    world.send(alice, dm, "five").await;
+    world.send(alice, other, "elsewhere").await;
+    // Nothing was sent yet: 4 and 5 are owed, 2 and 3 are older than the endpoint.
+    hooks.book().rewind_line(line(late, dm), 6, world.now()).await.expect("it goes back");
+    let owed = [("message.created", 4), ("message.created", 5), ("message.created", 6)];
+    assert_eq!(hooks.waiting(line(late, dm)).await, owed);
+    assert_eq!(hooks.rewind(late, since).await, sorted(vec![dm.uuid(), other.uuid()]));
+    assert_eq!(hooks.take(line(late, other)).await.len(), 2);
+    assert_eq!(hooks.take(line(late, dm)).await, owed);
+    hooks.book().rewind_line(line(late, dm), 6, world.now()).await.expect("it goes back");
+    assert_eq!(hooks.waiting(line(late, dm)).await, owed[2..], "where it stands, no further than was asked for");
+    hooks.book().rewind_line(line(late, dm), 2, world.now()).await.expect("it goes back");
+    assert_eq!(hooks.waiting(line(late, dm)).await.len(), 5, "also before it was added");
+}
+
+/// The first line fails to its end, and the second is taken meanwhile.
+async fn parked(hooks: &Hooks, bad: Line, good: Line) {
+    let After::Again(at) = hooks.fail(bad).await else { panic!("it is tried again") };
+    hooks.wait_until(at);
+    assert_eq!(hooks.take(good).await.len(), 1);
+    let After::Again(at) = hooks.fail(bad).await else { panic!("it is tried again") };
+    hooks.wait_until(at);
+    assert_eq!(hooks.fail(bad).await, After::Parked);
+}
+
+pub async fn a_line_that_is_never_taken_is_parked_while_others_are(home: &impl Home) {
+    let hooks = Hooks::open(home).await;
+    let world = &hooks.world;
+    let [alice, bob] = world.people(["alice", "bob"]).await;
+    let (dm, other) = (world.dm(alice, bob).await, world.open_group(alice, &[bob]).await);
+    let all = hooks.listen(&["message.*"]).await;
+    let (bad, good) = (line(all, dm), line(all, other));
+    world.send(alice, dm, "poison").await;
+    world.send(alice, other, "fine").await;
+    parked(&hooks, bad, good).await;
+    let endpoint = hooks.endpoint(all).await;
+    assert_eq!((endpoint.active, endpoint.parked, endpoint.parked_at.len()), (true, 1, 1));
+    assert!(endpoint.parked_at[0].event.starts_with(&dm.to_string()) && endpoint.parked_at[0].event.ends_with("_2"));
+    assert_eq!(endpoint.parked_at[0].reason, "500");
+    let standing = |all: Vec<Standing>| all[0].parked_at;
+    let at = standing(hooks.book().standings(dm.uuid()).await.expect("a read")).expect("it is parked");
+    assert_eq!(endpoint.parked_at[0].since, at);
+    // Whatever happens there, it stays so; the others go on.
+    world.send(alice, dm, "two").await;
+    world.send(alice, other, "fine").await;
+    hooks.wait_until(at.plus_ms(3_600_000));
+    assert_eq!(hooks.next(bad).await, Next::Nothing);
+    assert_eq!(hooks.behind(all, None).await, [other.uuid()]);
+    assert_eq!(hooks.take(good).await.len(), 1);
+    // A replay and an enabling begin anew, as if nothing had failed.
+    assert!(hooks.book().enable_endpoint(all, world.now(), vec![]).await.expect("it is enabled"));
+    assert_eq!(hooks.endpoint(all).await.parked, 0);
+    assert_eq!(hooks.behind(all, None).await, [dm.uuid()]);
+    world.send(alice, other, "fine").await;
+    parked(&hooks, bad, good).await;
+    hooks.book().rewind_line(bad, 2, world.now()).await.expect("it goes back");
+    let endpoint = hooks.endpoint(all).await;
+    assert_eq!((endpoint.parked, endpoint.parked_at), (0, vec![]));
+    hooks.wait_until(endpoint.retry_at.expect("it failed"));
+    assert_eq!(hooks.take(bad).await.len(), 2);
+}
+
+pub async fn a_parked_line_goes_on_behind_the_event_that_is_skipped(home: &impl Home) {
+    let hooks = Hooks::open(home).await;
+    let world = &hooks.world;
+    let [alice, bob] = world.people(["alice", "bob"]).await;
+    let (dm, other) = (world.dm(alice, bob).await, world.open_group(alice, &[bob]).await);
+    let all = hooks.listen(&["message.*"]).await;
+    let (bad, good) = (line(all, dm), line(all, other));
+    world.send(alice, dm, "poison").await;
+    world.send(alice, other, "fine").await;
+    let skip = async |line, number| hooks.book().skip_event(line, number, world.now()).await.expect("an answer");
+    assert!(!skip(bad, 2).await, "nothing was sent yet");
+    parked(&hooks, bad, good).await;
+    world.send_many(alice, dm, 2).await;
+    assert!(!skip(bad, 3).await && !skip(bad, 1).await && !skip(good, 2).await, "not the first that waits");
+    assert!(!skip(line(WebhookId::from_bytes([3; 16]), dm), 2).await);
+    assert!(skip(bad, 2).await && hooks.queued().await.contains(&bad));
+    assert!(!skip(bad, 2).await, "it waits no more");
+    assert_eq!(hooks.endpoint(all).await.parked, 0);
+    hooks.wait_until(hooks.endpoint(all).await.retry_at.expect("it failed"));
+    assert_eq!(hooks.take(bad).await, [("message.created", 3), ("message.created", 4)]);
+}
+
+pub async fn half_of_what_was_not_taken_is_tried_next(home: &impl Home) {
+    let hooks = Hooks::open(home).await;
+    let world = &hooks.world;
+    let [alice, bob] = world.people(["alice", "bob"]).await;
+    let dm = world.dm(alice, bob).await;
+    let all = hooks.listen(&["message.*"]).await;
+    let here = line(all, dm);
+    world.send_many(alice, dm, 5).await;
+    let whole = hooks.sending(here).await;
+    assert_eq!((whole.up_to, whole.half), (6, Some(3)));
+    let begin = hooks.beginning(&whole, 1);
+    assert!(hooks.begin(here, begin).await);
+    let After::Again(at) = hooks.end_with(here, begin, failed(None), whole.half).await else { panic!("again") };
+    hooks.wait_until(at);
+    let half = hooks.sending(here).await;
+    assert_eq!((half.first, half.up_to, half.half, half.has_more), (2, 3, Some(2), true));
+    assert_ne!(half.id(), whole.id(), "other events have another name");
+    assert_eq!(hooks.take(here).await.len(), 2);
+    assert_eq!(hooks.take(here).await.len(), 3, "the rest at once");
+}
+
+pub async fn what_is_forgotten_before_it_is_taken_is_counted(home: &impl Home) {
+    let hooks = Hooks::open(home).await;
+    let world = &hooks.world;
+    let [alice, bob] = world.people(["alice", "bob"]).await;
+    let (dm, other) = (world.dm(alice, bob).await, world.open_group(alice, &[bob]).await);
+    let (taking, deaf) = (hooks.listen(&["message.*"]).await, hooks.listen(&["message.*"]).await);
+    world.send_many(alice, dm, 3).await;
+    let late = hooks.listen(&["*"]).await;
+    world.send_many(alice, other, 2).await;
+    hooks.take(line(taking, dm)).await;
+    hooks.take(line(taking, other)).await;
+    hooks.take(line(deaf, dm)).await;
+    world.send(alice, dm, "four").await;
+    while hooks.book().forget_events(world.now(), 2).await.expect("the clean-up") > 0 {}
+    let mut forgotten = Vec::new();
+    for id in [taking, deaf, late] {
+        forgotten.push(hooks.endpoint(id).await.events_forgotten);
+    }
+    assert_eq!(forgotten, [1, 3, 3], "what was taken is not lost, nor what was never owed");
+}
+
+pub async fn positions_of_those_who_are_gone_are_cleaned_up_in_small_portions(home: &impl Home) {
+    let hooks = Hooks::open(home).await;
+    let world = &hooks.world;
+    let [alice, bob] = world.people(["alice", "bob"]).await;
+    let (gone, stays) = (hooks.listen(&["message.*"]).await, hooks.listen(&["message.*"]).await);
+    let mut groups = Vec::new();
+    for _ in 0..3 {
+        let group = world.open_group(alice, &[bob]).await;
+        world.send(alice, group, "one").await;
+        hooks.take(line(gone, group)).await;
+        hooks.take(line(stays, group)).await;
+        groups.push(group);
+    }
+    // One whose sender was lost long ago.
+    world.send(alice, groups[0], "two").await;
+    let sending = hooks.sending(line(stays, groups[0])).await;
+    let begin = hooks.beginning(&sending, 1);
+    assert!(hooks.begin(line(stays, groups[0]), begin).await);
+    let forget = async |at, limit| hooks.book().forget_positions(at, limit).await.expect("the clean-up");
+    assert_eq!(forget(world.now(), 9).await, 0);
+    assert!(hooks.book().remove_endpoint(gone).await.expect("an answer"));
+    let long_ago = Timestamp::from_ms(1);
+    assert_eq!((forget(long_ago, 2).await, forget(long_ago, 2).await, forget(long_ago, 2).await), (2, 1, 0));
+    hooks.wait_until(begin.lease_until.plus_ms(LEASE_MS));
+    while hooks.book().forget_events(world.now(), 9).await.expect("the clean-up") > 0 {}
+    assert_eq!((forget(world.now(), 2).await, forget(world.now(), 2).await, forget(world.now(), 2).await), (2, 1, 0));
+}
+
+pub async fn lines_are_looked_at_by_pages(home: &impl Home) {
+    let hooks = Hooks::open(home).await;
+    let world = &hooks.world;
+    let people = i64::try_from(LINES_MAX).unwrap_or(0) + 2;
+    let all = hooks.listen(&["user.*"]).await;
+    let since = world.now();
+    for n in 0..people {
+        world.person(&format!("p{n}")).await;
+    }
+    let page = hooks.book().lines_behind(all, None).await.expect("a read");
+    assert_eq!((page.streams.len(), page.next), (LINES_MAX, page.streams.last().copied()));
+    let rest = hooks.book().lines_behind(all, page.next).await.expect("a read");
+    assert_eq!((rest.streams.len(), rest.next), (2, None));
+    // Also where there is nothing to be told in a whole page of them.
+    let nothing = hooks.listen(&["message.*"]).await;
+    let empty = hooks.book().lines_behind(nothing, None).await.expect("a read");
+    assert_eq!((empty.streams.len(), empty.next), (0, page.next));
+    let firsts = hooks.book().first_events(since, None).await.expect("a read");
+    assert_eq!((firsts.events.len(), firsts.next.is_some()), (LINES_MAX, true));
+    let rest = hooks.book().first_events(since, firsts.next).await.expect("a read");
+    assert_eq!((rest.events.len(), rest.next), (2, None));
 }
