@@ -296,7 +296,7 @@ async fn one_event_that_is_never_taken_keeps_no_other_conversation_from_being_to
     let mut sent = 0;
     while !listed.contains("parked 1") {
         sent += 1;
-        alice.send(good, &format!("good {sent}"), "fine").await?;
+        alice.send(good, &format!("good-{sent}"), "fine").await?;
         listed = server.run(&["webhooks", "list"]).await?;
         ensure!(listed.contains(" on "), "{listed}");
     }
