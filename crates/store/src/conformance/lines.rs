@@ -8,7 +8,9 @@ use super::hooks::{Hooks, LEASE_MS, failed, line, sorted, taken};
 use crate::webhooks::*;
 use crate::*;
 
-fn brief(attempts: &[WebhookAttempt]) -> Vec<(WebhookId, (i64, i64), i64, WebhookOutcome, Option<u16>)> {
+type Brief = (WebhookId, (i64, i64), i64, WebhookOutcome, Option<u16>);
+
+fn brief(attempts: &[WebhookAttempt]) -> Vec<Brief> {
     attempts.iter().map(|one| (one.endpoint, (one.first, one.last), one.attempt, one.outcome, one.status)).collect()
 }
 
