@@ -114,7 +114,7 @@ pub(crate) fn end(connection: &Connection, line: Line, end: &End) -> Sql<After> 
         .prepare_cached(
             "SELECT failures, failing_since, retry_at FROM webhook_cursors WHERE endpoint_id = ?1 AND stream_id = ?2 AND holder = ?3",
         )?
-        .query_row((endpoint, stream, end.holder), |row| failing(row))
+        .query_row((endpoint, stream, end.holder), failing)
         .optional()?;
     let Some(held) = held else { return Ok(After::Lost) };
     let (reason, not_before) = match &end.result {
