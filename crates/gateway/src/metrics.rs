@@ -219,6 +219,8 @@ struct WebhookMetrics {
     taken: Family<OfEndpoint, Gauge>,
     failed: Family<OfEndpoint, Gauge>,
     failures: Family<OfEndpoint, Gauge>,
+    forgotten: Family<OfEndpoint, Gauge>,
+    parked: Family<OfEndpoint, Gauge>,
 }
 
 impl WebhookMetrics {
@@ -227,11 +229,15 @@ impl WebhookMetrics {
         registry.register("webhook_events_taken", "Events that the endpoint has taken", self.taken.clone());
         registry.register("webhook_requests_failed", "Requests to the endpoint that failed", self.failed.clone());
         registry.register("webhook_failures", "Failures of the endpoint in a row", self.failures.clone());
+        let forgotten = "Events that were forgotten before the endpoint took them";
+        registry.register("webhook_events_forgotten", forgotten, self.forgotten.clone());
+        let parked = "Conversations and people that are passed over, because an event of theirs is not taken";
+        registry.register("webhook_parked", parked, self.parked.clone());
     }
 
     fn show(&self, endpoints: &[WebhookEndpoint]) {
         // One that is removed is not to keep its last numbers.
-        for family in [&self.on, &self.taken, &self.failed, &self.failures] {
+        for family in [&self.on, &self.taken, &self.failed, &self.failures, &self.forgotten, &self.parked] {
             family.clear();
         }
         for one in endpoints {
@@ -240,6 +246,8 @@ impl WebhookMetrics {
             self.taken.get_or_create(&which).set(one.events_taken);
             self.failed.get_or_create(&which).set(one.requests_failed);
             self.failures.get_or_create(&which).set(one.failures);
+            self.forgotten.get_or_create(&which).set(one.events_forgotten);
+            self.parked.get_or_create(&which).set(one.parked);
         }
     }
 }

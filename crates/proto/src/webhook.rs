@@ -134,17 +134,27 @@ impl EventFilter {
     }
 }
 
-/// Names an event for ever: what it is about (a conversation or a person), and which of its changes. Without a point, which separates what is signed.
+/// Names an event for ever: what it is about (a conversation or a person), and which of its changes, in which of the log's epochs. Without a point, which
+/// separates what is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId {
     pub stream: Uuid,
+    /// The first 4 bytes of the log's epoch of then. After a restore the numbers of what was lost are given again, in another epoch.
+    pub epoch: [u8; 4],
     /// A conversation's `rev`; a person's own numbers grow with gaps.
     pub number: i64,
 }
 
+impl EventId {
+    /// What of a log's epoch is in an id.
+    pub const fn short([a, b, c, d, ..]: [u8; 16]) -> [u8; 4] {
+        [a, b, c, d]
+    }
+}
+
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}_{}", self.stream.as_hyphenated(), self.number)
+        write!(f, "{}_{:08x}_{}", self.stream.as_hyphenated(), u32::from_be_bytes(self.epoch), self.number)
     }
 }
 
@@ -152,11 +162,14 @@ impl FromStr for EventId {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let error = IdError("must be an event's id: a UUID, an underscore and a number");
-        let (stream, number) = text.split_once('_').ok_or_else(|| error.clone())?;
+        let error = IdError("must be an event's id: a UUID, 8 hex digits and a number, with underscores between");
+        let (stream, rest) = text.split_once('_').ok_or_else(|| error.clone())?;
+        let (epoch, number) = rest.split_once('_').ok_or_else(|| error.clone())?;
         let stream = stream.parse::<ConversationId>().map_err(|_| error.clone())?.uuid();
+        let is_hex = epoch.len() == 8 && epoch.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let epoch = u32::from_str_radix(epoch, 16).ok().filter(|_| is_hex).ok_or_else(|| error.clone())?.to_be_bytes();
         let number = number.parse().ok().filter(|number| *number > 0).ok_or(error)?;
-        Ok(Self { stream, number })
+        Ok(Self { stream, epoch, number })
     }
 }
 
@@ -258,6 +271,33 @@ pub struct WebhookEndpoint {
     pub failures: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Timestamp>,
+    /// Events that were so old that they were forgotten before it took them.
+    #[serde(default)]
+    pub events_forgotten: i64,
+    /// Conversations and people of whom nothing is sent, because an event of theirs is not taken while others are.
+    #[serde(default)]
+    pub parked: i64,
+    /// The latest of them, some at most.
+    #[serde(default)]
+    pub parked_at: Vec<ParkedAt>,
+}
+
+/// Where nothing goes on until the event is skipped, sent again, or the endpoint enabled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ParkedAt {
+    /// The first that was not taken.
+    pub event: String,
+    pub since: Timestamp,
+    pub reason: String,
+}
+
+/// An event that an endpoint is not to be told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SkipBody {
+    /// The first one that waits in its conversation.
+    pub event: String,
 }
 
 /// An endpoint to be told.
@@ -289,7 +329,7 @@ impl fmt::Debug for WebhookSecret {
     }
 }
 
-/// From where on events are sent again: one of both, or all that are kept.
+/// From where on events are sent again: one of these.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
@@ -299,6 +339,9 @@ pub struct ReplayBody {
     /// An event's id: this one, and what came after it in its conversation.
     #[serde(default)]
     pub event: Option<String>,
+    /// Everything that is kept.
+    #[serde(default)]
+    pub all: bool,
 }
 
 /// An event that is kept, without what it would say.
@@ -343,11 +386,13 @@ mod tests {
 
     #[test]
     fn an_events_id_is_read_as_it_is_written() {
-        let id = EventId { stream: Uuid::from_u128(7), number: 12 };
-        assert_eq!(id.to_string(), "00000000-0000-0000-0000-000000000007_12");
+        let id = EventId { stream: Uuid::from_u128(7), epoch: [0, 10, 200, 3], number: 12 };
+        let stream = "00000000-0000-0000-0000-000000000007";
+        assert_eq!(id.to_string(), format!("{stream}_000ac803_12"));
         assert_eq!(id.to_string().parse(), Ok(id));
-        for bad in ["", "7_12", "00000000-0000-0000-0000-000000000007", "00000000-0000-0000-0000-000000000007_0"] {
-            assert!(bad.parse::<EventId>().is_err(), "{bad}");
+        for bad in ["", "_000ac803_0", "_12", "_+00ac803_12", "_0ac803_12", "_000ac803"] {
+            assert!(format!("{stream}{bad}").parse::<EventId>().is_err(), "{bad}");
         }
+        assert!("7_000ac803_12".parse::<EventId>().is_err());
     }
 }

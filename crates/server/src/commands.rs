@@ -48,8 +48,8 @@ pub async fn create_api_key(settings: &Settings, name: &str, scopes: &str, whose
             (auth.create_api_key_of(name, scopes, user).await?, Some(user))
         }
         Whose::Bots(bot) => {
-            let user = auth.create_bot(&bot).await.context("--bot")?;
-            (auth.create_api_key_of(name, scopes, user).await?, Some(user))
+            let (user, key) = auth.create_bot(&bot, name, scopes).await.context("--bot")?;
+            (key, Some(user))
         }
     };
     let user = user.map(|user| format!("user {user}\n")).unwrap_or_default();

@@ -8,9 +8,9 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tertulia_core::Powers;
 use tertulia_gateway::{Gateway, JobFigures, JobsWatch};
-use tertulia_jobs::{Counts, Kind, KindCounts, Options, Outcome, Runner, Schedule, Surroundings, Wake};
+use tertulia_jobs::{Counts, Job, Kind, KindCounts, Options, Outcome, Runner, Schedule, Surroundings, Wake};
 use tertulia_proto::Timestamp;
-use tertulia_store::jobs::DeadLetters;
+use tertulia_store::jobs::{DeadLetters, NewJob, Priority};
 use tertulia_store::{Reading, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,8 +25,13 @@ use tertulia_notify::Pushing;
 
 /// Rows that one step of the clean-up removes: a step is one short transaction.
 const STEP: usize = 256;
-/// Steps of one run; the next run goes on.
-const STEPS_MAX: usize = 200;
+/// Steps of one part of a run. Where there is more, the next run begins at once.
+const STEPS_MAX: usize = 40;
+
+/// What the job of such a run says: lines were looked at by the one before.
+const GOES_ON: &str = "goes on";
+
+const SWEEP: &str = "sweep";
 
 const SWEEP_EVERY: Duration = Duration::from_hours(1);
 
@@ -74,14 +79,9 @@ fn kinds(settings: &Settings, means: &Means) -> Vec<Kind> {
         events_ms: means.telling.retention_ms,
         traces: settings.trace.kept(),
     };
-    let sweep = Kind::periodic("sweep", SWEEP_EVERY, move |_| {
+    let sweep = Kind::periodic(SWEEP, SWEEP_EVERY, move |job: Job| {
         let (store, now) = (Arc::clone(&store), powers.now());
-        async move {
-            match sweep(&*store, now, kept).await {
-                Ok(()) => Outcome::Done,
-                Err(error) => Outcome::Retry(error.to_string()),
-            }
-        }
+        async move { clean_up(&*store, &job, now, kept).await }
     });
     let mut kinds = vec![Kind { schedule: schedule(&settings.jobs.message_waits_s), ..sweep }];
     let waits = schedule(&settings.jobs.notification_waits_s);
@@ -103,38 +103,82 @@ fn schedule(waits_s: &[u64]) -> Schedule {
     Schedule::of_seconds(waits_s)
 }
 
-/// Removes what nobody needs any more, a step at a time.
-async fn sweep(store: &dyn Store, now: Timestamp, kept: Kept) -> Result<(), StoreError> {
-    let (jobs, push) = (store.jobs(), store.push());
-    let sessions = in_steps(|| jobs.forget_sessions(now.plus_ms(-SESSION_RETENTION_MS), STEP)).await?;
-    let before = DeadLetters::Before { at: now.plus_ms(-kept.letters_ms), limit: STEP };
-    let letters = in_steps(|| jobs.drop_dead(before.clone())).await?;
-    let attempts = in_steps(|| push.forget_attempts(now.plus_ms(-kept.attempts_ms), STEP)).await?;
-    let events = in_steps(|| store.webhooks().forget_events(now.plus_ms(-kept.events_ms), STEP)).await?;
-    webhooks::wake_all(store, now).await?;
-    let traces = trace::sweep(store, now, kept.traces).await?;
-    tracing::info!(
-        sessions,
-        dead_letters = letters,
-        push_attempts = attempts,
-        webhook_events = events,
-        traces,
-        "swept"
-    );
-    Ok(())
+/// One run, and where it left something the next one at once.
+async fn clean_up(store: &dyn Store, job: &Job, now: Timestamp, kept: Kept) -> Outcome {
+    // Whatever else fails, lines that nobody works on are found again.
+    let woken = if job.payload == GOES_ON { Ok(()) } else { webhooks::wake_all(store, now).await };
+    match sweep(store, now, kept, STEPS_MAX).await.and_then(|has_more| woken.map(|()| has_more)) {
+        Ok(true) => Outcome::DoneAnd(vec![going_on(now)]),
+        Ok(false) => Outcome::Done,
+        Err(error) => Outcome::Retry(error.to_string()),
+    }
 }
 
-/// Until a step finds less than it may remove.
-async fn in_steps<'a>(step: impl Fn() -> Reading<'a, usize>) -> Result<usize, StoreError> {
+fn going_on(now: Timestamp) -> NewJob {
+    NewJob {
+        kind: SWEEP.to_owned(),
+        unique_key: Some(SWEEP.as_bytes().to_vec()),
+        unless_running: false,
+        payload: GOES_ON.to_owned(),
+        priority: Priority::Low,
+        run_at: now,
+        now,
+    }
+}
+
+/// Removes what nobody needs any more, a step at a time. Whether there is more of anything. What fails keeps nothing else from being removed.
+async fn sweep(store: &dyn Store, now: Timestamp, kept: Kept, steps: usize) -> Result<bool, StoreError> {
+    let (jobs, push, hooks) = (store.jobs(), store.push(), store.webhooks());
+    let before = DeadLetters::Before { at: now.plus_ms(-kept.letters_ms), limit: STEP };
+    let (attempts, events) = (now.plus_ms(-kept.attempts_ms), now.plus_ms(-kept.events_ms));
+    let parts = [
+        in_steps(steps, || jobs.forget_sessions(now.plus_ms(-SESSION_RETENTION_MS), STEP)).await,
+        in_steps(steps, || jobs.drop_dead(before.clone())).await,
+        in_steps(steps, || push.forget_attempts(attempts, STEP)).await,
+        in_steps(steps, || hooks.forget_events(events, STEP)).await,
+        in_steps(steps, || hooks.forget_positions(events, STEP)).await,
+        in_steps(steps, || hooks.forget_requests(events, STEP)).await,
+        // After the sessions.
+        in_steps(steps, || push.forget_devices(STEP)).await,
+    ];
+    let traces = trace::sweep(store, now, kept.traces).await;
+    let gone = |part: usize| parts[part].as_ref().map_or(0, |swept| swept.gone);
+    tracing::info!(
+        sessions = gone(0),
+        dead_letters = gone(1),
+        push_attempts = gone(2),
+        webhook_events = gone(3),
+        webhook_positions = gone(4),
+        webhook_requests = gone(5),
+        devices = gone(6),
+        traces = traces.as_ref().copied().unwrap_or_default(),
+        "swept"
+    );
+    traces?;
+    let mut has_more = false;
+    for part in parts {
+        has_more |= part?.has_more;
+    }
+    Ok(has_more)
+}
+
+/// What a part of a run came to.
+struct Swept {
+    gone: usize,
+    has_more: bool,
+}
+
+/// Until a step finds less than it may remove, or it was its last.
+async fn in_steps<'a>(steps: usize, step: impl Fn() -> Reading<'a, usize>) -> Result<Swept, StoreError> {
     let mut all = 0;
-    for _ in 0..STEPS_MAX {
+    for _ in 0..steps {
         let gone = step().await?;
         all += gone;
         if gone < STEP {
-            break;
+            return Ok(Swept { gone: all, has_more: false });
         }
     }
-    Ok(all)
+    Ok(Swept { gone: all, has_more: true })
 }
 
 /// For those of the kinds that are named, or for all.
@@ -240,42 +284,110 @@ impl Door {
 mod tests {
     use tertulia_store::conformance::house::House;
     use tertulia_store::conformance::sink::Sink;
-    use tertulia_store::jobs::{Claim, ClaimKind, Finish, Held, JobEnd, NewJob, Priority};
+    use tertulia_store::jobs::{Claim, ClaimKind, Finish, Held, JobEnd};
+    use tertulia_store::webhooks::{NewEndpoint, Secret};
     use tertulia_store_sqlite::SqliteStore;
 
     use super::*;
 
+    fn day(day: i64) -> Timestamp {
+        Timestamp::from_ms(day * DAY_MS)
+    }
+
+    fn kept() -> Kept {
+        let traces = trace::Kept { retention_ms: DAY_MS, rows_max: 0 };
+        Kept { letters_ms: 30 * DAY_MS, attempts_ms: 14 * DAY_MS, events_ms: 7 * DAY_MS, traces }
+    }
+
+    /// So many jobs that died on that day.
+    async fn die(store: &SqliteStore, count: usize, died: i64) {
+        let jobs = store.jobs();
+        let job = |_| NewJob {
+            kind: "a".to_owned(),
+            unique_key: None,
+            unless_running: false,
+            payload: String::new(),
+            priority: Priority::Normal,
+            run_at: day(0),
+            now: day(0),
+        };
+        jobs.enqueue((0..count).map(job).collect()).await.unwrap();
+        let kinds = vec![ClaimKind { kind: "a".to_owned(), attempts_max: 1, jobs_max: 512 }];
+        let claim = Claim { kinds, jobs_max: 512, worker: [1; 16], now: day(died), lease_until: day(died + 1) };
+        let claimed = jobs.claim(claim).await.unwrap();
+        let dead = |id, attempt| Finish {
+            held: Held { id, worker: [1; 16], attempt },
+            end: JobEnd::Dead { reason: "no".to_owned() },
+            next: Vec::new(),
+        };
+        let finished = claimed.iter().map(|job| dead(job.id, job.attempt)).collect();
+        jobs.finish(finished, day(died)).await.unwrap();
+    }
+
+    fn opened() -> Arc<SqliteStore> {
+        SqliteStore::open_in_memory(&[7; 64], Arc::new(House::default()), Arc::new(Sink::default())).unwrap()
+    }
+
     #[tokio::test]
     async fn the_clean_up_removes_what_is_older_than_its_retention_and_more_than_a_step_of_it() {
-        let store =
-            SqliteStore::open_in_memory(&[7; 64], Arc::new(House::default()), Arc::new(Sink::default())).unwrap();
-        let jobs = store.jobs();
-        let day = |day: i64| Timestamp::from_ms(day * DAY_MS);
-        for (count, died) in [(STEP + 10, 1), (5, 40)] {
-            let job = |_| NewJob {
-                kind: "a".to_owned(),
-                unique_key: None,
-                unless_running: false,
-                payload: String::new(),
-                priority: Priority::Normal,
-                run_at: day(0),
-                now: day(0),
-            };
-            jobs.enqueue((0..count).map(job).collect()).await.unwrap();
-            let kinds = vec![ClaimKind { kind: "a".to_owned(), attempts_max: 1, jobs_max: 512 }];
-            let claim = Claim { kinds, jobs_max: 512, worker: [1; 16], now: day(died), lease_until: day(died + 1) };
-            let claimed = jobs.claim(claim).await.unwrap();
-            let dead = |id, attempt| Finish {
-                held: Held { id, worker: [1; 16], attempt },
-                end: JobEnd::Dead { reason: "no".to_owned() },
-                next: Vec::new(),
-            };
-            let finished = claimed.iter().map(|job| dead(job.id, job.attempt)).collect();
-            jobs.finish(finished, day(died)).await.unwrap();
-        }
-        let traces = trace::Kept { retention_ms: DAY_MS, rows_max: 0 };
-        let kept = Kept { letters_ms: 30 * DAY_MS, attempts_ms: 14 * DAY_MS, events_ms: 7 * DAY_MS, traces };
-        sweep(&*store, day(50), kept).await.unwrap();
+        let store = opened();
+        die(&store, STEP + 10, 1).await;
+        die(&store, 5, 40).await;
+        assert!(!sweep(&*store, day(50), kept(), STEPS_MAX).await.unwrap());
         assert_eq!(store.job_counts().await.unwrap().dead, 5);
+    }
+
+    #[tokio::test]
+    async fn a_clean_up_that_leaves_something_says_so_until_nothing_is_left() {
+        let store = opened();
+        die(&store, 2 * STEP, 1).await;
+        die(&store, 10, 1).await;
+        assert!(sweep(&*store, day(50), kept(), 1).await.unwrap());
+        assert!(sweep(&*store, day(50), kept(), 1).await.unwrap());
+        assert!(!sweep(&*store, day(50), kept(), 1).await.unwrap());
+        assert_eq!(store.job_counts().await.unwrap().dead, 0);
+    }
+
+    #[tokio::test]
+    async fn a_clean_up_goes_on_at_once_and_finds_lines_although_a_part_of_it_fails() {
+        let folder = std::env::temp_dir().join(format!("tertulia-clean-up-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let options = tertulia_store_sqlite::Options { readers: 1, serves: false, seed: [7; 64] };
+        let (rules, sink) = (Arc::new(House::default()), Arc::new(Sink::default()));
+        let store = SqliteStore::open(&folder, &options, rules, sink).unwrap();
+        let new = NewEndpoint {
+            id: tertulia_proto::WebhookId::from_bytes([3; 16]),
+            url: "https://example.org".to_owned(),
+            filter: tertulia_proto::webhook::EventFilter::all(),
+            secret: Secret([7; 32]),
+            now: day(1),
+        };
+        store.webhooks().add_endpoint(new).await.unwrap();
+        let run = |payload: &str| Job {
+            id: 1,
+            kind: SWEEP.to_owned(),
+            unique_key: None,
+            payload: payload.to_owned(),
+            tries: 1,
+            run_at: day(50),
+            created_at: day(50),
+        };
+        let queued = async || store.job_counts().await.unwrap().ready;
+        for _ in 0..=STEPS_MAX {
+            die(&store, STEP, 1).await;
+        }
+        let Outcome::DoneAnd(next) = clean_up(&*store, &run(GOES_ON), day(50), kept()).await else { panic!("more") };
+        assert_eq!((next[0].run_at, next[0].payload.as_str(), queued().await), (day(50), GOES_ON, 0));
+        assert_eq!(clean_up(&*store, &run(GOES_ON), day(50), kept()).await, Outcome::Done);
+        rusqlite::Connection::open(folder.join("tertulia.db"))
+            .and_then(|log| log.execute_batch("ALTER TABLE push_attempts RENAME TO gone"))
+            .unwrap();
+        die(&store, 5, 1).await;
+        let outcome = clean_up(&*store, &run("{}"), day(50), kept()).await;
+        assert!(matches!(outcome, Outcome::Retry(_)), "{outcome:?}");
+        assert_eq!(queued().await, 1, "lines are looked for");
+        assert_eq!(store.job_counts().await.unwrap().dead, 0, "and what else there is is removed");
+        drop(store);
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -18,9 +18,14 @@ CREATE TABLE webhook_endpoints (
     off_reason text,
     -- Whether events are kept for it: while it is on, and after that for as long as events are kept.
     listens boolean NOT NULL DEFAULT true,
-    -- In a row; nothing is sent before `retry_at`.
+    -- When it was last switched on: failures of before count no more.
+    enabled_at bigint,
+    -- In a row, since then; nothing is sent before `retry_at`.
     failures bigint NOT NULL DEFAULT 0,
+    failing_since bigint,
     retry_at bigint,
+    -- Events that were forgotten before it took them.
+    forgotten bigint NOT NULL DEFAULT 0,
     -- Events that it has taken.
     taken bigint NOT NULL DEFAULT 0,
     last_taken_at bigint,
@@ -46,10 +51,12 @@ CREATE TABLE webhook_events (
     -- The member.
     user_id uuid,
     at bigint NOT NULL,
+    -- The first 4 bytes of the log's epoch of then: after a restore the same numbers are other events.
+    epoch bytea NOT NULL,
     PRIMARY KEY (stream_id, number)
 );
 
-CREATE INDEX webhook_events_by_time ON webhook_events (at);
+CREATE INDEX webhook_events_by_time ON webhook_events (at, stream_id, number);
 
 -- How far an endpoint has been told of a stream. Where there is no row, it is owed what happened since it was added.
 CREATE TABLE webhook_cursors (
@@ -60,12 +67,38 @@ CREATE TABLE webhook_cursors (
     moved_at bigint NOT NULL,
     -- The last one of the request that has not been taken yet: it is made again as it was.
     trying_number bigint,
-    -- Whose request is under way.
+    -- Whose request is under way, and until when it may be, whosever it was.
     holder bytea,
     lease_until bigint,
     failures bigint NOT NULL DEFAULT 0,
+    failing_since bigint,
     retry_at bigint,
+    -- Of one that is passed over, while the endpoint takes all others.
+    parked_at bigint,
+    parked_reason text,
     PRIMARY KEY (endpoint_id, stream_id)
 ) WITH (fillfactor = 70);
 
 CREATE INDEX webhook_cursors_by_time ON webhook_cursors (moved_at);
+
+CREATE INDEX webhook_cursors_parked ON webhook_cursors (endpoint_id, parked_at) WHERE parked_at IS NOT NULL;
+
+-- What endpoints answered. Of requests alone: neither where they went nor what they said.
+CREATE TABLE webhook_attempts (
+    stream_id uuid NOT NULL,
+    -- The last event of the request.
+    last_number bigint NOT NULL,
+    -- Stays when the endpoint is gone.
+    endpoint_id uuid NOT NULL,
+    -- Counts from 1 for each endpoint and last event.
+    attempt bigint NOT NULL,
+    first_number bigint NOT NULL,
+    at bigint NOT NULL,
+    -- 0 taken, 1 failed, 2 gone.
+    outcome smallint NOT NULL,
+    -- HTTP's; none where no answer came.
+    status bigint,
+    PRIMARY KEY (stream_id, last_number, endpoint_id, attempt)
+);
+
+CREATE INDEX webhook_attempts_by_time ON webhook_attempts (at);

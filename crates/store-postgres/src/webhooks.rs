@@ -33,11 +33,11 @@ impl WebhookBook for PostgresStore {
         Box::pin(self.changes.transact(move |s| async move { change::rotate(&s, id, secret).await }))
     }
 
-    fn enable_endpoint(&self, id: WebhookId, jobs: Vec<NewJob>) -> Reading<'_, bool> {
+    fn enable_endpoint(&self, id: WebhookId, now: Timestamp, jobs: Vec<NewJob>) -> Reading<'_, bool> {
         let jobs = Arc::new(jobs);
         Box::pin(self.changes.transact(move |s| {
             let jobs = Arc::clone(&jobs);
-            async move { change::enable(&s, id, &jobs).await }
+            async move { change::enable(&s, id, now, &jobs).await }
         }))
     }
 
@@ -65,19 +65,47 @@ impl WebhookBook for PostgresStore {
         }))
     }
 
-    fn lines_behind(&self, endpoint: WebhookId, above: Option<Uuid>) -> Reading<'_, Vec<Uuid>> {
+    fn attempts(&self, stream: Uuid, number: i64) -> Reading<'_, Vec<WebhookAttempt>> {
+        self.read(move |s| async move { read::webhooks::attempts(&s, stream, number).await })
+    }
+
+    fn standings(&self, stream: Uuid) -> Reading<'_, Vec<Standing>> {
+        self.read(move |s| async move { read::webhooks::standings(&s, stream).await })
+    }
+
+    fn forget_requests(&self, at: Timestamp, limit: usize) -> Reading<'_, usize> {
+        Box::pin(self.changes.transact(move |s| async move { change::forget_requests(&s, at, limit).await }))
+    }
+
+    fn lines_behind(&self, endpoint: WebhookId, above: Option<Uuid>) -> Reading<'_, Behind> {
         self.read(move |s| async move { read::webhooks::lines_behind(&s, endpoint, above).await })
     }
 
-    fn rewind_lines(&self, endpoint: WebhookId, since: Timestamp, above: Option<Uuid>) -> Reading<'_, Vec<Uuid>> {
-        Box::pin(self.changes.transact(move |s| async move { change::rewind_lines(&s, endpoint, since, above).await }))
+    fn first_events(&self, since: Timestamp, after: Option<EventPlace>) -> Reading<'_, Firsts> {
+        self.read(move |s| async move { read::webhooks::first_events(&s, since, after).await })
+    }
+
+    fn rewind_lines(&self, endpoint: WebhookId, to: Vec<(Uuid, i64)>) -> Reading<'_, ()> {
+        let to = Arc::new(to);
+        Box::pin(self.changes.transact(move |s| {
+            let to = Arc::clone(&to);
+            async move { change::rewind_lines(&s, endpoint, &to).await }
+        }))
     }
 
     fn rewind_line(&self, line: Line, number: i64, now: Timestamp) -> Reading<'_, ()> {
         Box::pin(self.changes.transact(move |s| async move { change::rewind_line(&s, line, number, now).await }))
     }
 
+    fn skip_event(&self, line: Line, number: i64, now: Timestamp) -> Reading<'_, bool> {
+        Box::pin(self.changes.transact(move |s| async move { change::skip(&s, line, number, now).await }))
+    }
+
     fn forget_events(&self, at: Timestamp, limit: usize) -> Reading<'_, usize> {
         Box::pin(self.changes.transact(move |s| async move { change::forget(&s, at, limit).await }))
+    }
+
+    fn forget_positions(&self, at: Timestamp, limit: usize) -> Reading<'_, usize> {
+        Box::pin(self.changes.transact(move |s| async move { change::forget_positions(&s, at, limit).await }))
     }
 }

@@ -4,6 +4,7 @@
 
 mod database;
 mod life;
+mod telling;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

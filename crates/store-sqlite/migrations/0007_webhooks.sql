@@ -17,9 +17,14 @@ CREATE TABLE webhook_endpoints (
     off_reason TEXT,
     -- Whether events are kept for it: while it is on, and after that for as long as events are kept.
     listens INTEGER NOT NULL DEFAULT 1,
-    -- In a row; nothing is sent before `retry_at`.
+    -- When it was last switched on: failures of before count no more.
+    enabled_at INTEGER,
+    -- In a row, since then; nothing is sent before `retry_at`.
     failures INTEGER NOT NULL DEFAULT 0,
+    failing_since INTEGER,
     retry_at INTEGER,
+    -- Events that were forgotten before it took them.
+    forgotten INTEGER NOT NULL DEFAULT 0,
     -- Events that it has taken.
     taken INTEGER NOT NULL DEFAULT 0,
     last_taken_at INTEGER,
@@ -42,10 +47,12 @@ CREATE TABLE webhook_events (
     -- The member.
     user_id BLOB,
     at INTEGER NOT NULL,
+    -- The first 4 bytes of the log's epoch of then: after a restore the same numbers are other events.
+    epoch BLOB NOT NULL,
     PRIMARY KEY (stream_id, number)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX webhook_events_by_time ON webhook_events (at);
+CREATE INDEX webhook_events_by_time ON webhook_events (at, stream_id, number);
 
 -- How far an endpoint has been told of a stream. Where there is no row, it is owed what happened since it was added.
 CREATE TABLE webhook_cursors (
@@ -56,12 +63,38 @@ CREATE TABLE webhook_cursors (
     moved_at INTEGER NOT NULL,
     -- The last one of the request that has not been taken yet: it is made again as it was.
     trying_number INTEGER,
-    -- Whose request is under way.
+    -- Whose request is under way, and until when it may be, whosever it was.
     holder BLOB,
     lease_until INTEGER,
     failures INTEGER NOT NULL DEFAULT 0,
+    failing_since INTEGER,
     retry_at INTEGER,
+    -- Of one that is passed over, while the endpoint takes all others.
+    parked_at INTEGER,
+    parked_reason TEXT,
     PRIMARY KEY (endpoint_id, stream_id)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX webhook_cursors_by_time ON webhook_cursors (moved_at);
+
+CREATE INDEX webhook_cursors_parked ON webhook_cursors (endpoint_id, parked_at) WHERE parked_at IS NOT NULL;
+
+-- What endpoints answered. Of requests alone: neither where they went nor what they said.
+CREATE TABLE webhook_attempts (
+    stream_id BLOB NOT NULL,
+    -- The last event of the request.
+    last_number INTEGER NOT NULL,
+    -- Stays when the endpoint is gone.
+    endpoint_id BLOB NOT NULL,
+    -- Counts from 1 for each endpoint and last event.
+    attempt INTEGER NOT NULL,
+    first_number INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    -- 0 taken, 1 failed, 2 gone.
+    outcome INTEGER NOT NULL,
+    -- HTTP's; none where no answer came.
+    status INTEGER,
+    PRIMARY KEY (stream_id, last_number, endpoint_id, attempt)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX webhook_attempts_by_time ON webhook_attempts (at);

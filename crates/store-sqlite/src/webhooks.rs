@@ -10,8 +10,8 @@ use uuid::Uuid;
 use crate::write::endpoints as change;
 use crate::{SqliteStore, read};
 
-/// Rows that the end of a request touches: the line's, the endpoint's.
-const END_ROWS: usize = 2;
+/// Rows that the end of a request touches: the line's, the endpoint's, the request's.
+const END_ROWS: usize = 3;
 
 impl WebhookBook for SqliteStore {
     fn add_endpoint(&self, new: NewEndpoint) -> Reading<'_, bool> {
@@ -23,15 +23,15 @@ impl WebhookBook for SqliteStore {
     }
 
     fn remove_endpoint(&self, id: WebhookId) -> Reading<'_, bool> {
-        self.change(JOBS_PER_CALL_MAX, move |c| change::remove(c, id))
+        self.change(1, move |c| change::remove(c, id))
     }
 
     fn rotate_secret(&self, id: WebhookId, secret: Option<Secret>) -> Reading<'_, bool> {
         self.change(1, move |c| change::rotate(c, id, secret))
     }
 
-    fn enable_endpoint(&self, id: WebhookId, jobs: Vec<NewJob>) -> Reading<'_, bool> {
-        self.change(JOBS_PER_CALL_MAX, move |c| change::enable(c, id, &jobs))
+    fn enable_endpoint(&self, id: WebhookId, now: Timestamp, jobs: Vec<NewJob>) -> Reading<'_, bool> {
+        self.change(1 + jobs.len(), move |c| change::enable(c, id, now, &jobs))
     }
 
     fn kept_event(&self, id: EventId) -> Reading<'_, Option<KeptEvent>> {
@@ -54,19 +54,43 @@ impl WebhookBook for SqliteStore {
         self.change(END_ROWS, move |c| change::end(c, line, &end))
     }
 
-    fn lines_behind(&self, endpoint: WebhookId, above: Option<Uuid>) -> Reading<'_, Vec<Uuid>> {
+    fn attempts(&self, stream: Uuid, number: i64) -> Reading<'_, Vec<WebhookAttempt>> {
+        self.read(move |c| read::webhooks::attempts(c, stream, number))
+    }
+
+    fn standings(&self, stream: Uuid) -> Reading<'_, Vec<Standing>> {
+        self.read(move |c| read::webhooks::standings(c, stream))
+    }
+
+    fn forget_requests(&self, at: Timestamp, limit: usize) -> Reading<'_, usize> {
+        self.change(limit.min(JOBS_PER_CALL_MAX), move |c| change::forget_requests(c, at, limit))
+    }
+
+    fn lines_behind(&self, endpoint: WebhookId, above: Option<Uuid>) -> Reading<'_, Behind> {
         self.read(move |c| read::webhooks::lines_behind(c, endpoint, above))
     }
 
-    fn rewind_lines(&self, endpoint: WebhookId, since: Timestamp, above: Option<Uuid>) -> Reading<'_, Vec<Uuid>> {
-        self.change(LINES_MAX, move |c| change::rewind_lines(c, endpoint, since, above))
+    fn first_events(&self, since: Timestamp, after: Option<EventPlace>) -> Reading<'_, Firsts> {
+        self.read(move |c| read::webhooks::first_events(c, since, after))
+    }
+
+    fn rewind_lines(&self, endpoint: WebhookId, to: Vec<(Uuid, i64)>) -> Reading<'_, ()> {
+        self.change(LINES_MAX, move |c| change::rewind_lines(c, endpoint, &to))
     }
 
     fn rewind_line(&self, line: Line, number: i64, now: Timestamp) -> Reading<'_, ()> {
         self.change(END_ROWS, move |c| change::rewind_line(c, line, number, now))
     }
 
+    fn skip_event(&self, line: Line, number: i64, now: Timestamp) -> Reading<'_, bool> {
+        self.change(END_ROWS, move |c| change::skip(c, line, number, now))
+    }
+
     fn forget_events(&self, at: Timestamp, limit: usize) -> Reading<'_, usize> {
         self.change(limit.min(JOBS_PER_CALL_MAX), move |c| change::forget(c, at, limit))
+    }
+
+    fn forget_positions(&self, at: Timestamp, limit: usize) -> Reading<'_, usize> {
+        self.change(limit.min(JOBS_PER_CALL_MAX), move |c| change::forget_positions(c, at, limit))
     }
 }

@@ -39,8 +39,23 @@ pub const FAILURE_MAX_BYTES: usize = 200;
 /// Lines of one page.
 pub const LINES_MAX: usize = 256;
 
+/// Events that are looked at for one page of them.
+pub const EVENTS_LOOKED_MAX: usize = 4096;
+
+/// Parked lines of an endpoint that are shown.
+pub const PARKED_SHOWN_MAX: usize = 20;
+
 /// Kept events of one page.
 pub const KEPT_MAX: usize = 200;
+
+/// Requests that are kept of one endpoint and one last event: the newest.
+pub const REQUESTS_KEPT_MAX: i64 = 50;
+
+/// Requests that are told of one event: the newest.
+pub const REQUESTS_TOLD_MAX: usize = 200;
+
+/// Requests that are looked at for it: those whose last event is nearest.
+pub const REQUESTS_READ_MAX: usize = 1024;
 
 /// What signs. In no log and in no error.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -131,13 +146,67 @@ impl Line {
     }
 }
 
-/// What a job of [`WEBHOOK_WAKE`] says: lines above this stream are to be looked at; those that have been told later than `since` go back.
+/// What a job of [`WEBHOOK_WAKE`] says: lines above this stream are to be looked at; or those that have been told later than `since` go back, as far as there
+/// are events after a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WakeJob {
     pub endpoint: WebhookId,
     pub above: Option<Uuid>,
     pub since: Option<Timestamp>,
+    pub after: Option<EventPlace>,
+}
+
+/// Where an event stands among all, by time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EventPlace {
+    pub at: Timestamp,
+    pub stream: Uuid,
+    pub number: i64,
+}
+
+/// Streams where an endpoint has something to be told, among those that were looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Behind {
+    pub streams: Vec<Uuid>,
+    /// The last that was looked at, where there may be more.
+    pub next: Option<Uuid>,
+}
+
+impl Behind {
+    /// Of streams in their order, with whether something is to be told there; a page of them, or what is left.
+    pub fn of(looked_at: Vec<(Uuid, bool)>) -> Self {
+        let next = looked_at.last().map(|(stream, _)| *stream).filter(|_| looked_at.len() >= LINES_MAX);
+        let streams = looked_at.into_iter().filter(|(_, is_behind)| *is_behind).map(|(stream, _)| stream).collect();
+        Self { streams, next }
+    }
+}
+
+/// The first events of streams since a time, among those that were looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Firsts {
+    pub events: Vec<(Uuid, i64)>,
+    /// The last that was looked at, where there may be more.
+    pub next: Option<EventPlace>,
+}
+
+impl Firsts {
+    /// Of events in their order, with whether each is the first of its stream; as many as one page has.
+    pub fn of(looked_at: impl IntoIterator<Item = (EventPlace, bool)>) -> Self {
+        let (mut firsts, mut count) = (Self::default(), 0);
+        for (place, is_first) in looked_at {
+            count += 1;
+            if is_first {
+                firsts.events.push((place.stream, place.number));
+            }
+            if count >= EVENTS_LOOKED_MAX || firsts.events.len() >= LINES_MAX {
+                firsts.next = Some(place);
+                break;
+            }
+        }
+        firsts
+    }
 }
 
 impl WakeJob {
@@ -175,17 +244,20 @@ pub struct Sending {
     pub secrets: Vec<Secret>,
     /// Where the line stands: the number of the last event that was taken, or the one before the first to send.
     pub after: i64,
-    /// The number of the last one of these.
+    /// The numbers of the first and of the last one of these.
+    pub first: i64,
     pub up_to: i64,
+    /// The last one of the first half, where there are several.
+    pub half: Option<i64>,
     pub batch: WebhookBatch,
     pub has_more: bool,
 }
 
 impl Sending {
-    /// Names the request: the same when it is made again.
+    /// Names the request: the same when it is made again. The epoch is the last event's, for what came before it in that epoch is the same for ever.
     pub fn id(&self) -> String {
-        let first = self.batch.events.first().map_or("", |event| event.id.as_str());
-        format!("{first}_{}", self.up_to)
+        let last = self.batch.events.last().and_then(|event| event.id.parse::<EventId>().ok());
+        last.map_or_else(String::new, |last| format!("{}_{}", EventId { number: self.first, ..last }, self.up_to))
     }
 }
 
@@ -205,11 +277,17 @@ pub struct Begin {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct End {
     pub holder: [u8; 16],
+    /// The numbers of the first and of the last event that were sent.
+    pub events: (i64, i64),
+    /// HTTP's; `None` where no answer came.
+    pub status: Option<u16>,
     pub result: TryResult,
     pub began_at: Timestamp,
     pub now: Timestamp,
-    /// Between the tries of one line, and of one endpoint; after the last one the endpoint is switched off.
+    /// Between the tries of one line, and of one endpoint. After the last one the endpoint is switched off, or where it takes others the line parked.
     pub waits: Vec<Duration>,
+    /// A failure is for what was sent: the next try ends with this event.
+    pub half: Option<i64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -229,46 +307,152 @@ pub enum TryResult {
     },
 }
 
+impl TryResult {
+    pub const fn outcome(&self) -> WebhookOutcome {
+        match self {
+            Self::Taken { .. } => WebhookOutcome::Taken,
+            Self::Failed { .. } => WebhookOutcome::Failed,
+            Self::Gone { .. } => WebhookOutcome::Gone,
+        }
+    }
+}
+
+/// How a request ended, as it is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum WebhookOutcome {
+    Taken,
+    Failed,
+    Gone,
+}
+
+impl WebhookOutcome {
+    pub const fn number(self) -> i64 {
+        match self {
+            Self::Taken => 0,
+            Self::Failed => 1,
+            Self::Gone => 2,
+        }
+    }
+
+    pub const fn from_number(number: i64) -> Option<Self> {
+        match number {
+            0 => Some(Self::Taken),
+            1 => Some(Self::Failed),
+            2 => Some(Self::Gone),
+            _ => None,
+        }
+    }
+}
+
+/// One request for events of a stream, and what was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WebhookAttempt {
+    /// May be gone by now.
+    pub endpoint: WebhookId,
+    /// The first and the last event. Between them may be some that the endpoint does not want.
+    pub first: i64,
+    pub last: i64,
+    /// Counts from 1 for the endpoint and the last event, replays among them.
+    pub attempt: i64,
+    pub at: Timestamp,
+    pub outcome: WebhookOutcome,
+    /// HTTP's; `None` where no answer came.
+    pub status: Option<u16>,
+}
+
+/// Where an endpoint stands in a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    pub endpoint: WebhookId,
+    /// What it wants to be told of, and since when.
+    pub filter: EventFilter,
+    pub created_at: Timestamp,
+    /// The last event that it took. `None`: none was sent yet.
+    pub taken: Option<i64>,
+    /// Nothing is sent before.
+    pub retry_at: Option<Timestamp>,
+    /// It is passed over since then.
+    pub parked_at: Option<Timestamp>,
+    pub off_since: Option<Timestamp>,
+}
+
 /// What became of a line with the end of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum After {
     Taken,
     Again(Timestamp),
+    /// It is passed over, and the endpoint's others go on.
+    Parked,
     Off,
-    /// Somebody else's by now: nothing was changed.
+    /// Somebody else's by now: nothing was changed, but the request is kept.
     Lost,
 }
 
-/// Failures in a row, and when it is tried again.
+/// Failures in a row, since when, and when it is tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Failing {
     pub failures: i64,
+    pub since: Option<Timestamp>,
     pub retry_at: Option<Timestamp>,
 }
 
 impl Failing {
-    /// Once more. `None`: that was the last.
+    /// Those that count: what failed before the endpoint was switched on is forgiven.
+    pub fn counted(self, enabled_at: Option<Timestamp>) -> Self {
+        if self.since > enabled_at { self } else { Self::default() }
+    }
+
+    /// Once more. `None`: that was the last, or it has been so for as long as all waits together, and a fifth, whatever was asked for.
     fn again(self, end: &End, not_before: Option<Timestamp>) -> Option<Self> {
         let wait = end.waits.get(usize::try_from(self.failures).ok()?)?;
-        let retry_at = end.now.plus_ms(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 2));
-        Some(Self { failures: self.failures + 1, retry_at: Some(not_before.map_or(retry_at, |at| at.max(retry_at))) })
+        let since = self.since.unwrap_or(end.now);
+        let last = since.plus_ms(millis(end.waits.iter().sum::<Duration>() * 6 / 5));
+        if self.failures > 0 && end.now >= last {
+            return None;
+        }
+        let retry_at = not_before.max(Some(end.now.plus_ms(millis(*wait)))).min(Some(last));
+        Some(Self { failures: self.failures + 1, since: Some(since), retry_at })
     }
 }
 
-/// What a failure makes of a line and its endpoint: the rule of both homes. `None`: the endpoint is switched off.
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4)
+}
+
+/// What of an endpoint decides when a request fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Health {
+    pub failing: Failing,
+    pub enabled_at: Option<Timestamp>,
+    pub last_taken_at: Option<Timestamp>,
+}
+
+/// What a failure makes of a line and its endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Again { line: Failing, endpoint: Failing },
+    Parked { endpoint: Failing },
+    Off,
+}
+
+/// The rule of both homes.
 ///
 /// The endpoint counts for itself, so that where nobody answers not each of ten thousand lines has to find that out. Those that were under way together
-/// fail together and count as one.
-pub fn after_failure(
-    line: Failing,
-    endpoint: Failing,
-    end: &End,
-    not_before: Option<Timestamp>,
-) -> Option<(Failing, Failing)> {
-    let line = line.again(end, not_before)?;
-    let is_known = endpoint.retry_at.is_some_and(|at| at > end.began_at);
-    let endpoint = if is_known { endpoint } else { endpoint.again(end, not_before)? };
-    Some((line, endpoint))
+/// fail together and count as one. A line that is at its end switches the endpoint off only if that has taken nothing since the line began to fail: one
+/// event that nobody can take must not keep all others from being told.
+pub fn after_failure(line: Failing, endpoint: Health, end: &End, not_before: Option<Timestamp>) -> Verdict {
+    let line = line.counted(endpoint.enabled_at);
+    let is_known = endpoint.failing.retry_at.is_some_and(|at| at > end.began_at);
+    let all = if is_known { Some(endpoint.failing) } else { endpoint.failing.again(end, not_before) };
+    match (line.again(end, not_before), all) {
+        (_, None) => Verdict::Off,
+        (Some(line), Some(endpoint)) => Verdict::Again { line, endpoint },
+        (None, Some(all)) if line.since.is_some() && endpoint.last_taken_at > line.since => {
+            Verdict::Parked { endpoint: all }
+        }
+        (None, Some(_)) => Verdict::Off,
+    }
 }
 
 /// The beginning of a reason, cut at a character within [`FAILURE_MAX_BYTES`].
@@ -317,8 +501,8 @@ pub trait WebhookBook: Send + Sync {
     fn remove_endpoint(&self, id: WebhookId) -> Reading<'_, bool>;
     /// With a secret: from now on it signs, and beside it the one before. Without: only the newest signs from now on. Whether there is such an endpoint.
     fn rotate_secret(&self, id: WebhookId, secret: Option<Secret>) -> Reading<'_, bool>;
-    /// Told again, from where each line stood. `jobs` are queued with it. Whether there is such an endpoint.
-    fn enable_endpoint(&self, id: WebhookId, jobs: Vec<NewJob>) -> Reading<'_, bool>;
+    /// Told again, from where each line stood, those that are parked too. `jobs` are queued with it. Whether there is such an endpoint.
+    fn enable_endpoint(&self, id: WebhookId, now: Timestamp, jobs: Vec<NewJob>) -> Reading<'_, bool>;
 
     /// `None` where nothing is kept of it: it is no event, or was not wanted by anybody, or is too old.
     fn kept_event(&self, id: EventId) -> Reading<'_, Option<KeptEvent>>;
@@ -330,17 +514,32 @@ pub trait WebhookBook: Send + Sync {
     fn begin_try(&self, line: Line, begin: Begin) -> Reading<'_, bool>;
     fn end_try(&self, line: Line, end: End) -> Reading<'_, After>;
 
-    /// Streams above this one where the endpoint has something to be told, in their order, at most [`LINES_MAX`].
-    fn lines_behind(&self, endpoint: WebhookId, above: Option<Uuid>) -> Reading<'_, Vec<Uuid>>;
-    /// Streams above this one with events since that time, in their order, at most [`LINES_MAX`]; the endpoint's lines there go back to before the first of
-    /// them, whoever is sending just now.
-    fn rewind_lines(&self, endpoint: WebhookId, since: Timestamp, above: Option<Uuid>) -> Reading<'_, Vec<Uuid>>;
+    /// Requests of which this number was one: in order of time, at most the newest [`REQUESTS_TOLD_MAX`] of the [`REQUESTS_READ_MAX`] nearest to it. That a
+    /// message was made has the conversation's `rev` of then as its number.
+    fn attempts(&self, stream: Uuid, number: i64) -> Reading<'_, Vec<WebhookAttempt>>;
+    /// Where each endpoint stands there, in the order of their ids.
+    fn standings(&self, stream: Uuid) -> Reading<'_, Vec<Standing>>;
+    /// Work of the clean-up: requests of before `at`, at most `limit`. How many are gone.
+    fn forget_requests(&self, at: Timestamp, limit: usize) -> Reading<'_, usize>;
+
+    /// Of the next [`LINES_MAX`] streams above this one, in their order, those where the endpoint has something to be told.
+    fn lines_behind(&self, endpoint: WebhookId, above: Option<Uuid>) -> Reading<'_, Behind>;
+    /// The first events of streams since that time, among the next [`EVENTS_LOOKED_MAX`] events after a place, at most [`LINES_MAX`]. Where clocks differ, more
+    /// than one of a stream.
+    fn first_events(&self, since: Timestamp, after: Option<EventPlace>) -> Reading<'_, Firsts>;
+    /// The endpoint's lines go back to before these events, at most [`LINES_MAX`]; whoever is sending just now moves them no more, but is waited for.
+    fn rewind_lines(&self, endpoint: WebhookId, to: Vec<(Uuid, i64)>) -> Reading<'_, ()>;
     /// Goes back to before this event, with the job that sends it.
     fn rewind_line(&self, line: Line, number: i64, now: Timestamp) -> Reading<'_, ()>;
+    /// Goes on behind this event, which is not told, with the job that sends what follows. `false` where it is not the first that waits in a line of which
+    /// something was sent.
+    fn skip_event(&self, line: Line, number: i64, now: Timestamp) -> Reading<'_, bool>;
 
-    /// Work of the clean-up: events of before `at`, positions that no event needs, and the wishes of those who have been off since before `at`; at most
-    /// `limit`. How many are gone.
+    /// Work of the clean-up: events of before `at`, at most `limit`, and all wishes of those who have been off since before then. How many events are gone;
+    /// what was not taken of them is counted for each endpoint.
     fn forget_events(&self, at: Timestamp, limit: usize) -> Reading<'_, usize>;
+    /// Work of the clean-up: positions of endpoints that are gone, and those that no event has needed since `at`; at most `limit`. How many are gone.
+    fn forget_positions(&self, at: Timestamp, limit: usize) -> Reading<'_, usize>;
 }
 
 #[cfg(test)]
@@ -350,35 +549,90 @@ mod tests {
     fn end(began_at: i64, now: i64) -> End {
         End {
             holder: [0; 16],
+            events: (1, 1),
+            status: None,
             result: TryResult::Gone { reason: String::new() },
             began_at: Timestamp::from_ms(began_at),
             now: Timestamp::from_ms(now),
             waits: [10, 30].map(Duration::from_millis).to_vec(),
+            half: None,
         }
     }
 
-    fn failing(failures: i64, retry_at: i64) -> Failing {
-        Failing { failures, retry_at: Some(Timestamp::from_ms(retry_at)) }
+    fn failing(failures: i64, since: i64, retry_at: i64) -> Failing {
+        let at = Timestamp::from_ms;
+        Failing { failures, since: Some(at(since)), retry_at: Some(at(retry_at)) }
+    }
+
+    fn health(failing: Failing) -> Health {
+        Health { failing, ..Health::default() }
+    }
+
+    fn again(line: Failing, endpoint: Failing, end: &End) -> (Failing, Failing) {
+        match after_failure(line, health(endpoint), end, None) {
+            Verdict::Again { line, endpoint } => (line, endpoint),
+            other => panic!("it is tried again, and not {other:?}"),
+        }
     }
 
     #[test]
     fn what_fails_together_counts_once_for_the_endpoint() {
         let none = Failing::default();
-        let (line, endpoint) = after_failure(none, none, &end(100, 105), None).unwrap();
-        assert_eq!((line, endpoint), (failing(1, 115), failing(1, 115)));
-        let (other, same) = after_failure(none, endpoint, &end(101, 107), None).unwrap();
-        assert_eq!((other, same), (failing(1, 117), endpoint));
-        let (line, endpoint) = after_failure(line, endpoint, &end(115, 120), None).unwrap();
-        assert_eq!((line, endpoint), (failing(2, 150), failing(2, 150)));
-        assert_eq!(after_failure(line, endpoint, &end(150, 151), None), None, "the schedule has ended");
-        assert_eq!(after_failure(other, endpoint, &end(150, 151), None), None, "also where another line fails");
+        let (line, endpoint) = again(none, none, &end(100, 105));
+        assert_eq!((line, endpoint), (failing(1, 105, 115), failing(1, 105, 115)));
+        let (other, same) = again(none, endpoint, &end(101, 107));
+        assert_eq!((other, same), (failing(1, 107, 117), endpoint));
+        let (line, endpoint) = again(line, endpoint, &end(115, 120));
+        assert_eq!((line, endpoint), (failing(2, 105, 150), failing(2, 105, 150)));
+        let off = |line| after_failure(line, health(endpoint), &end(150, 151), None);
+        assert_eq!(off(line), Verdict::Off, "the schedule has ended");
+        assert_eq!(off(other), Verdict::Off, "also where another line fails");
     }
 
     #[test]
-    fn an_endpoint_that_asks_for_more_time_has_it_and_for_less_does_not() {
+    fn an_endpoint_that_asks_for_more_time_has_it_and_for_less_does_not_but_not_for_ever() {
         let none = Failing::default();
-        let ask = |at| after_failure(none, none, &end(100, 100), Some(Timestamp::from_ms(at))).unwrap().0;
-        assert_eq!((ask(500), ask(101)), (failing(1, 500), failing(1, 110)));
+        let ask = |line, now, at| after_failure(line, Health::default(), &end(now, now), Some(Timestamp::from_ms(at)));
+        let tried = |verdict| match verdict {
+            Verdict::Again { line, .. } => line,
+            other => panic!("it is tried again, and not {other:?}"),
+        };
+        assert_eq!(tried(ask(none, 100, 130)), failing(1, 100, 130));
+        assert_eq!(tried(ask(none, 100, 101)), failing(1, 100, 110));
+        // All waits together are 40, and a fifth more.
+        let long = tried(ask(none, 100, 5000));
+        assert_eq!(long, failing(1, 100, 148));
+        assert_eq!(tried(ask(long, 147, 5000)), failing(2, 100, 148));
+        assert_eq!(ask(long, 148, 5000), Verdict::Off);
+    }
+
+    #[test]
+    fn a_line_at_its_end_is_parked_where_others_were_taken_since_and_what_was_forgiven_counts_no_more() {
+        let (line, at) = (failing(2, 100, 140), |ms| Some(Timestamp::from_ms(ms)));
+        let of = |last_taken_at, enabled_at| {
+            let health = Health { last_taken_at, enabled_at, ..Health::default() };
+            after_failure(line, health, &end(140, 141), None)
+        };
+        assert_eq!(of(None, None), Verdict::Off);
+        assert_eq!(of(at(100), None), Verdict::Off);
+        assert_eq!(of(at(101), None), Verdict::Parked { endpoint: failing(1, 141, 151) });
+        assert_eq!(of(at(101), at(99)), Verdict::Parked { endpoint: failing(1, 141, 151) });
+        let forgiven = Verdict::Again { line: failing(1, 141, 151), endpoint: failing(1, 141, 151) };
+        assert_eq!(of(at(101), at(100)), forgiven);
+    }
+
+    #[test]
+    fn a_page_ends_with_so_many_events_or_lines_and_says_where() {
+        let place = |n: usize| {
+            let number = i64::try_from(n).unwrap();
+            EventPlace { at: Timestamp::from_ms(number), stream: Uuid::from_u128(n as u128), number }
+        };
+        let firsts = Firsts::of((1..4).map(|n| (place(n), n == 2)));
+        assert_eq!((firsts.events.len(), firsts.next), (1, None));
+        let firsts = Firsts::of((1..=EVENTS_LOOKED_MAX).map(|n| (place(n), n == 2)));
+        assert_eq!((firsts.events.len(), firsts.next), (1, Some(place(EVENTS_LOOKED_MAX))));
+        let firsts = Firsts::of((1..=EVENTS_LOOKED_MAX).map(|n| (place(n), true)));
+        assert_eq!((firsts.events.len(), firsts.next), (LINES_MAX, Some(place(LINES_MAX))));
     }
 
     #[test]

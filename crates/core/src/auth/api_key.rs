@@ -53,6 +53,17 @@ pub fn is_api_key(token: &str) -> bool {
     token.starts_with(PREFIX)
 }
 
+/// Before anything is made for a key that acts for one person.
+fn stay_with_one(scopes: Scopes) -> Result<(), ApiError> {
+    match [Scope::TokensWrite, Scope::Admin].into_iter().find(|scope| scopes.allows(*scope)) {
+        Some(beyond) => {
+            let why = format!("scopes: {beyond} reaches beyond one person, and this key is to act for one");
+            Err(ApiError::invalid(why))
+        }
+        None => Ok(()),
+    }
+}
+
 fn digest(token: &str) -> [u8; 32] {
     Sha256::digest(token).into()
 }
@@ -65,11 +76,19 @@ impl Auth {
 
     /// A key that acts for one person. It may not do what reaches beyond them.
     pub async fn create_api_key_of(&self, name: &str, scopes: Scopes, user: UserId) -> Result<NewApiKey, ApiError> {
-        if let Some(beyond) = [Scope::TokensWrite, Scope::Admin].into_iter().find(|scope| scopes.allows(*scope)) {
-            let why = format!("scopes: {beyond} reaches beyond one person, and this key is to act for one");
-            return Err(ApiError::invalid(why));
-        }
+        stay_with_one(scopes)?;
         self.insert_api_key(name, scopes, Some(user)).await
+    }
+
+    /// Somebody without e-mail and password, for whom nobody but a key can act; and that key.
+    pub async fn create_bot(&self, bot: &str, name: &str, scopes: Scopes) -> Result<(UserId, NewApiKey), ApiError> {
+        stay_with_one(scopes)?;
+        normalize_name(name, &self.config.limits)?;
+        let id = UserId::from_uuid(self.powers.new_uuid());
+        let bot = normalize_name(bot, &self.config.limits)?;
+        let new = NewUser { id, email: None, name: bot, password_hash: None, avatar_url: None, now: self.powers.now() };
+        write(&*self.store, Write::CreateUser(new)).await.map_err(write_failed)?;
+        Ok((id, self.insert_api_key(name, scopes, Some(id)).await?))
     }
 
     /// The person of an e-mail.
@@ -79,19 +98,11 @@ impl Auth {
         found.map(|account| account.user.id).ok_or_else(|| ApiError::not_found("user"))
     }
 
-    /// Somebody without e-mail and password, for whom nobody but a key can act.
-    pub async fn create_bot(&self, name: &str) -> Result<UserId, ApiError> {
-        let id = UserId::from_uuid(self.powers.new_uuid());
-        let name = normalize_name(name, &self.config.limits)?;
-        let bot = NewUser { id, email: None, name, password_hash: None, avatar_url: None, now: self.powers.now() };
-        write(&*self.store, Write::CreateUser(bot)).await.map(|_| id).map_err(write_failed)
-    }
-
     async fn insert_api_key(&self, name: &str, scopes: Scopes, user: Option<UserId>) -> Result<NewApiKey, ApiError> {
         let name = normalize_name(name, &self.config.limits)?;
         let id = ApiKeyId::from_uuid(self.powers.new_uuid());
         let token = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(self.powers.bytes::<32>()));
-        let (scopes, now) = (scopes.to_stored(), self.powers.now());
+        let (scopes, now) = (scopes.to_stored(user.is_some()), self.powers.now());
         let create = Write::CreateApiKey { id, hash: digest(&token), name, scopes, user, now };
         write(&*self.store, create).await.map_err(write_failed)?;
         Ok(NewApiKey { id, token })
@@ -114,7 +125,7 @@ impl Auth {
         Ok(ApiKeyIdentity {
             id: record.id,
             name: record.name,
-            scopes: Scopes::from_stored(&record.scopes),
+            scopes: Scopes::from_stored(&record.scopes, record.user.is_some()),
             user: record.user,
         })
     }

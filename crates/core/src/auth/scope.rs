@@ -64,6 +64,9 @@ fn names() -> String {
     Scope::ALL.map(Scope::as_str).join(", ")
 }
 
+/// Before the stored scopes of a key that acts for one person.
+const BOUND: &str = "own:";
+
 /// A set of scopes. None implies another: what may write may not read unless it says so.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Scopes(u8);
@@ -77,13 +80,17 @@ impl Scopes {
         Scope::ALL.into_iter().filter(move |scope| self.allows(*scope))
     }
 
-    pub(super) fn to_stored(self) -> Vec<String> {
-        self.iter().map(|scope| scope.as_str().to_owned()).collect()
+    /// Of a key that acts for one person they have names of their own: a version that knows nothing of such keys would have it act for anybody, and to that
+    /// one they give no right.
+    pub(super) fn to_stored(self, is_bound: bool) -> Vec<String> {
+        let prefix = if is_bound { BOUND } else { "" };
+        self.iter().map(|scope| format!("{prefix}{scope}")).collect()
     }
 
     /// What this version does not know gives no right; the rest of the key still works after a step back to an older version.
-    pub(super) fn from_stored(stored: &[String]) -> Self {
-        stored.iter().filter_map(|text| text.parse().ok()).collect()
+    pub(super) fn from_stored(stored: &[String], is_bound: bool) -> Self {
+        let name = |text: &String| if is_bound { text.strip_prefix(BOUND)?.parse().ok() } else { text.parse().ok() };
+        stored.iter().filter_map(name).collect()
     }
 }
 
@@ -130,7 +137,9 @@ mod tests {
         assert_eq!(scopes.to_string(), "chat:read,chat:write");
         assert!(scopes.allows(Scope::ChatRead) && scopes.allows(Scope::ChatWrite));
         assert!(!scopes.allows(Scope::UsersRead) && !scopes.allows(Scope::TokensWrite));
-        assert_eq!(Scopes::from_stored(&scopes.to_stored()), scopes);
+        for is_bound in [false, true] {
+            assert_eq!(Scopes::from_stored(&scopes.to_stored(is_bound), is_bound), scopes);
+        }
     }
 
     #[test]
@@ -153,6 +162,16 @@ mod tests {
     #[test]
     fn an_unknown_stored_scope_gives_no_right() {
         let stored = ["chat:read".to_owned(), "chat:everything".to_owned()];
-        assert_eq!(Scopes::from_stored(&stored), "chat:read".parse().unwrap());
+        assert_eq!(Scopes::from_stored(&stored, false), "chat:read".parse().unwrap());
+    }
+
+    /// An older version reads what is stored without knowing whom the key acts for, and looks for the scopes by their names.
+    #[test]
+    fn what_a_key_may_do_for_one_person_is_no_right_where_nobody_knows_of_them() {
+        let scopes: Scopes = Scope::ALL.into_iter().collect();
+        let stored = scopes.to_stored(true);
+        assert_eq!(stored[0], "own:chat:read");
+        assert_eq!(Scopes::from_stored(&stored, false), Scopes::default());
+        assert_eq!(Scopes::from_stored(&scopes.to_stored(false), true), Scopes::default());
     }
 }

@@ -64,34 +64,52 @@ impl Services {
 
     /// Tells it again, from where each conversation stood.
     pub async fn enable_webhook(&self, id: WebhookId) -> Result<(), ApiError> {
-        let (wake, now) = (WakeJob { endpoint: id, above: None, since: None }, self.now());
+        let (wake, now) = (WakeJob { endpoint: id, above: None, since: None, after: None }, self.now());
         let second = tertulia_store::jobs::NewJob { unique_key: None, ..wake.job(now.plus_ms(SECOND_LOOK_MS), now) };
         let jobs = vec![wake.job(now, now), second];
-        there(self.store.webhooks().enable_endpoint(id, jobs).await.map_err(|e| store_failed(&e))?)
+        there(self.store.webhooks().enable_endpoint(id, now, jobs).await.map_err(|e| store_failed(&e))?)
     }
 
-    /// Sends what is kept once more: an event and all that came after it in its conversation, or everything since a time.
+    /// Goes on behind an event that is not taken, and is not told.
+    pub async fn skip_webhook_event(&self, id: WebhookId, event: &str) -> Result<(), ApiError> {
+        let known = self.webhooks().await?;
+        there(known.iter().any(|endpoint| endpoint.id == id))?;
+        let event = self.kept(event).await?;
+        let line = Line { endpoint: id, stream: event.stream };
+        let skipped = self.store.webhooks().skip_event(line, event.number, self.now()).await;
+        match skipped.map_err(|e| store_failed(&e))? {
+            true => Ok(()),
+            false => {
+                Err(ApiError::new(ErrorCode::Conflict, "event: it is not the one at which its conversation waits"))
+            }
+        }
+    }
+
+    async fn kept(&self, event: &str) -> Result<EventId, ApiError> {
+        let event: EventId = event.parse().map_err(|e| ApiError::invalid(format!("event: {e}")))?;
+        let kept = self.store.webhooks().kept_event(event).await.map_err(|e| store_failed(&e))?;
+        kept.map(|_| event).ok_or_else(|| ApiError::not_found("event"))
+    }
+
+    /// Sends what is kept once more: an event and all that came after it in its conversation, everything since a time, or all.
     pub async fn replay_webhook(&self, id: WebhookId, from: ReplayBody) -> Result<(), ApiError> {
         let known = self.webhooks().await?;
         there(known.iter().any(|endpoint| endpoint.id == id))?;
         let now = self.now();
-        let since = match (from.event, from.since) {
-            (Some(_), Some(_)) => return Err(ApiError::invalid("since, event: one of the two")),
-            (Some(event), None) => return self.replay_from(id, &event).await,
-            (None, since) => since.unwrap_or(Timestamp::from_ms(0)),
+        let since = match (from.event, from.since, from.all) {
+            (Some(event), None, false) => return self.replay_from(id, &event).await,
+            (None, Some(since), false) => since,
+            (None, None, true) => Timestamp::from_ms(0),
+            _ => return Err(ApiError::invalid("since, event, all: one of these")),
         };
-        let job = WakeJob { endpoint: id, above: None, since: Some(since) }.job(now, now);
+        let job = WakeJob { endpoint: id, above: None, since: Some(since), after: None }.job(now, now);
         self.store.jobs().enqueue(vec![job]).await.map(drop).map_err(|e| store_failed(&e))
     }
 
     async fn replay_from(&self, endpoint: WebhookId, event: &str) -> Result<(), ApiError> {
-        let event: EventId = event.parse().map_err(|e| ApiError::invalid(format!("event: {e}")))?;
-        let book = self.store.webhooks();
-        if book.kept_event(event).await.map_err(|e| store_failed(&e))?.is_none() {
-            return Err(ApiError::not_found("event"));
-        }
+        let event = self.kept(event).await?;
         let line = Line { endpoint, stream: event.stream };
-        book.rewind_line(line, event.number, self.now()).await.map_err(|e| store_failed(&e))
+        self.store.webhooks().rewind_line(line, event.number, self.now()).await.map_err(|e| store_failed(&e))
     }
 
     /// The latest that are kept, before a time.

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tertulia_core::auth::Scope;
-use tertulia_proto::webhook::{KeptEvent, NewWebhook, ReplayBody, WebhookEndpoint, WebhookSecret};
+use tertulia_proto::webhook::{KeptEvent, NewWebhook, ReplayBody, SkipBody, WebhookEndpoint, WebhookSecret};
 use tertulia_proto::{Timestamp, WebhookId};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -23,6 +23,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(rotate, finish_rotation))
         .routes(routes!(enable))
         .routes(routes!(replay))
+        .routes(routes!(skip))
         .routes(routes!(events))
 }
 
@@ -94,7 +95,7 @@ async fn enable(State(app): State<App>, KeyHolder(key): KeyHolder, Path(id): Pat
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Sends kept events once more: everything since a time, or an event and what came after it in its conversation.
+/// Sends kept events once more: everything since a time, an event and what came after it in its conversation, or all.
 #[utoipa::path(post, path = "/admin/webhooks/{id}/replay", tag = "webhooks", params(("id" = WebhookId, Path)), request_body = ReplayBody,
     security(("bearer" = [])), responses((status = 202, description = "under way"), Problems))]
 async fn replay(
@@ -106,6 +107,20 @@ async fn replay(
     key.require(Scope::Admin)?;
     app.services.replay_webhook(id, from).await?;
     Ok(StatusCode::ACCEPTED)
+}
+
+/// Goes on behind an event that is not taken, and is not told: the first that waits in its conversation.
+#[utoipa::path(post, path = "/admin/webhooks/{id}/skip", tag = "webhooks", params(("id" = WebhookId, Path)), request_body = SkipBody,
+    security(("bearer" = [])), responses((status = 204, description = "skipped"), Problems))]
+async fn skip(
+    State(app): State<App>,
+    KeyHolder(key): KeyHolder,
+    Path(id): Path<WebhookId>,
+    Body(skip): Body<SkipBody>,
+) -> Answer<StatusCode> {
+    key.require(Scope::Admin)?;
+    app.services.skip_webhook_event(id, &skip.event).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 #[derive(Deserialize, IntoParams)]

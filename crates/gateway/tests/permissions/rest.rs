@@ -169,6 +169,7 @@ const WEBHOOKS: &[Row] = &[
     row("DELETE /api/v1/admin/webhooks/{alice}/secret", "", A,                [403, 403, 403, 403, 403, 403,   401, 401, 401, 401,   403, 404]),
     row("POST /api/v1/admin/webhooks/{alice}/enable", "", A,                  [403, 403, 403, 403, 403, 403,   401, 401, 401, 401,   403, 404]),
     row("POST /api/v1/admin/webhooks/{alice}/replay", "{}", A,                [403, 403, 403, 403, 403, 403,   401, 401, 401, 401,   403, 404]),
+    row("POST /api/v1/admin/webhooks/{alice}/skip", r#"{"event":"x"}"#, A,    [403, 403, 403, 403, 403, 403,   401, 401, 401, 401,   403, 404]),
     row("GET /api/v1/admin/webhook-events", "", A,                            [403, 403, 403, 403, 403, 403,   401, 401, 401, 401,   403, 200]),
 ];
 

@@ -42,17 +42,23 @@ pub enum Ask {
         #[arg(long, default_value_t = 50)]
         limit: i64,
     },
-    /// Sends kept events once more; without --since and --event all of them.
+    /// Sends kept events once more.
+    #[command(group = clap::ArgGroup::new("from").required(true))]
     Replay {
         #[arg(long)]
         endpoint: String,
         /// Everything since this time (RFC 3339).
-        #[arg(long, conflicts_with = "event")]
+        #[arg(long, group = "from")]
         since: Option<String>,
         /// This event, and what came after it in its conversation.
-        #[arg(long)]
+        #[arg(long, group = "from")]
         event: Option<String>,
+        /// Everything that is kept.
+        #[arg(long, group = "from")]
+        all: bool,
     },
+    /// Goes on behind an event that is not taken, and is not told: the first that waits in its conversation.
+    Skip { id: String, event: String },
 }
 
 pub async fn answer(settings: &Settings, ask: Ask) -> anyhow::Result<String> {
@@ -84,10 +90,14 @@ pub async fn answer(settings: &Settings, ask: Ask) -> anyhow::Result<String> {
             let lines = events.iter().map(|event| format!("{} {} {}", event.timestamp, event.kind, event.id));
             Ok(lines.collect::<Vec<_>>().join("\n"))
         }
-        Ask::Replay { endpoint, since, event } => {
+        Ask::Replay { endpoint, since, event, all } => {
             let since = since.as_deref().map(time).transpose()?;
-            services.replay_webhook(id(&endpoint)?, ReplayBody { since, event }).await?;
+            services.replay_webhook(id(&endpoint)?, ReplayBody { since, event, all }).await?;
             Ok("under way".into())
+        }
+        Ask::Skip { id: text, event } => {
+            services.skip_webhook_event(id(&text)?, &event).await?;
+            Ok("skipped".into())
         }
     }
 }
@@ -105,6 +115,15 @@ fn shown(endpoint: &WebhookEndpoint) -> String {
         let _ = write!(text, "\n    off since {since}: {reason}");
     } else if let (Some(at), Some(reason)) = (endpoint.retry_at, &endpoint.last_failure) {
         let _ = write!(text, "\n    failures in a row {}, again at {at}: {reason}", endpoint.failures);
+    }
+    if endpoint.events_forgotten > 0 {
+        let _ = write!(text, "\n    forgotten before they were taken {}", endpoint.events_forgotten);
+    }
+    if endpoint.parked > 0 {
+        let _ = write!(text, "\n    parked {}", endpoint.parked);
+    }
+    for parked in &endpoint.parked_at {
+        let _ = write!(text, "\n        at {} since {}: {}", parked.event, parked.since, parked.reason);
     }
     if endpoint.rotating {
         text.push_str("\n    two secrets sign");

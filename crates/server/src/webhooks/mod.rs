@@ -5,6 +5,7 @@
 //! ends, the job is done: whether and when the line is tried again is in the database, so that a retry is the endpoint's business and not the queue's.
 
 pub mod command;
+mod gates;
 mod send;
 mod settings;
 mod sign;
@@ -14,18 +15,23 @@ use std::time::Duration;
 
 use tertulia_core::{AddressCheck, Powers};
 use tertulia_jobs::{Job, Kind, Outcome, Schedule};
-use tertulia_proto::Timestamp;
+use tertulia_proto::{Timestamp, WebhookId};
 use tertulia_store::jobs::NewJob;
 use tertulia_store::webhooks::{
-    After, Begin, End, LINES_MAX, Line, Next, Sending, TryResult, WEBHOOK, WEBHOOK_WAKE, WakeJob, WebhookBook,
+    After, Begin, Behind, End, Firsts, LINES_MAX, Line, Next, Sending, TryResult, WEBHOOK, WEBHOOK_WAKE, WakeJob,
+    WebhookBook,
 };
 use tertulia_store::{Store, StoreError};
 
+use self::gates::Gates;
 use self::send::Sender;
 pub use self::settings::WebhookSettings;
 
 /// Requests at a time, to all endpoints.
 const CONCURRENCY: usize = 32;
+
+/// Pages of one look: most lines of most servers have nothing to send.
+const PAGES_MAX: usize = 16;
 
 /// A line that somebody else has is looked at again.
 const BUSY_MS: i64 = 500;
@@ -44,6 +50,7 @@ pub struct Telling {
     /// For how long events are kept.
     pub retention_ms: i64,
     powers: Powers,
+    gates: Gates,
 }
 
 impl Telling {
@@ -85,6 +92,10 @@ impl Telling {
     /// One request, if there is something to tell; and the job with which the line goes on.
     async fn tell(&self, book: &dyn WebhookBook, line: Line) -> Result<Option<NewJob>, StoreError> {
         let now = self.powers.now();
+        let pass = match self.gates.enter(line.endpoint, now) {
+            Ok(pass) => pass,
+            Err(later) => return Ok(Some(line.job(later, now))),
+        };
         let sending = match book.next(line, now).await? {
             Next::Nothing => return Ok(None),
             Next::Wait(at) => return Ok(Some(line.job(at, now))),
@@ -97,15 +108,18 @@ impl Telling {
         if !book.begin_try(line, begin).await? {
             return Ok(Some(line.job(now.plus_ms(BUSY_MS), now)));
         }
-        let result = self.sender.send(&sending, now).await;
+        let (result, status) = self.sender.send(&sending, now).await;
         let now = self.powers.now();
+        pass.took(now.ms() - begin.now.ms());
         let waits = self.waits.iter().map(|wait| self.spread(*wait)).collect();
-        let end = End { holder, result: result.clone(), began_at: begin.now, now, waits };
+        let events = (sending.first, sending.up_to);
+        let half = sending.half.filter(|_| status.is_some_and(is_about_what_was_sent));
+        let end = End { holder, events, status, result: result.clone(), began_at: begin.now, now, waits, half };
         let after = book.end_try(line, end).await?;
         self.say(line, &sending, &result, after);
         Ok(match after {
             After::Taken if sending.has_more => Some(line.job(now, now)),
-            After::Taken | After::Off | After::Lost => None,
+            After::Taken | After::Parked | After::Off | After::Lost => None,
             After::Again(at) => Some(line.job(at, now)),
         })
     }
@@ -123,6 +137,9 @@ impl Telling {
             (TryResult::Failed { reason, .. } | TryResult::Gone { reason }, After::Off) => {
                 tracing::warn!(endpoint.id = %endpoint, stream.id = %stream, reason, "a webhook was switched off");
             }
+            (TryResult::Failed { reason, .. }, After::Parked) => {
+                tracing::warn!(endpoint.id = %endpoint, stream.id = %stream, reason, "a webhook's conversation was parked");
+            }
             (TryResult::Failed { reason, .. } | TryResult::Gone { reason }, _) => {
                 tracing::info!(endpoint.id = %endpoint, stream.id = %stream, events, reason, "a webhook did not take its events");
             }
@@ -133,33 +150,56 @@ impl Telling {
     }
 }
 
-/// Queues the lines of one page, and the look at the next page with them.
+/// Answers that tell of one of the events rather than of the endpoint: with fewer of them it is found.
+const fn is_about_what_was_sent(status: u16) -> bool {
+    matches!(status, 400 | 406 | 409 | 411..=417 | 422)
+}
+
+/// Queues the lines that were found, and the look at what comes after them.
 async fn wake(book: &dyn WebhookBook, job: &Job, now: Timestamp) -> Outcome {
     let Ok(wake) = serde_json::from_str::<WakeJob>(&job.payload) else {
         return Outcome::Dead("its payload can't be read".into());
     };
     let found = match wake.since {
-        Some(since) => book.rewind_lines(wake.endpoint, since, wake.above).await,
-        None => book.lines_behind(wake.endpoint, wake.above).await,
+        Some(since) => go_back(book, wake, since).await,
+        None => look(book, wake).await,
     };
     match found {
-        Ok(streams) => {
-            let endpoint = wake.endpoint;
-            let mut jobs: Vec<NewJob> =
-                streams.iter().map(|stream| Line { endpoint, stream: *stream }.job(now, now)).collect();
-            if streams.len() >= LINES_MAX {
-                jobs.push(WakeJob { above: streams.last().copied(), ..wake }.job(now, now));
-            }
-            Outcome::DoneAnd(jobs)
+        Ok((lines, next)) => {
+            let jobs = lines.iter().map(|line| line.job(now, now));
+            Outcome::DoneAnd(jobs.chain(next.map(|next| next.job(now, now))).collect())
         }
         Err(error) => Outcome::Retry(error.to_string()),
     }
 }
 
+type Found = (Vec<Line>, Option<WakeJob>);
+
+async fn look(book: &dyn WebhookBook, wake: WakeJob) -> Result<Found, StoreError> {
+    let (mut found, mut above) = (Vec::new(), wake.above);
+    for _ in 0..PAGES_MAX {
+        let Behind { streams, next } = book.lines_behind(wake.endpoint, above).await?;
+        found.extend(streams.into_iter().map(|stream| Line { endpoint: wake.endpoint, stream }));
+        above = next;
+        // With another page there may be more than a job queues.
+        if above.is_none() || found.len() >= LINES_MAX / 2 {
+            break;
+        }
+    }
+    Ok((found, above.map(|above| WakeJob { above: Some(above), ..wake })))
+}
+
+async fn go_back(book: &dyn WebhookBook, wake: WakeJob, since: Timestamp) -> Result<Found, StoreError> {
+    let Firsts { events, next } = book.first_events(since, wake.after).await?;
+    let lines = events.iter().map(|(stream, _)| Line { endpoint: wake.endpoint, stream: *stream }).collect();
+    book.rewind_lines(wake.endpoint, events).await?;
+    Ok((lines, next.map(|after| WakeJob { after: Some(after), ..wake })))
+}
+
 /// Work of the clean-up: lines whose job somebody dropped, or whose worker was lost too often, are found again.
 pub async fn wake_all(store: &dyn Store, now: Timestamp) -> Result<(), StoreError> {
     let endpoints = store.webhooks().endpoints().await?;
-    let wake = |id| WakeJob { endpoint: id, above: None, since: None }.job(now, now);
+    let wake = |id: WebhookId| WakeJob { endpoint: id, above: None, since: None, after: None }.job(now, now);
     let jobs = endpoints.iter().filter(|endpoint| endpoint.active).map(|endpoint| wake(endpoint.id)).collect();
     store.jobs().enqueue(jobs).await.map(drop)
 }

@@ -10,6 +10,7 @@ use tertulia_core::Powers;
 use tertulia_push::Network;
 
 use super::Telling;
+use super::gates::Gates;
 use super::send::Sender;
 use crate::settings::Switch;
 
@@ -26,7 +27,8 @@ pub struct WebhookSettings {
     /// How long a connection may take, and a whole request, in milliseconds.
     pub connect_timeout_ms: u64,
     pub timeout_ms: u64,
-    /// Waits between the tries, each spread by a fifth; after the last one the endpoint is switched off.
+    /// Waits between the tries, each spread by a fifth; after the last one, or after so long and a fifth, the endpoint is switched off. Where it takes
+    /// everything else, the one conversation is parked.
     pub waits_s: Vec<u64>,
     /// How long events are kept, for replays and for endpoints that are switched off.
     pub retention_days: u16,
@@ -56,6 +58,9 @@ impl WebhookSettings {
         if self.waits_s.len() > WAITS_MAX {
             bail!("webhooks.waits_s: at most {WAITS_MAX} waits");
         }
+        if self.retention_days < 1 {
+            bail!("webhooks.retention_days: 1 at least, or events are forgotten before they are sent");
+        }
         let all = self.waits_s.iter().fold(0_u64, |all, wait| all.saturating_add(*wait));
         if all.saturating_mul(6) / 5 > u64::from(self.retention_days) * DAY_S {
             bail!("webhooks.waits_s: the tries would last longer than events are kept (webhooks.retention_days)");
@@ -73,6 +78,6 @@ impl WebhookSettings {
         let sender = Sender::new(&network, self.private_addresses == Switch::On).context("webhooks")?;
         let waits = self.waits_s.iter().map(|seconds| Duration::from_secs(*seconds)).collect();
         let retention_ms = i64::from(self.retention_days) * 86_400_000;
-        Ok(Arc::new(Telling { sender, timeout, waits, retention_ms, powers: powers.clone() }))
+        Ok(Arc::new(Telling { sender, timeout, waits, retention_ms, powers: powers.clone(), gates: Gates::default() }))
     }
 }

@@ -205,7 +205,11 @@ async fn keys_with_the_scope_admin_manage_webhooks_and_others_do_not() -> Result
     ensure!(admin.post(&format!("{path}/secret"), &empty).await?.status == 200);
     ensure!(admin.delete(&format!("{path}/secret")).await?.status == 204);
     ensure!(admin.post(&format!("{path}/enable"), &empty).await?.status == 204);
-    ensure!(admin.post(&format!("{path}/replay"), &empty).await?.status == 202);
+    ensure!(admin.post(&format!("{path}/replay"), &empty).await?.status == 400, "all of it has to be asked for");
+    ensure!(admin.post(&format!("{path}/replay"), &json!({ "all": true })).await?.status == 202);
+    let event = json!({ "event": format!("{}_00000000_1", uuid()) });
+    ensure!(admin.post(&format!("{path}/skip"), &event).await?.status == 404);
+    ensure!(admin.post(&format!("{path}/skip"), &json!({ "event": "x" })).await?.status == 400);
     ensure!(admin.get("/api/v1/admin/webhook-events?limit=5").await?.body["events"] == json!([]));
     ensure!(admin.delete(&path).await?.status == 204 && admin.delete(&path).await?.status == 404);
     let person = server.person("alice").await?;
@@ -242,10 +246,96 @@ async fn a_key_of_a_bot_acts_for_it_and_for_nobody_else() -> Result<()> {
         server.run(&[&["apikey", "create", "--name", "k", "--as-user", &alice.email][..], &scopes].concat()).await?;
     let hers = Api::new(http.clone(), server.url(), said.lines().last().context("a key")?);
     ensure!(hers.get("/api/v1/me").await?.body["id"] == json!(alice.id));
+    let accounts = || -> Result<i64> {
+        let log = rusqlite::Connection::open(server.folder().path().join("tertulia.db"))?;
+        Ok(log.query_row("SELECT count(*) FROM users", [], |row| row.get(0))?)
+    };
+    let before = accounts()?;
     for wrong in [["--as-user", "nobody@example.org", "--scopes", "chat:read"], ["--bot", "B", "--scopes", "admin"]] {
         let refused = server.command(&[&["apikey", "create", "--name", "k"][..], &wrong].concat()).await?;
         ensure!(!refused.status.success(), "{wrong:?}");
     }
+    ensure!(accounts()? == before, "nobody is made for a key that is refused");
+    Ok(())
+}
+
+fn uuid() -> &'static str {
+    "0199b3c2-0000-7000-8000-000000000007"
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_endpoint_leaves_room_for_the_others() -> Result<()> {
+    let server = Server::start(options()).await?;
+    let (slow, fast) = (Receiver::start().await?, Receiver::start().await?);
+    slow.is(Mood::Slow(Duration::from_millis(300)));
+    for receiver in [&slow, &fast] {
+        listen(&server, receiver, "message.created").await?;
+    }
+    let people = server.people(["alice", "bob"]).await?;
+    let alice = server.api(&people[0]);
+    for n in 0..30 {
+        let group = alice.group(&format!("Group {n}"), &people[1..]).await?;
+        alice.send(group.id, &n.to_string(), "x").await?;
+    }
+    until("all is told", || fast.taken().len() == 30 && slow.taken().len() == 30).await?;
+    ensure!(slow.most_at_a_time() <= 8, "{} requests at a time", slow.most_at_a_time());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_event_that_is_never_taken_keeps_no_other_conversation_from_being_told() -> Result<()> {
+    let server = Server::start(options().env("TERTULIA_WEBHOOKS__WAITS_S", "1,1,1")).await?;
+    let receiver = Receiver::start().await?;
+    let id = listen(&server, &receiver, "message.created").await?;
+    let people = server.people(["alice", "bob"]).await?;
+    let alice = server.api(&people[0]);
+    let (bad, good) = (alice.dm(&people[1]).await?.id, alice.group("Fine", &people[1..]).await?.id);
+    receiver.is(Mood::Chokes("poison"));
+    alice.send(bad, "1", "poison").await?;
+    let mut listed = String::new();
+    let mut sent = 0;
+    while !listed.contains("parked 1") {
+        sent += 1;
+        alice.send(good, &format!("good-{sent}"), "fine").await?;
+        listed = server.run(&["webhooks", "list"]).await?;
+        ensure!(listed.contains(" on "), "{listed}");
+    }
+    ensure!(listed.contains("it answered 422"), "{listed}");
+    ensure!(alice.metric(&format!("tertulia_webhook_parked{{endpoint=\"{id}\"}}")).await? == 1);
+    alice.send(bad, "2", "after").await?;
+    let at = listed.split("at ").find(|rest| rest.starts_with(&bad.to_string())).context("where")?;
+    let event = at.split(' ').next().context("an event")?;
+    server.run(&["webhooks", "skip", &id, event]).await?;
+    until("it goes on", || bodies(&receiver.taken()).contains(&"after")).await?;
+    until("the others too", || receiver.taken().len() == sent + 1).await?;
+    ensure!(!bodies(&receiver.taken()).contains(&"poison"));
+    ensure!(!server.run(&["webhooks", "list"]).await?.contains("parked"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_restore_the_same_numbers_name_other_events() -> Result<()> {
+    let mut server = Server::start(options()).await?;
+    let receiver = Receiver::start().await?;
+    listen(&server, &receiver, "message.created").await?;
+    let people = server.people(["alice", "bob"]).await?;
+    let dm = server.api(&people[0]).dm(&people[1]).await?.id;
+    server.api(&people[0]).send(dm, "1", "kept").await?;
+    until("it is told", || receiver.taken().len() == 1).await?;
+    server.terminate().await?;
+    let database = server.folder().path().join("tertulia.db");
+    let copy = std::fs::read(&database)?;
+    server.launch().await?;
+    server.api(&people[0]).send(dm, "2", "lost").await?;
+    until("it is told", || receiver.taken().len() == 2).await?;
+    server.terminate().await?;
+    std::fs::write(&database, copy)?;
+    server.launch().await?;
+    server.api(&people[0]).send(dm, "3", "instead").await?;
+    until("it is told, and a receiver does not know it yet", || receiver.taken().len() == 3).await?;
+    let events = receiver.taken();
+    ensure!(bodies(&events) == ["kept", "lost", "instead"], "{events:#?}");
+    ensure!(events[1]["rev"] == events[2]["rev"] && events[1]["id"] != events[2]["id"], "{events:#?}");
     Ok(())
 }
 

@@ -28,6 +28,8 @@ pub enum Mood {
     AsksToWait(u64),
     Redirects,
     Hangs,
+    /// Takes no request with this text in it, and all others.
+    Chokes(&'static str),
 }
 
 #[derive(Debug, Clone)]
@@ -45,6 +47,26 @@ struct Inside {
     secrets: Vec<Vec<u8>>,
     requests: Vec<Request>,
     complaints: Vec<String>,
+    under_way: usize,
+    most: usize,
+}
+
+/// One request, until it is answered or given up.
+struct UnderWay(Arc<Mutex<Inside>>);
+
+impl UnderWay {
+    fn new(inside: &Arc<Mutex<Inside>>) -> Self {
+        let mut now = inside.lock();
+        now.under_way += 1;
+        now.most = now.most.max(now.under_way);
+        Self(Arc::clone(inside))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.lock().under_way -= 1;
+    }
 }
 
 pub struct Receiver {
@@ -88,6 +110,11 @@ impl Receiver {
         self.inside.lock().requests.clone()
     }
 
+    /// How many there were at the same time.
+    pub fn most_at_a_time(&self) -> usize {
+        self.inside.lock().most
+    }
+
     /// What was wrong with any of them.
     pub fn complaints(&self) -> Vec<String> {
         self.inside.lock().complaints.clone()
@@ -103,13 +130,18 @@ impl Receiver {
 }
 
 async fn told(State(inside): State<Arc<Mutex<Inside>>>, headers: HeaderMap, body: Bytes) -> Response {
+    let _under_way = UnderWay::new(&inside);
     let mood = inside.lock().mood.clone();
     if let Mood::Slow(time) = mood {
-        tokio::time::sleep(time).await;
+        let _ = tokio::time::timeout(time, std::future::pending::<()>()).await;
     }
     {
         let mut inside = inside.lock();
-        let was_taken = matches!(mood, Mood::Takes | Mood::Slow(_));
+        let was_taken = match mood {
+            Mood::Takes | Mood::Slow(_) => true,
+            Mood::Chokes(text) => !chokes(text, &body),
+            _ => false,
+        };
         match read(&inside.secrets, &headers, &body) {
             Ok(request) => inside.requests.push(Request { was_taken, ..request }),
             Err(error) => inside.complaints.push(format!("{error:#}")),
@@ -126,7 +158,13 @@ async fn told(State(inside): State<Arc<Mutex<Inside>>>, headers: HeaderMap, body
         }
         Mood::Redirects => (StatusCode::TEMPORARY_REDIRECT, [("location", "/elsewhere")]).into_response(),
         Mood::Hangs => std::future::pending().await,
+        Mood::Chokes(text) if chokes(text, &body) => StatusCode::UNPROCESSABLE_ENTITY.into_response(),
+        Mood::Chokes(_) => StatusCode::NO_CONTENT.into_response(),
     }
+}
+
+fn chokes(text: &str, body: &[u8]) -> bool {
+    body.windows(text.len()).any(|part| part == text.as_bytes())
 }
 
 async fn elsewhere(State(inside): State<Arc<Mutex<Inside>>>) -> StatusCode {

@@ -16,31 +16,63 @@ use crate::rows::{
 };
 use crate::session::{Param, Session};
 
+/// With those that are parked since it was switched on.
 const ENDPOINTS: &str = "SELECT id, url, kinds, created_at, off_at, off_reason, old_secret IS NOT NULL, taken, last_taken_at, failed, last_failed_at,
-        last_failure, failures, retry_at FROM webhook_endpoints ORDER BY id";
+        last_failure, failures, retry_at, forgotten,
+        (SELECT count(*) FROM webhook_cursors c WHERE c.endpoint_id = e.id AND c.parked_at > coalesce(e.enabled_at, -1))
+     FROM webhook_endpoints e ORDER BY id";
+
+const PARKED: &str = "SELECT v.stream_id, v.epoch, v.number, c.parked_at, c.parked_reason
+     FROM webhook_endpoints e JOIN webhook_cursors c ON c.endpoint_id = e.id AND c.parked_at > coalesce(e.enabled_at, -1)
+     CROSS JOIN LATERAL (SELECT f.stream_id, f.epoch, f.number FROM webhook_events f
+        WHERE f.stream_id = c.stream_id AND f.number > c.taken_number AND (e.kinds >> f.kind::int) & 1 = 1 ORDER BY f.number LIMIT 1) v
+     WHERE e.id = $1 ORDER BY c.parked_at DESC LIMIT $2";
 
 pub(crate) async fn endpoints(session: &Session) -> Sql<Vec<WebhookEndpoint>> {
-    let from = |row: &Row| {
-        let off_since = time_at(row, 4)?;
-        Ok(WebhookEndpoint {
-            id: WebhookId::from_uuid(at(row, 0)?),
-            url: at(row, 1)?,
-            events: EventFilter::from_number(at(row, 2)?).names(),
-            created_at: Timestamp::from_ms(at(row, 3)?),
-            active: off_since.is_none(),
-            off_since,
-            off_reason: at(row, 5)?,
-            rotating: at(row, 6)?,
-            events_taken: at(row, 7)?,
-            last_taken_at: time_at(row, 8)?,
-            requests_failed: at(row, 9)?,
-            last_failed_at: time_at(row, 10)?,
-            last_failure: at(row, 11)?,
-            failures: at(row, 12)?,
-            retry_at: time_at(row, 13)?,
-        })
-    };
-    session.rows(ENDPOINTS, &[]).await?.iter().map(from).collect()
+    let mut all: Vec<WebhookEndpoint> =
+        session.rows(ENDPOINTS, &[]).await?.iter().map(endpoint_from).collect::<Sql<_>>()?;
+    for endpoint in all.iter_mut().filter(|endpoint| endpoint.parked > 0) {
+        let rows = session.rows(PARKED, &[&endpoint.id.uuid(), &limit_of(PARKED_SHOWN_MAX)]).await?;
+        let from = |row: &Row| {
+            let (event, since) = (id_from(row)?.to_string(), Timestamp::from_ms(at(row, 3)?));
+            Ok(ParkedAt { event, since, reason: at(row, 4)? })
+        };
+        endpoint.parked_at = rows.iter().map(from).collect::<Sql<_>>()?;
+    }
+    Ok(all)
+}
+
+fn endpoint_from(row: &Row) -> Sql<WebhookEndpoint> {
+    let off_since = time_at(row, 4)?;
+    Ok(WebhookEndpoint {
+        id: WebhookId::from_uuid(at(row, 0)?),
+        url: at(row, 1)?,
+        events: EventFilter::from_number(at(row, 2)?).names(),
+        created_at: Timestamp::from_ms(at(row, 3)?),
+        active: off_since.is_none(),
+        off_since,
+        off_reason: at(row, 5)?,
+        rotating: at(row, 6)?,
+        events_taken: at(row, 7)?,
+        last_taken_at: time_at(row, 8)?,
+        requests_failed: at(row, 9)?,
+        last_failed_at: time_at(row, 10)?,
+        last_failure: at(row, 11)?,
+        failures: at(row, 12)?,
+        retry_at: time_at(row, 13)?,
+        events_forgotten: at(row, 14)?,
+        parked: at(row, 15)?,
+        parked_at: Vec::new(),
+    })
+}
+
+/// Its first three columns.
+fn id_from(row: &Row) -> Sql<EventId> {
+    Ok(EventId { stream: at(row, 0)?, epoch: epoch_at(row, 1)?, number: at(row, 2)? })
+}
+
+fn epoch_at(row: &Row, index: usize) -> Sql<[u8; 4]> {
+    at::<&[u8]>(row, index)?.try_into().map_err(|_| bad_value("a short epoch that is not 4 bytes"))
 }
 
 fn kind_at(row: &Row, index: usize) -> Sql<EventKind> {
@@ -49,19 +81,17 @@ fn kind_at(row: &Row, index: usize) -> Sql<EventKind> {
 }
 
 fn kept_from(row: &Row) -> Sql<KeptEvent> {
-    let id = EventId { stream: at(row, 0)?, number: at(row, 1)? };
-    let timestamp = Timestamp::from_ms(at(row, 4)?);
-    Ok(KeptEvent { id: id.to_string(), kind: kind_at(row, 2)?, timestamp, seq: at(row, 3)? })
+    let timestamp = Timestamp::from_ms(at(row, 5)?);
+    Ok(KeptEvent { id: id_from(row)?.to_string(), kind: kind_at(row, 3)?, timestamp, seq: at(row, 4)? })
 }
 
-const KEPT_EVENT: &str =
-    "SELECT stream_id, number, kind, seq, at FROM webhook_events WHERE stream_id = $1 AND number = $2";
+const KEPT_EVENT: &str = "SELECT stream_id, epoch, number, kind, seq, at FROM webhook_events WHERE stream_id = $1 AND number = $2 AND epoch = $3";
 
 pub(crate) async fn kept_event(session: &Session, id: EventId) -> Sql<Option<KeptEvent>> {
-    session.opt(KEPT_EVENT, &[&id.stream, &id.number]).await?.as_ref().map(kept_from).transpose()
+    session.opt(KEPT_EVENT, &[&id.stream, &id.number, &&id.epoch[..]]).await?.as_ref().map(kept_from).transpose()
 }
 
-const KEPT_EVENTS: &str = "SELECT stream_id, number, kind, seq, at FROM webhook_events WHERE at < $1
+const KEPT_EVENTS: &str = "SELECT stream_id, epoch, number, kind, seq, at FROM webhook_events WHERE at < $1
      ORDER BY at DESC, stream_id DESC, number DESC LIMIT $2";
 
 pub(crate) async fn kept_events(session: &Session, before: Timestamp, limit: usize) -> Sql<Vec<KeptEvent>> {
@@ -70,11 +100,12 @@ pub(crate) async fn kept_events(session: &Session, before: Timestamp, limit: usi
 }
 
 /// An endpoint that is on, and where it stands.
-const STANDING: &str = "SELECT e.url, e.kinds, e.secret, e.old_secret, e.created_at, e.retry_at, c.taken_number, c.trying_number, c.lease_until, c.retry_at
+const STANDING: &str = "SELECT e.url, e.kinds, e.secret, e.old_secret, e.created_at, e.retry_at, e.enabled_at, c.taken_number, c.trying_number,
+        c.lease_until, c.failing_since, c.retry_at, c.parked_at
      FROM webhook_endpoints e LEFT JOIN webhook_cursors c ON c.endpoint_id = e.id AND c.stream_id = $2 WHERE e.id = $1 AND e.off_at IS NULL";
 
 /// Above a number and up to another, since a time.
-const KEPT: &str = "SELECT number, kind, seq, user_id, at FROM webhook_events
+const KEPT: &str = "SELECT number, kind, seq, user_id, at, epoch FROM webhook_events
      WHERE stream_id = $1 AND number > $2 AND number <= $3 AND at >= $4 AND ($5 >> kind::int) & 1 = 1 ORDER BY number LIMIT $6";
 
 struct Kept {
@@ -83,6 +114,7 @@ struct Kept {
     seq: Option<Seq>,
     user: Option<UserId>,
     at: Timestamp,
+    epoch: [u8; 4],
 }
 
 async fn kept(session: &Session, stream: Uuid, kinds: i64, range: (i64, i64, i64)) -> Sql<Vec<Kept>> {
@@ -95,6 +127,7 @@ async fn kept(session: &Session, stream: Uuid, kinds: i64, range: (i64, i64, i64
             seq: at(row, 2)?,
             user: at::<Option<Uuid>>(row, 3)?.map(UserId::from_uuid),
             at: Timestamp::from_ms(at(row, 4)?),
+            epoch: epoch_at(row, 5)?,
         })
     };
     session.rows(KEPT, params).await?.iter().map(from).collect()
@@ -112,20 +145,25 @@ pub(crate) async fn next(session: &Session, line: Line, now: Timestamp) -> Sql<N
     };
     let (url, kinds): (String, i64) = (at(&row, 0)?, at(&row, 1)?);
     let secrets: Vec<Secret> = secret_at(&row, 2)?.into_iter().chain(secret_at(&row, 3)?).collect();
-    let (created_at, taken): (i64, Option<i64>) = (at(&row, 4)?, at(&row, 6)?);
+    let (created_at, taken): (i64, Option<i64>) = (at(&row, 4)?, at(&row, 7)?);
+    let enabled_at = time_at(&row, 6)?;
+    if time_at(&row, 12)? > enabled_at {
+        return Ok(Next::Nothing);
+    }
     let (above, since) = taken.map_or((0, created_at), |taken| (taken, i64::MIN));
-    let mut trying: Option<i64> = at(&row, 7)?;
+    let mut trying: Option<i64> = at(&row, 8)?;
     let mut rows = kept(session, line.stream, kinds, (above, trying.unwrap_or(i64::MAX), since)).await?;
     if rows.is_empty() && trying.take().is_some() {
         // Those are forgotten by now.
         rows = kept(session, line.stream, kinds, (above, i64::MAX, since)).await?;
     }
     let Some(first) = rows.first() else { return Ok(Next::Nothing) };
-    let after = taken.unwrap_or(first.number - 1);
-    if time_at(&row, 8)?.is_some_and(|at| at > now) {
+    let (first, after) = (first.number, taken.unwrap_or(first.number - 1));
+    if time_at(&row, 9)?.is_some_and(|at| at > now) {
         return Ok(Next::Busy);
     }
-    if let Some(at) = time_at(&row, 5)?.max(time_at(&row, 9)?).filter(|at| *at > now) {
+    let failing = Failing { failures: 0, since: time_at(&row, 10)?, retry_at: time_at(&row, 11)? };
+    if let Some(at) = time_at(&row, 5)?.max(failing.counted(enabled_at).retry_at).filter(|at| *at > now) {
         return Ok(Next::Wait(at));
     }
     let mut has_more = trying.is_some() || rows.len() > BATCH_MAX;
@@ -139,8 +177,9 @@ pub(crate) async fn next(session: &Session, line: Line, now: Timestamp) -> Sql<N
     }
     let Some(last) = rows.get(events.len() - 1) else { return Ok(Next::Nothing) };
     let up_to = trying.unwrap_or(last.number);
+    let half = (events.len() / 2).checked_sub(1).map(|at| rows[at].number);
     let batch = WebhookBatch { events };
-    Ok(Next::Send(Box::new(Sending { url, secrets, after, up_to, batch, has_more })))
+    Ok(Next::Send(Box::new(Sending { url, secrets, after, first, up_to, half, batch, has_more })))
 }
 
 /// How the things are that a stream's events speak of.
@@ -229,22 +268,82 @@ fn conversation_from(row: &Row, id: ConversationId) -> Sql<EventConversation> {
 async fn told(session: &Session, stream: Uuid, rows: &[Kept]) -> Sql<Vec<WebhookEvent>> {
     let things = Things::load(session, stream, rows).await?;
     let of_row = |row: &Kept| {
-        let id = EventId { stream, number: row.number };
+        let id = EventId { stream, epoch: row.epoch, number: row.number };
         WebhookEvent { data: things.said_by(row), ..bare(id, row.kind, row.seq, row.at) }
     };
     Ok(rows.iter().map(of_row).collect())
 }
 
-const LINES_BEHIND: &str = "WITH RECURSIVE s (id) AS (
-        (SELECT stream_id FROM webhook_events WHERE $2::uuid IS NULL OR stream_id > $2 ORDER BY stream_id LIMIT 1)
-        UNION ALL SELECT (SELECT v.stream_id FROM webhook_events v WHERE v.stream_id > s.id ORDER BY v.stream_id LIMIT 1) FROM s WHERE s.id IS NOT NULL)
-     SELECT s.id FROM webhook_endpoints e CROSS JOIN s LEFT JOIN webhook_cursors c ON c.endpoint_id = e.id AND c.stream_id = s.id
-     WHERE e.id = $1 AND e.off_at IS NULL AND s.id IS NOT NULL
-        AND EXISTS (SELECT 1 FROM webhook_events v WHERE v.stream_id = s.id AND v.number > coalesce(c.taken_number, 0)
-            AND (c.taken_number IS NOT NULL OR v.at >= e.created_at) AND (e.kinds >> v.kind::int) & 1 = 1 OFFSET 0)
-     ORDER BY s.id LIMIT $3";
+const ATTEMPTS: &str = "SELECT endpoint_id, first_number, last_number, attempt, at, outcome, status FROM
+        (SELECT * FROM webhook_attempts WHERE stream_id = $1 AND last_number >= $2 ORDER BY last_number, endpoint_id, attempt LIMIT $3) a
+     WHERE first_number <= $2 ORDER BY at DESC, last_number DESC, endpoint_id, attempt DESC LIMIT $4";
 
-pub(crate) async fn lines_behind(session: &Session, endpoint: WebhookId, above: Option<Uuid>) -> Sql<Vec<Uuid>> {
+pub(crate) async fn attempts(session: &Session, stream: Uuid, number: i64) -> Sql<Vec<WebhookAttempt>> {
+    let params: &[&dyn Param] = &[&stream, &number, &limit_of(REQUESTS_READ_MAX), &limit_of(REQUESTS_TOLD_MAX)];
+    let from = |row: &Row| {
+        let outcome = WebhookOutcome::from_number(at::<i16>(row, 5)?.into());
+        Ok(WebhookAttempt {
+            endpoint: WebhookId::from_uuid(at(row, 0)?),
+            first: at(row, 1)?,
+            last: at(row, 2)?,
+            attempt: at(row, 3)?,
+            at: Timestamp::from_ms(at(row, 4)?),
+            outcome: outcome.ok_or_else(|| bad_value("an outcome that is not 0 to 2"))?,
+            status: at::<Option<i64>>(row, 6)?.and_then(|status| status.try_into().ok()),
+        })
+    };
+    session.rows(ATTEMPTS, params).await?.iter().rev().map(from).collect()
+}
+
+const STANDINGS: &str = "SELECT e.id, e.kinds, e.created_at, e.off_at, e.enabled_at, e.retry_at, c.taken_number, c.failing_since, c.retry_at, c.parked_at
+     FROM webhook_endpoints e LEFT JOIN webhook_cursors c ON c.endpoint_id = e.id AND c.stream_id = $1 ORDER BY e.id";
+
+pub(crate) async fn standings(session: &Session, stream: Uuid) -> Sql<Vec<Standing>> {
+    let from = |row: &Row| {
+        let failing = Failing { failures: 0, since: time_at(row, 7)?, retry_at: time_at(row, 8)? };
+        let enabled_at = time_at(row, 4)?;
+        Ok(Standing {
+            endpoint: WebhookId::from_uuid(at(row, 0)?),
+            filter: EventFilter::from_number(at(row, 1)?),
+            created_at: Timestamp::from_ms(at(row, 2)?),
+            taken: at(row, 6)?,
+            retry_at: time_at(row, 5)?.max(failing.counted(enabled_at).retry_at),
+            parked_at: time_at(row, 9)?.filter(|at| Some(*at) > enabled_at),
+            off_since: time_at(row, 3)?,
+        })
+    };
+    session.rows(STANDINGS, &[&stream]).await?.iter().map(from).collect()
+}
+
+const LINES_BEHIND: &str = "WITH RECURSIVE s (id, n) AS (
+        (SELECT stream_id, 1 FROM webhook_events WHERE $2::uuid IS NULL OR stream_id > $2 ORDER BY stream_id LIMIT 1)
+        UNION ALL SELECT (SELECT v.stream_id FROM webhook_events v WHERE v.stream_id > s.id ORDER BY v.stream_id LIMIT 1), s.n + 1
+        FROM s WHERE s.id IS NOT NULL AND s.n < $3)
+     SELECT s.id, coalesce(c.parked_at, -1) <= coalesce(e.enabled_at, -1) AND EXISTS (SELECT 1 FROM webhook_events v
+        WHERE v.stream_id = s.id AND v.number > coalesce(c.taken_number, 0) AND (c.taken_number IS NOT NULL OR v.at >= e.created_at)
+            AND (e.kinds >> v.kind::int) & 1 = 1 OFFSET 0)
+     FROM webhook_endpoints e CROSS JOIN s LEFT JOIN webhook_cursors c ON c.endpoint_id = e.id AND c.stream_id = s.id
+     WHERE e.id = $1 AND e.off_at IS NULL AND s.id IS NOT NULL ORDER BY s.id";
+
+pub(crate) async fn lines_behind(session: &Session, endpoint: WebhookId, above: Option<Uuid>) -> Sql<Behind> {
     let rows = session.rows(LINES_BEHIND, &[&endpoint.uuid(), &above, &limit_of(LINES_MAX)]).await?;
-    rows.iter().map(|row| at(row, 0)).collect()
+    let looked_at = rows.iter().map(|row| Ok((at(row, 0)?, at(row, 1)?))).collect::<Sql<_>>()?;
+    Ok(Behind::of(looked_at))
+}
+
+/// An event is the first of its stream where none is before it, or that one is older.
+const FIRST_EVENTS: &str = "SELECT v.at, v.stream_id, v.number,
+        NOT coalesce((SELECT p.at >= $1 FROM webhook_events p WHERE p.stream_id = v.stream_id AND p.number < v.number ORDER BY p.number DESC LIMIT 1), false)
+     FROM webhook_events v WHERE (v.at, v.stream_id, v.number) > ($2, $3, $4) ORDER BY v.at, v.stream_id, v.number LIMIT $5";
+
+pub(crate) async fn first_events(session: &Session, since: Timestamp, after: Option<EventPlace>) -> Sql<Firsts> {
+    let after = after.unwrap_or(EventPlace { at: since, stream: Uuid::nil(), number: i64::MIN });
+    let params: &[&dyn Param] =
+        &[&since.ms(), &after.at.ms(), &after.stream, &after.number, &limit_of(EVENTS_LOOKED_MAX)];
+    let from = |row: &Row| {
+        let place = EventPlace { at: Timestamp::from_ms(at(row, 0)?), stream: at(row, 1)?, number: at(row, 2)? };
+        Ok((place, at(row, 3)?))
+    };
+    let looked_at = session.rows(FIRST_EVENTS, params).await?.iter().map(from).collect::<Sql<Vec<_>>>()?;
+    Ok(Firsts::of(looked_at))
 }

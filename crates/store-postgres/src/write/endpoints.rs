@@ -2,6 +2,8 @@
 //!
 //! The order of locks is: the endpoint, its positions by stream, jobs by kind and key.
 
+use std::collections::BTreeMap;
+
 use tertulia_proto::{Timestamp, WebhookId};
 use tertulia_store::jobs::{JOBS_PER_CALL_MAX, NewJob};
 use tertulia_store::webhooks::*;
@@ -27,39 +29,33 @@ pub(crate) async fn add(session: &Session, new: &NewEndpoint) -> Sql<bool> {
     Ok(session.execute(ADD, params).await? > 0)
 }
 
-const LOCK: &str = "SELECT failures, retry_at, off_at IS NULL FROM webhook_endpoints WHERE id = $1 FOR NO KEY UPDATE";
+const LOCK: &str = "SELECT failures, failing_since, retry_at, enabled_at, last_taken_at FROM webhook_endpoints WHERE id = $1 FOR NO KEY UPDATE";
 
+/// Its positions go with the clean-up: there may be as many as conversations.
 pub(crate) async fn remove(session: &Session, id: WebhookId) -> Sql<bool> {
-    let id = id.uuid();
-    let removed = session.execute("DELETE FROM webhook_endpoints WHERE id = $1", &[&id]).await?;
-    session.execute("DELETE FROM webhook_cursors WHERE endpoint_id = $1", &[&id]).await?;
-    Ok(removed > 0)
+    Ok(session.execute("DELETE FROM webhook_endpoints WHERE id = $1", &[&id.uuid()]).await? > 0)
 }
+
+/// Of two rotations without an end between, what the receiver knows is the oldest.
+const ROTATE: &str =
+    "UPDATE webhook_endpoints SET old_secret = coalesce(old_secret, secret), secret = $2 WHERE id = $1";
 
 pub(crate) async fn rotate(session: &Session, id: WebhookId, secret: Option<Secret>) -> Sql<bool> {
     let id = id.uuid();
     let changed = match secret {
-        Some(secret) => {
-            let rotate = "UPDATE webhook_endpoints SET old_secret = secret, secret = $2 WHERE id = $1";
-            session.execute(rotate, &[&id, &&secret.0[..]]).await?
-        }
+        Some(secret) => session.execute(ROTATE, &[&id, &&secret.0[..]]).await?,
         None => session.execute("UPDATE webhook_endpoints SET old_secret = NULL WHERE id = $1", &[&id]).await?,
     };
     Ok(changed > 0)
 }
 
-const ENABLE: &str = "UPDATE webhook_endpoints SET off_at = NULL, off_reason = NULL, listens = true, failures = 0, retry_at = NULL WHERE id = $1";
+const ENABLE: &str = "UPDATE webhook_endpoints SET off_at = NULL, off_reason = NULL, listens = true, enabled_at = $2, failures = 0, failing_since = NULL,
+        retry_at = NULL WHERE id = $1";
 
-const FORGIVE: &str = "UPDATE webhook_cursors c SET failures = 0, retry_at = NULL
-     FROM (SELECT endpoint_id, stream_id FROM webhook_cursors WHERE endpoint_id = $1 AND (failures > 0 OR retry_at IS NOT NULL)
-        ORDER BY stream_id FOR UPDATE) w
-     WHERE c.endpoint_id = w.endpoint_id AND c.stream_id = w.stream_id";
-
-pub(crate) async fn enable(session: &Session, id: WebhookId, jobs: &[NewJob]) -> Sql<bool> {
-    if session.execute(ENABLE, &[&id.uuid()]).await? == 0 {
+pub(crate) async fn enable(session: &Session, id: WebhookId, now: Timestamp, jobs: &[NewJob]) -> Sql<bool> {
+    if session.execute(ENABLE, &[&id.uuid(), &now.ms()]).await? == 0 {
         return Ok(false);
     }
-    session.execute(FORGIVE, &[&id.uuid()]).await?;
     enqueue(session, jobs).await?;
     Ok(true)
 }
@@ -79,22 +75,39 @@ pub(crate) async fn begin(session: &Session, line: Line, begin: &Begin) -> Sql<b
     Ok(session.execute(BEGIN, params).await? > 0)
 }
 
-const HELD: &str = "SELECT failures, retry_at FROM webhook_cursors WHERE endpoint_id = $1 AND stream_id = $2 AND holder = $3 FOR UPDATE";
+const HELD: &str = "SELECT failures, failing_since, retry_at FROM webhook_cursors WHERE endpoint_id = $1 AND stream_id = $2 AND holder = $3 FOR UPDATE";
 
 const MOVE: &str = "UPDATE webhook_cursors SET taken_number = $3, trying_number = NULL, moved_at = $4, holder = NULL, lease_until = NULL, failures = 0,
-        retry_at = NULL WHERE endpoint_id = $1 AND stream_id = $2";
+        failing_since = NULL, retry_at = NULL, parked_at = NULL, parked_reason = NULL WHERE endpoint_id = $1 AND stream_id = $2";
 
-const COUNT: &str =
-    "UPDATE webhook_endpoints SET taken = taken + $2, last_taken_at = $3, failures = 0, retry_at = NULL WHERE id = $1";
+const COUNT: &str = "UPDATE webhook_endpoints SET taken = taken + $2, last_taken_at = $3, failures = 0, failing_since = NULL, retry_at = NULL WHERE id = $1";
 
-const STAY: &str = "UPDATE webhook_cursors SET holder = NULL, lease_until = NULL, failures = $3, retry_at = $4
-     WHERE endpoint_id = $1 AND stream_id = $2";
+const STAY: &str = "UPDATE webhook_cursors SET holder = NULL, lease_until = NULL, trying_number = coalesce($3, trying_number), failures = $4, failing_since = $5,
+        retry_at = $6, parked_at = $7, parked_reason = $8 WHERE endpoint_id = $1 AND stream_id = $2";
 
-const FAIL: &str = "UPDATE webhook_endpoints SET failed = failed + 1, last_failed_at = $2, last_failure = $3, failures = $4, retry_at = $5,
-        off_at = CASE WHEN $6 THEN coalesce(off_at, $2) ELSE off_at END, off_reason = CASE WHEN $6 THEN coalesce(off_reason, $3) ELSE off_reason END
+const FAIL: &str = "UPDATE webhook_endpoints SET failed = failed + 1, last_failed_at = $2, last_failure = $3, failures = $4, failing_since = $5, retry_at = $6,
+        off_at = CASE WHEN $7 THEN coalesce(off_at, $2) ELSE off_at END, off_reason = CASE WHEN $7 THEN coalesce(off_reason, $3) ELSE off_reason END
      WHERE id = $1";
 
+/// The newest of its last event. Where two servers end at once, one of them is late and says nothing new.
+const KEEP: &str = "WITH l AS (SELECT 1 + coalesce(max(attempt), 0) AS attempt FROM webhook_attempts
+        WHERE stream_id = $1 AND last_number = $2 AND endpoint_id = $3),
+     old AS (DELETE FROM webhook_attempts a USING l
+        WHERE a.stream_id = $1 AND a.last_number = $2 AND a.endpoint_id = $3 AND a.attempt <= l.attempt - $8)
+     INSERT INTO webhook_attempts (stream_id, last_number, endpoint_id, attempt, first_number, at, outcome, status)
+     SELECT $1, $2, $3, l.attempt, $4, $5, $6, $7 FROM l ON CONFLICT DO NOTHING";
+
+async fn keep(session: &Session, line: Line, end: &End) -> Sql<()> {
+    let (endpoint, (first, last)) = (line.endpoint.uuid(), end.events);
+    let outcome = i16::try_from(end.result.outcome().number()).unwrap_or(i16::MAX);
+    let status = end.status.map(i64::from);
+    let params: &[&dyn Param] =
+        &[&line.stream, &last, &endpoint, &first, &end.now.ms(), &outcome, &status, &REQUESTS_KEPT_MAX];
+    session.execute(KEEP, params).await.map(drop)
+}
+
 pub(crate) async fn end(session: &Session, line: Line, end: &End) -> Sql<After> {
+    keep(session, line, end).await?;
     let (endpoint, stream) = (line.endpoint.uuid(), line.stream);
     let Some(of_endpoint) = session.opt(LOCK, &[&endpoint]).await? else { return Ok(After::Lost) };
     let held = session.opt(HELD, &[&endpoint, &stream, &&end.holder[..]]).await?;
@@ -105,85 +118,127 @@ pub(crate) async fn end(session: &Session, line: Line, end: &End) -> Sql<After> 
             session.execute(COUNT, &[&endpoint, count, &end.now.ms()]).await?;
             return Ok(After::Taken);
         }
-        TryResult::Failed { reason, not_before } => (reason, Some(*not_before)),
-        TryResult::Gone { reason } => (reason, None),
+        TryResult::Failed { reason, not_before } => (kept_failure(reason), Some(*not_before)),
+        TryResult::Gone { reason } => (kept_failure(reason), None),
     };
-    let (held, of_endpoint) = (failing(&held)?, failing(&of_endpoint)?);
-    let next = not_before.and_then(|not_before| after_failure(held, of_endpoint, end, not_before));
-    let (line, all) = next.unwrap_or((held, of_endpoint));
-    let line_at = line.retry_at.map(Timestamp::ms);
-    session.execute(STAY, &[&endpoint, &stream, &line.failures, &line_at]).await?;
-    let (reason, all_at) = (kept_failure(reason), all.retry_at.map(Timestamp::ms));
-    let params: &[&dyn Param] = &[&endpoint, &end.now.ms(), &reason, &all.failures, &all_at, &next.is_none()];
+    let (enabled_at, last_taken_at) = (time_at(&of_endpoint, 3)?, time_at(&of_endpoint, 4)?);
+    let (held, health) = (failing(&held)?, Health { failing: failing(&of_endpoint)?, enabled_at, last_taken_at });
+    let verdict = not_before.map_or(Verdict::Off, |not_before| after_failure(held, health, end, not_before));
+    let (of_line, of_endpoint) = match verdict {
+        Verdict::Again { line, endpoint } => (line, endpoint),
+        Verdict::Parked { endpoint } => (held, endpoint),
+        Verdict::Off => (held, health.failing),
+    };
+    let (since, retry_at) = (of_line.since.map(Timestamp::ms), of_line.retry_at.map(Timestamp::ms));
+    let is_parked = matches!(verdict, Verdict::Parked { .. });
+    let (parked_at, parked_reason) = (is_parked.then_some(end.now.ms()), is_parked.then(|| reason.clone()));
+    let params: &[&dyn Param] =
+        &[&endpoint, &stream, &end.half, &of_line.failures, &since, &retry_at, &parked_at, &parked_reason];
+    session.execute(STAY, params).await?;
+    let (since, retry_at) = (of_endpoint.since.map(Timestamp::ms), of_endpoint.retry_at.map(Timestamp::ms));
+    let is_off = verdict == Verdict::Off;
+    let params: &[&dyn Param] = &[&endpoint, &end.now.ms(), &reason, &of_endpoint.failures, &since, &retry_at, &is_off];
     session.execute(FAIL, params).await?;
-    Ok(match next {
-        None => After::Off,
-        Some((line, all)) => After::Again(line.retry_at.max(all.retry_at).unwrap_or(end.now)),
+    Ok(match verdict {
+        Verdict::Off => After::Off,
+        Verdict::Parked { .. } => After::Parked,
+        Verdict::Again { line, endpoint } => After::Again(line.retry_at.max(endpoint.retry_at).unwrap_or(end.now)),
     })
 }
 
 fn failing(row: &Row) -> Sql<Failing> {
-    Ok(Failing { failures: at(row, 0)?, retry_at: time_at(row, 1)? })
+    Ok(Failing { failures: at(row, 0)?, since: time_at(row, 1)?, retry_at: time_at(row, 2)? })
 }
 
-/// To before these events, where a line stands later or nowhere; whoever is sending just now moves it no more.
+/// To before these events, where a line stands later or nowhere; but where it stood nowhere, never over what it is owed. Whoever is sending just now moves it
+/// no more, but there is no second request until that one is over.
 const GO_BACK: &str = "INSERT INTO webhook_cursors (endpoint_id, stream_id, taken_number, moved_at)
-     SELECT $1, w.stream_id, w.number - 1, v.at FROM unnest($2::uuid[], $3::bigint[]) AS w (stream_id, number)
-     JOIN webhook_events v ON v.stream_id = w.stream_id AND v.number = w.number ORDER BY w.stream_id
+     SELECT e.id, w.stream_id, CASE WHEN c.stream_id IS NULL THEN least(w.number, o.number) ELSE w.number END - 1, v.at
+     FROM unnest($2::uuid[], $3::bigint[]) AS w (stream_id, number) JOIN webhook_endpoints e ON e.id = $1
+     JOIN webhook_events v ON v.stream_id = w.stream_id AND v.number = w.number
+     LEFT JOIN webhook_cursors c ON c.endpoint_id = $1 AND c.stream_id = w.stream_id
+     LEFT JOIN LATERAL (SELECT o.number FROM webhook_events o WHERE o.stream_id = w.stream_id AND o.at >= e.created_at ORDER BY o.number LIMIT 1) o ON true
+     ORDER BY w.stream_id
      ON CONFLICT (endpoint_id, stream_id) DO UPDATE SET taken_number = least(webhook_cursors.taken_number, excluded.taken_number), trying_number = NULL,
-        holder = NULL, lease_until = NULL, failures = 0, retry_at = NULL";
+        holder = NULL, failures = 0, failing_since = NULL, retry_at = NULL, parked_at = NULL, parked_reason = NULL";
 
-const FIRSTS: &str = "WITH RECURSIVE s (id) AS (
-        (SELECT stream_id FROM webhook_events WHERE $1::uuid IS NULL OR stream_id > $1 ORDER BY stream_id LIMIT 1)
-        UNION ALL SELECT (SELECT v.stream_id FROM webhook_events v WHERE v.stream_id > s.id ORDER BY v.stream_id LIMIT 1) FROM s WHERE s.id IS NOT NULL)
-     SELECT s.id, f.number FROM s
-     CROSS JOIN LATERAL (SELECT v.number FROM webhook_events v WHERE v.stream_id = s.id AND v.at >= $2 ORDER BY v.number LIMIT 1) f
-     WHERE s.id IS NOT NULL ORDER BY s.id LIMIT $3";
-
-pub(crate) async fn rewind_lines(
-    session: &Session,
-    endpoint: WebhookId,
-    since: Timestamp,
-    above: Option<Uuid>,
-) -> Sql<Vec<Uuid>> {
+/// Of one stream the first alone: a row can't be changed twice.
+pub(crate) async fn rewind_lines(session: &Session, endpoint: WebhookId, to: &[(Uuid, i64)]) -> Sql<()> {
     if session.opt(LOCK, &[&endpoint.uuid()]).await?.is_none() {
-        return Ok(Vec::new());
+        return Ok(());
     }
-    let (mut streams, mut numbers) = (Vec::<Uuid>::new(), Vec::<i64>::new());
-    for row in session.rows(FIRSTS, &[&above, &since.ms(), &limit_of(LINES_MAX)]).await? {
-        streams.push(at(&row, 0)?);
-        numbers.push(at(&row, 1)?);
+    let mut firsts: BTreeMap<Uuid, i64> = BTreeMap::new();
+    for (stream, number) in to.iter().take(LINES_MAX) {
+        let first = firsts.entry(*stream).or_insert(*number);
+        *first = (*first).min(*number);
     }
-    session.execute(GO_BACK, &[&endpoint.uuid(), &streams, &numbers]).await?;
-    Ok(streams)
+    let (streams, numbers): (Vec<Uuid>, Vec<i64>) = firsts.into_iter().unzip();
+    session.execute(GO_BACK, &[&endpoint.uuid(), &streams, &numbers]).await.map(drop)
 }
 
 pub(crate) async fn rewind_line(session: &Session, line: Line, number: i64, now: Timestamp) -> Sql<()> {
-    if session.opt(LOCK, &[&line.endpoint.uuid()]).await?.is_some() {
-        session.execute(GO_BACK, &[&line.endpoint.uuid(), &vec![line.stream], &vec![number]]).await?;
-        enqueue(session, &[line.job(now, now)]).await?;
-    }
-    Ok(())
+    rewind_lines(session, line.endpoint, &[(line.stream, number)]).await?;
+    enqueue(session, &[line.job(now, now)]).await.map(drop)
 }
 
-const FORGET: &str = "DELETE FROM webhook_events WHERE (stream_id, number) IN
-     (SELECT stream_id, number FROM webhook_events WHERE at < $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)";
+const SKIP: &str = "UPDATE webhook_cursors c SET taken_number = $3, trying_number = NULL, moved_at = $4, holder = NULL, failures = 0, failing_since = NULL,
+        retry_at = NULL, parked_at = NULL, parked_reason = NULL
+     WHERE c.endpoint_id = $1 AND c.stream_id = $2 AND $3 = (SELECT v.number FROM webhook_endpoints e JOIN webhook_events v ON v.stream_id = $2
+        WHERE e.id = $1 AND v.number > c.taken_number AND (e.kinds >> v.kind::int) & 1 = 1 ORDER BY v.number LIMIT 1)";
+
+pub(crate) async fn skip(session: &Session, line: Line, number: i64, now: Timestamp) -> Sql<bool> {
+    if session.opt(LOCK, &[&line.endpoint.uuid()]).await?.is_none() {
+        return Ok(false);
+    }
+    let params: &[&dyn Param] = &[&line.endpoint.uuid(), &line.stream, &number, &now.ms()];
+    let is_skipped = session.execute(SKIP, params).await? > 0;
+    if is_skipped {
+        enqueue(session, &[line.job(now, now)]).await?;
+    }
+    Ok(is_skipped)
+}
+
+/// What of them was owed is counted with the endpoint.
+const FORGET: &str = "WITH gone AS (DELETE FROM webhook_events WHERE (stream_id, number) IN
+        (SELECT stream_id, number FROM webhook_events WHERE at < $1 ORDER BY at, stream_id, number LIMIT $2 FOR UPDATE SKIP LOCKED)
+        RETURNING stream_id, number, kind, at),
+     lost AS (SELECT e.id, count(*) AS lost FROM gone v CROSS JOIN webhook_endpoints e
+        LEFT JOIN webhook_cursors c ON c.endpoint_id = e.id AND c.stream_id = v.stream_id
+        WHERE (e.kinds >> v.kind::int) & 1 = 1 AND v.number > coalesce(c.taken_number, 0) AND (c.taken_number IS NOT NULL OR v.at >= e.created_at)
+        GROUP BY e.id),
+     counted AS (UPDATE webhook_endpoints e SET forgotten = e.forgotten + l.lost FROM lost l WHERE e.id = l.id)
+     SELECT count(*) FROM gone";
 
 const LISTEN_NO_MORE: &str = "UPDATE webhook_endpoints SET listens = false WHERE listens AND off_at < $1";
 
+pub(crate) async fn forget(session: &Session, until: Timestamp, most: usize) -> Sql<usize> {
+    session.execute(LISTEN_NO_MORE, &[&until.ms()]).await?;
+    let row = session.one(FORGET, &[&until.ms(), &limit_of(most.min(JOBS_PER_CALL_MAX))]).await?;
+    Ok(usize::try_from(at::<i64>(&row, 0)?).unwrap_or(usize::MAX))
+}
+
+const FORGET_ORPHANS: &str = "WITH RECURSIVE d (id) AS ((SELECT endpoint_id FROM webhook_cursors ORDER BY endpoint_id LIMIT 1)
+        UNION ALL SELECT (SELECT c.endpoint_id FROM webhook_cursors c WHERE c.endpoint_id > d.id ORDER BY c.endpoint_id LIMIT 1) FROM d WHERE d.id IS NOT NULL)
+     DELETE FROM webhook_cursors WHERE (endpoint_id, stream_id) IN (SELECT c.endpoint_id, c.stream_id FROM d
+        CROSS JOIN LATERAL (SELECT c.endpoint_id, c.stream_id FROM webhook_cursors c WHERE c.endpoint_id = d.id LIMIT $1) c
+        WHERE d.id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM webhook_endpoints e WHERE e.id = d.id) LIMIT $1)";
+
 const FORGET_POSITIONS: &str = "DELETE FROM webhook_cursors WHERE (endpoint_id, stream_id) IN
-     (SELECT c.endpoint_id, c.stream_id FROM webhook_cursors c WHERE c.moved_at < $1 AND c.holder IS NULL
+     (SELECT c.endpoint_id, c.stream_id FROM webhook_cursors c WHERE c.moved_at < $1 AND coalesce(c.lease_until, 0) < $1
         AND NOT EXISTS (SELECT 1 FROM webhook_events v WHERE v.stream_id = c.stream_id) ORDER BY c.moved_at LIMIT $2 FOR UPDATE SKIP LOCKED)";
 
-pub(crate) async fn forget(session: &Session, at: Timestamp, most: usize) -> Sql<usize> {
+pub(crate) async fn forget_positions(session: &Session, until: Timestamp, most: usize) -> Sql<usize> {
     let most = most.min(JOBS_PER_CALL_MAX);
-    let events = gone(session.execute(FORGET, &[&at.ms(), &limit_of(most)]).await?);
-    if events >= most {
-        return Ok(events);
-    }
-    session.execute(LISTEN_NO_MORE, &[&at.ms()]).await?;
-    let positions = session.execute(FORGET_POSITIONS, &[&at.ms(), &limit_of(most - events)]).await?;
-    Ok(events + gone(positions))
+    let orphans = gone(session.execute(FORGET_ORPHANS, &[&limit_of(most)]).await?);
+    let rest = limit_of(most.saturating_sub(orphans));
+    Ok(orphans + gone(session.execute(FORGET_POSITIONS, &[&until.ms(), &rest]).await?))
+}
+
+const FORGET_REQUESTS: &str = "DELETE FROM webhook_attempts WHERE (stream_id, last_number, endpoint_id, attempt) IN
+     (SELECT stream_id, last_number, endpoint_id, attempt FROM webhook_attempts WHERE at < $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)";
+
+pub(crate) async fn forget_requests(session: &Session, at: Timestamp, most: usize) -> Sql<usize> {
+    Ok(gone(session.execute(FORGET_REQUESTS, &[&at.ms(), &limit_of(most.min(JOBS_PER_CALL_MAX))]).await?))
 }
 
 fn gone(count: u64) -> usize {

@@ -146,7 +146,7 @@ impl Batch<'_> {
                 ],
             )
             .await?;
-        self.tell(Event::of_conversation(EventKind::ConversationCreated, new.id, 1, new.now)).await?;
+        self.tell(Event::of_conversation(EventKind::ConversationCreated, new.id, 1, new.now));
         self.lock(&[new.id]).await
     }
 
@@ -166,7 +166,7 @@ impl Batch<'_> {
             rev = self.bump(row.id).await?;
             let update = "UPDATE conversations SET title = $2 WHERE id = $1";
             self.session.execute(update, &[&row.id.uuid(), &title]).await?;
-            self.tell(Event::of_conversation(EventKind::ConversationUpdated, row.id, rev, now)).await?;
+            self.tell(Event::of_conversation(EventKind::ConversationUpdated, row.id, rev, now));
             if let Some(row) = self.conversations.get_mut(&row.id) {
                 row.title = Some(title.to_owned());
             }

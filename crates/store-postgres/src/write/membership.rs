@@ -104,7 +104,7 @@ impl Batch<'_> {
             let rev = self.bump(row.id).await?;
             self.count_members(row.id, 1).await?;
             self.insert_members(row.id, &[(place.user, Role::Member)], now).await?;
-            self.tell(Event::of_member(EventKind::MemberAdded, row.id, rev, place.user, now)).await?;
+            self.tell(Event::of_member(EventKind::MemberAdded, row.id, rev, place.user, now));
             rev
         } else {
             row.rev
@@ -173,12 +173,12 @@ impl Batch<'_> {
             "UPDATE members SET removed_at = $3, rev = $4, pos = $5 WHERE conversation_id = $1 AND user_id = $2";
         let pos = self.pos_of(row.id);
         self.session.execute(remove, &[&row.id.uuid(), &place.user.uuid(), &now.ms(), &rev, &pos]).await?;
-        self.tell(Event::of_member(EventKind::MemberRemoved, row.id, rev, place.user, now)).await?;
+        self.tell(Event::of_member(EventKind::MemberRemoved, row.id, rev, place.user, now));
         let member = conversations::member(self.session, row.id, place.user).await?;
         let successor = match heir {
             Some(heir) => {
                 let rev = self.bump(row.id).await?;
-                self.tell(Event::of_member(EventKind::RoleChanged, row.id, rev, heir.user, now)).await?;
+                self.tell(Event::of_member(EventKind::RoleChanged, row.id, rev, heir.user, now));
                 Some(self.write_role(row.id, heir.user, Role::Owner, rev).await?)
             }
             None => None,
@@ -199,7 +199,7 @@ impl Batch<'_> {
         }
         let rev = self.bump(row.id).await?;
         let member = self.write_role(row.id, place.user, role, rev).await?;
-        self.tell(Event::of_member(EventKind::RoleChanged, row.id, rev, place.user, now)).await?;
+        self.tell(Event::of_member(EventKind::RoleChanged, row.id, rev, place.user, now));
         Ok(Effect::RoleChanged { conversation: row.id, rev, member, changed: true })
     }
 

@@ -77,7 +77,7 @@ impl Batch<'_> {
         let update = "UPDATE messages SET body = $3, edited_at = $4, rev = $5, pos = $6, amended = true WHERE conversation_id = $1 AND seq = $2";
         self.session.execute(update, &[&conversation.uuid(), &seq, &body, &now.ms(), &rev, &pos]).await?;
         (found.message.body, found.message.edited_at, found.message.rev) = (body.to_owned(), Some(now), rev);
-        self.tell(Event::of_message(EventKind::MessageUpdated, conversation, (seq, rev), now)).await?;
+        self.tell(Event::of_message(EventKind::MessageUpdated, conversation, (seq, rev), now));
         let unseen_by = self.unseen_by(found.key()).await?;
         Ok(Effect::MessageEdited { message: found.message, unseen_by, changed: true })
     }
@@ -97,7 +97,7 @@ impl Batch<'_> {
         let message = &mut found.message;
         (message.body, message.deleted_at, message.rev) = (String::new(), Some(now), rev);
         message.reactions.clear();
-        self.tell(Event::of_message(EventKind::MessageDeleted, conversation, (seq, rev), now)).await?;
+        self.tell(Event::of_message(EventKind::MessageDeleted, conversation, (seq, rev), now));
         let unseen_by = self.unseen_by(found.key()).await?;
         Ok(Effect::MessageDeleted { message: found.message, unseen_by, changed: true })
     }
@@ -133,7 +133,7 @@ impl Batch<'_> {
             let update =
                 "UPDATE messages SET rev = $3, pos = $4, amended = true WHERE conversation_id = $1 AND seq = $2";
             self.session.execute(update, &[&conversation, &seq, &rev, &self.pos_of(key.0)]).await?;
-            self.tell(Event::of_message(EventKind::ReactionUpdated, key.0, (seq, rev), now)).await?;
+            self.tell(Event::of_message(EventKind::ReactionUpdated, key.0, (seq, rev), now));
         }
         Ok(Effect::ReactionsChanged {
             conversation: found.conversation.id,

@@ -23,6 +23,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tertulia_proto::{ApiError, ConversationId, ConversationKind, Role, UserId};
+use tertulia_store::webhooks::Event;
 use tertulia_store::{Effect, Facts, Rules, Target, Write, WriteError, WriteResult};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -158,6 +159,8 @@ pub(crate) struct Batch<'a> {
     pub conversations: HashMap<ConversationId, ConversationRow>,
     /// Whether there is anything to commit.
     pub has_written: bool,
+    /// What other programs may want to be told of, beside the messages of the last round.
+    pub told: Vec<Event>,
 }
 
 /// A conversation's row.
@@ -248,13 +251,15 @@ impl Ready<'_> {
         let lost = || Err(WriteError::Store(tertulia_store::StoreError::Unavailable("no result".into())));
         let results: Vec<WriteResult> = results.into_iter().map(|result| result.unwrap_or_else(lost)).collect();
         let session = batch.session;
-        if !batch.has_written && changes.is_empty() {
+        let told = std::mem::take(&mut batch.told);
+        if !batch.has_written && changes.is_empty() && told.is_empty() {
             session.batch("ROLLBACK").await?;
             return Ok(Done { results, is_committed: false });
         }
         let both = async {
-            let (written, committed) = futures_util::join!(batch.write(changes), session.batch(COMMIT));
-            written.and(committed)
+            let (written, noted, committed) =
+                futures_util::join!(batch.write(changes), webhooks::tell(session, &told), session.batch(COMMIT));
+            written.and(noted).and(committed)
         };
         match tokio::time::timeout(deadline, both).await.unwrap_or(Err(Fault::Silent)) {
             Ok(()) => Ok(Done { results, is_committed: true }),
@@ -303,7 +308,7 @@ impl<'a> Batch<'a> {
         people?;
         let rows = locked?.iter().map(conversation_from).collect::<Sql<Vec<_>>>()?;
         let conversations = rows.into_iter().map(|row| (row.id, row)).collect();
-        Ok(Self { session, rules, pos: at(&state, 0)?, conversations, has_written: false })
+        Ok(Self { session, rules, pos: at(&state, 0)?, conversations, has_written: false, told: Vec::new() })
     }
 
     async fn apply(&mut self, write: &Write) -> Sql<WriteResult> {

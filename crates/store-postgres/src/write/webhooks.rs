@@ -16,7 +16,8 @@ use crate::session::{Param, Session};
 const TELL: &str = "WITH e AS MATERIALIZED (SELECT id, kinds, off_at FROM webhook_endpoints WHERE listens),
      w AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::smallint[], $4::bigint[], $5::uuid[], $6::bigint[])
         AS w (stream_id, number, kind, seq, user_id, at) WHERE EXISTS (SELECT 1 FROM e WHERE (e.kinds >> w.kind::int) & 1 = 1)),
-     put AS (INSERT INTO webhook_events (stream_id, number, kind, seq, user_id, at) SELECT * FROM w)
+     put AS (INSERT INTO webhook_events (stream_id, number, kind, seq, user_id, at, epoch)
+        SELECT w.*, substr(uuid_send(l.epoch), 1, 4) FROM w, log_state l)
      INSERT INTO jobs (kind, unique_key, payload, run_at, created_at)
      SELECT $7, uuid_send(e.id) || uuid_send(w.stream_id), '', min(w.at), min(w.at)
      FROM e JOIN w ON (e.kinds >> w.kind::int) & 1 = 1 WHERE e.off_at IS NULL GROUP BY e.id, w.stream_id ORDER BY 2
@@ -48,13 +49,15 @@ pub(super) async fn tell(session: &Session, events: &[Event]) -> Sql<()> {
 }
 
 impl Batch<'_> {
-    pub(super) async fn tell(&self, event: Event) -> Sql<()> {
-        tell(self.session, &[event]).await
+    /// With the commit: without a round trip of its own.
+    pub(super) fn tell(&mut self, event: Event) {
+        self.told.push(event);
     }
 
-    /// Of a person whom nobody else changes until the end.
-    pub(super) async fn tell_of_person(&self, kind: EventKind, user: UserId, now: Timestamp) -> Sql<()> {
+    /// Of a person whom nobody else changes until the end, once in a transaction.
+    pub(super) async fn tell_of_person(&mut self, kind: EventKind, user: UserId, now: Timestamp) -> Sql<()> {
         let latest = at(&self.session.one(LATEST, &[&user.uuid()]).await?, 0)?;
-        self.tell(Event { number: Some(next_number(latest, now)), ..Event::of_user(kind, user, now) }).await
+        self.tell(Event { number: Some(next_number(latest, now)), ..Event::of_user(kind, user, now) });
+        Ok(())
     }
 }

@@ -95,17 +95,23 @@ const PAGES: &[(&str, &str)] = &[
     ),
     (
         "webhook_endpoints",
-        "SELECT id, url, kinds, secret, old_secret, created_at, off_at, off_reason, listens, failures, retry_at, taken, last_taken_at, failed,
-            last_failed_at, last_failure FROM webhook_endpoints WHERE id > ?1 ORDER BY id LIMIT ?2",
+        "SELECT id, url, kinds, secret, old_secret, created_at, off_at, off_reason, listens, enabled_at, failures, failing_since, retry_at,
+            forgotten, taken, last_taken_at, failed, last_failed_at, last_failure FROM webhook_endpoints WHERE id > ?1 ORDER BY id LIMIT ?2",
     ),
     (
         "webhook_events",
-        "SELECT stream_id, number, kind, seq, user_id, at FROM webhook_events WHERE (stream_id, number) > (?1, ?2) ORDER BY stream_id, number LIMIT ?3",
+        "SELECT stream_id, number, kind, seq, user_id, at, epoch FROM webhook_events WHERE (stream_id, number) > (?1, ?2) ORDER BY stream_id, number LIMIT ?3",
     ),
     (
         "webhook_cursors",
-        "SELECT endpoint_id, stream_id, taken_number, moved_at, trying_number, holder, lease_until, failures, retry_at
+        "SELECT endpoint_id, stream_id, taken_number, moved_at, trying_number, holder, lease_until, failures, failing_since, retry_at,
+            parked_at, parked_reason
          FROM webhook_cursors WHERE (endpoint_id, stream_id) > (?1, ?2) ORDER BY endpoint_id, stream_id LIMIT ?3",
+    ),
+    (
+        "webhook_attempts",
+        "SELECT stream_id, last_number, endpoint_id, attempt, first_number, at, outcome, status FROM webhook_attempts
+         WHERE (stream_id, last_number, endpoint_id, attempt) > (?1, ?2, ?3, ?4) ORDER BY stream_id, last_number, endpoint_id, attempt LIMIT ?5",
     ),
     (
         "message_keys",
@@ -185,18 +191,24 @@ const INSERTS: &[(&str, &str)] = &[
     ),
     (
         "webhook_endpoints",
-        "INSERT INTO webhook_endpoints (id, url, kinds, secret, old_secret, created_at, off_at, off_reason, listens, failures, retry_at, taken, last_taken_at,
-            failed, last_failed_at, last_failure)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+        "INSERT INTO webhook_endpoints (id, url, kinds, secret, old_secret, created_at, off_at, off_reason, listens, enabled_at, failures,
+            failing_since, retry_at, forgotten, taken, last_taken_at, failed, last_failed_at, last_failure)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
     ),
     (
         "webhook_events",
-        "INSERT INTO webhook_events (stream_id, number, kind, seq, user_id, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO webhook_events (stream_id, number, kind, seq, user_id, at, epoch) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     ),
     (
         "webhook_cursors",
-        "INSERT INTO webhook_cursors (endpoint_id, stream_id, taken_number, moved_at, trying_number, holder, lease_until, failures, retry_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT INTO webhook_cursors (endpoint_id, stream_id, taken_number, moved_at, trying_number, holder, lease_until, failures,
+            failing_since, retry_at, parked_at, parked_reason)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    ),
+    (
+        "webhook_attempts",
+        "INSERT INTO webhook_attempts (stream_id, last_number, endpoint_id, attempt, first_number, at, outcome, status)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     ),
     (
         "message_keys",

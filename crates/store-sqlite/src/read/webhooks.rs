@@ -10,33 +10,60 @@ use crate::read::accounts::limit_of;
 use crate::read::{conversations, history};
 use crate::rows::{Sql, USER_COLUMNS, bad_value, kind_of, message_key, time_at, user_from, user_no};
 
+/// Those that are parked since it was switched on.
+const ENDPOINTS: &str = "SELECT id, url, kinds, created_at, off_at, off_reason, old_secret IS NOT NULL, taken, last_taken_at, failed, last_failed_at,
+        last_failure, failures, retry_at, forgotten,
+        (SELECT count(*) FROM webhook_cursors c WHERE c.endpoint_id = e.id AND c.parked_at > coalesce(e.enabled_at, -1))
+     FROM webhook_endpoints e ORDER BY id";
+
+const PARKED: &str = "SELECT v.stream_id, v.epoch, v.number, c.parked_at, c.parked_reason
+     FROM webhook_endpoints e CROSS JOIN webhook_cursors c ON c.endpoint_id = e.id AND c.parked_at > coalesce(e.enabled_at, -1)
+     CROSS JOIN webhook_events v ON v.stream_id = c.stream_id AND v.number = (SELECT f.number FROM webhook_events f
+        WHERE f.stream_id = c.stream_id AND f.number > c.taken_number AND (e.kinds >> f.kind) & 1 = 1 ORDER BY f.number LIMIT 1)
+     WHERE e.id = ?1 ORDER BY c.parked_at DESC LIMIT ?2";
+
 pub(crate) fn endpoints(connection: &Connection) -> Sql<Vec<WebhookEndpoint>> {
-    connection
-        .prepare_cached(
-            "SELECT id, url, kinds, created_at, off_at, off_reason, old_secret IS NOT NULL, taken, last_taken_at, failed, last_failed_at, last_failure,
-                failures, retry_at FROM webhook_endpoints ORDER BY id",
-        )?
-        .query_map([], |row| {
-            let off_since = time_at(row, 4)?;
-            Ok(WebhookEndpoint {
-                id: WebhookId::from_bytes(row.get(0)?),
-                url: row.get(1)?,
-                events: EventFilter::from_number(row.get(2)?).names(),
-                created_at: Timestamp::from_ms(row.get(3)?),
-                active: off_since.is_none(),
-                off_since,
-                off_reason: row.get(5)?,
-                rotating: row.get(6)?,
-                events_taken: row.get(7)?,
-                last_taken_at: time_at(row, 8)?,
-                requests_failed: row.get(9)?,
-                last_failed_at: time_at(row, 10)?,
-                last_failure: row.get(11)?,
-                failures: row.get(12)?,
-                retry_at: time_at(row, 13)?,
-            })
-        })?
-        .collect()
+    let mut all: Vec<WebhookEndpoint> =
+        connection.prepare_cached(ENDPOINTS)?.query_map([], endpoint_from)?.collect::<Sql<_>>()?;
+    for endpoint in all.iter_mut().filter(|endpoint| endpoint.parked > 0) {
+        endpoint.parked_at = connection
+            .prepare_cached(PARKED)?
+            .query_map((endpoint.id.as_bytes().as_slice(), limit_of(PARKED_SHOWN_MAX)), |row| {
+                let event = id_from(row)?.to_string();
+                Ok(ParkedAt { event, since: Timestamp::from_ms(row.get(3)?), reason: row.get(4)? })
+            })?
+            .collect::<Sql<_>>()?;
+    }
+    Ok(all)
+}
+
+fn endpoint_from(row: &Row<'_>) -> Sql<WebhookEndpoint> {
+    let off_since = time_at(row, 4)?;
+    Ok(WebhookEndpoint {
+        id: WebhookId::from_bytes(row.get(0)?),
+        url: row.get(1)?,
+        events: EventFilter::from_number(row.get(2)?).names(),
+        created_at: Timestamp::from_ms(row.get(3)?),
+        active: off_since.is_none(),
+        off_since,
+        off_reason: row.get(5)?,
+        rotating: row.get(6)?,
+        events_taken: row.get(7)?,
+        last_taken_at: time_at(row, 8)?,
+        requests_failed: row.get(9)?,
+        last_failed_at: time_at(row, 10)?,
+        last_failure: row.get(11)?,
+        failures: row.get(12)?,
+        retry_at: time_at(row, 13)?,
+        events_forgotten: row.get(14)?,
+        parked: row.get(15)?,
+        parked_at: Vec::new(),
+    })
+}
+
+/// Its first three columns.
+fn id_from(row: &Row<'_>) -> Sql<EventId> {
+    Ok(EventId { stream: Uuid::from_bytes(row.get(0)?), epoch: row.get(1)?, number: row.get(2)? })
 }
 
 fn kind_from(number: i64) -> Sql<EventKind> {
@@ -44,24 +71,23 @@ fn kind_from(number: i64) -> Sql<EventKind> {
 }
 
 fn kept_from(row: &Row<'_>) -> Sql<KeptEvent> {
-    let id = EventId { stream: Uuid::from_bytes(row.get(0)?), number: row.get(1)? };
-    let (kind, timestamp) = (kind_from(row.get(2)?)?, Timestamp::from_ms(row.get(4)?));
-    Ok(KeptEvent { id: id.to_string(), kind, timestamp, seq: row.get(3)? })
+    let (kind, timestamp) = (kind_from(row.get(3)?)?, Timestamp::from_ms(row.get(5)?));
+    Ok(KeptEvent { id: id_from(row)?.to_string(), kind, timestamp, seq: row.get(4)? })
 }
 
 pub(crate) fn kept_event(connection: &Connection, id: EventId) -> Sql<Option<KeptEvent>> {
     connection
         .prepare_cached(
-            "SELECT stream_id, number, kind, seq, at FROM webhook_events WHERE stream_id = ?1 AND number = ?2",
+            "SELECT stream_id, epoch, number, kind, seq, at FROM webhook_events WHERE stream_id = ?1 AND number = ?2 AND epoch = ?3",
         )?
-        .query_row((id.stream.as_bytes().as_slice(), id.number), kept_from)
+        .query_row((id.stream.as_bytes().as_slice(), id.number, id.epoch), kept_from)
         .optional()
 }
 
 pub(crate) fn kept_events(connection: &Connection, before: Timestamp, limit: usize) -> Sql<Vec<KeptEvent>> {
     connection
         .prepare_cached(
-            "SELECT stream_id, number, kind, seq, at FROM webhook_events WHERE at < ?1
+            "SELECT stream_id, epoch, number, kind, seq, at FROM webhook_events WHERE at < ?1
              ORDER BY at DESC, stream_id DESC, number DESC LIMIT ?2",
         )?
         .query_map((before.ms(), limit_of(limit.min(KEPT_MAX))), kept_from)?
@@ -74,12 +100,13 @@ struct Endpoint {
     secrets: Vec<Secret>,
     created_at: i64,
     retry_at: Option<Timestamp>,
+    enabled_at: Option<Timestamp>,
 }
 
 fn endpoint(connection: &Connection, id: WebhookId) -> Sql<Option<Endpoint>> {
     connection
         .prepare_cached(
-            "SELECT url, kinds, secret, old_secret, created_at, retry_at FROM webhook_endpoints WHERE id = ?1 AND off_at IS NULL",
+            "SELECT url, kinds, secret, old_secret, created_at, retry_at, enabled_at FROM webhook_endpoints WHERE id = ?1 AND off_at IS NULL",
         )?
         .query_row([id.as_bytes().as_slice()], |row| {
             let old: Option<[u8; 32]> = row.get(3)?;
@@ -89,6 +116,7 @@ fn endpoint(connection: &Connection, id: WebhookId) -> Sql<Option<Endpoint>> {
                 secrets: std::iter::once(row.get(2)?).chain(old).map(Secret).collect(),
                 created_at: row.get(4)?,
                 retry_at: time_at(row, 5)?,
+                enabled_at: time_at(row, 6)?,
             })
         })
         .optional()
@@ -98,17 +126,20 @@ struct Cursor {
     taken: i64,
     trying: Option<i64>,
     lease_until: Option<Timestamp>,
-    retry_at: Option<Timestamp>,
+    failing: Failing,
+    parked_at: Option<Timestamp>,
 }
 
 fn cursor(connection: &Connection, line: Line) -> Sql<Option<Cursor>> {
     connection
         .prepare_cached(
-            "SELECT taken_number, trying_number, lease_until, retry_at FROM webhook_cursors WHERE endpoint_id = ?1 AND stream_id = ?2",
+            "SELECT taken_number, trying_number, lease_until, failures, failing_since, retry_at, parked_at FROM webhook_cursors
+             WHERE endpoint_id = ?1 AND stream_id = ?2",
         )?
         .query_row((line.endpoint.as_bytes().as_slice(), line.stream.as_bytes().as_slice()), |row| {
-            let (lease_until, retry_at) = (time_at(row, 2)?, time_at(row, 3)?);
-            Ok(Cursor { taken: row.get(0)?, trying: row.get(1)?, lease_until, retry_at })
+            let failing = Failing { failures: row.get(3)?, since: time_at(row, 4)?, retry_at: time_at(row, 5)? };
+            let (lease_until, parked_at) = (time_at(row, 2)?, time_at(row, 6)?);
+            Ok(Cursor { taken: row.get(0)?, trying: row.get(1)?, lease_until, failing, parked_at })
         })
         .optional()
 }
@@ -119,6 +150,7 @@ struct Kept {
     seq: Option<i64>,
     user: Option<UserId>,
     at: Timestamp,
+    epoch: [u8; 4],
 }
 
 /// Above a number and up to another, since a time.
@@ -126,7 +158,7 @@ fn kept(connection: &Connection, stream: Uuid, kinds: i64, range: (i64, i64, i64
     let (above, end, since) = range;
     connection
         .prepare_cached(
-            "SELECT number, kind, seq, user_id, at FROM webhook_events
+            "SELECT number, kind, seq, user_id, at, epoch FROM webhook_events
              WHERE stream_id = ?1 AND number > ?2 AND number <= ?3 AND at >= ?4 AND (?5 >> kind) & 1 = 1 ORDER BY number LIMIT ?6",
         )?
         .query_map((stream.as_bytes().as_slice(), above, end, since, kinds, limit_of(BATCH_MAX + 1)), |row| {
@@ -136,6 +168,7 @@ fn kept(connection: &Connection, stream: Uuid, kinds: i64, range: (i64, i64, i64
                 seq: row.get(2)?,
                 user: row.get::<_, Option<[u8; 16]>>(3)?.map(UserId::from_bytes),
                 at: Timestamp::from_ms(row.get(4)?),
+                epoch: row.get(5)?,
             })
         })?
         .collect()
@@ -144,6 +177,9 @@ fn kept(connection: &Connection, stream: Uuid, kinds: i64, range: (i64, i64, i64
 pub(crate) fn next(connection: &Connection, line: Line, now: Timestamp) -> Sql<Next> {
     let Some(endpoint) = endpoint(connection, line.endpoint)? else { return Ok(Next::Nothing) };
     let cursor = cursor(connection, line)?;
+    if cursor.as_ref().is_some_and(|cursor| cursor.parked_at > endpoint.enabled_at) {
+        return Ok(Next::Nothing);
+    }
     let (above, since) = cursor.as_ref().map_or((0, endpoint.created_at), |cursor| (cursor.taken, i64::MIN));
     let mut trying = cursor.as_ref().and_then(|cursor| cursor.trying);
     let mut rows = kept(connection, line.stream, endpoint.kinds, (above, trying.unwrap_or(i64::MAX), since))?;
@@ -152,8 +188,9 @@ pub(crate) fn next(connection: &Connection, line: Line, now: Timestamp) -> Sql<N
         rows = kept(connection, line.stream, endpoint.kinds, (above, i64::MAX, since))?;
     }
     let Some(first) = rows.first() else { return Ok(Next::Nothing) };
-    let after = cursor.as_ref().map_or(first.number - 1, |cursor| cursor.taken);
-    let (lease_until, retry_at) = cursor.map(|cursor| (cursor.lease_until, cursor.retry_at)).unwrap_or_default();
+    let (first, after) = (first.number, cursor.as_ref().map_or(first.number - 1, |cursor| cursor.taken));
+    let of_line = |cursor: Cursor| (cursor.lease_until, cursor.failing.counted(endpoint.enabled_at).retry_at);
+    let (lease_until, retry_at) = cursor.map(of_line).unwrap_or_default();
     if lease_until.is_some_and(|at| at > now) {
         return Ok(Next::Busy);
     }
@@ -171,9 +208,10 @@ pub(crate) fn next(connection: &Connection, line: Line, now: Timestamp) -> Sql<N
     }
     let Some(last) = rows.get(events.len() - 1) else { return Ok(Next::Nothing) };
     let up_to = trying.unwrap_or(last.number);
+    let half = (events.len() / 2).checked_sub(1).map(|at| rows[at].number);
     let Endpoint { url, secrets, .. } = endpoint;
     let batch = WebhookBatch { events };
-    Ok(Next::Send(Box::new(Sending { url, secrets, after, up_to, batch, has_more })))
+    Ok(Next::Send(Box::new(Sending { url, secrets, after, first, up_to, half, batch, has_more })))
 }
 
 /// What they say by now.
@@ -181,7 +219,7 @@ fn told(connection: &Connection, stream: Uuid, rows: &[Kept]) -> Sql<Vec<Webhook
     let conversation = ConversationId::from_uuid(stream);
     let no = history::conversation_no(connection, conversation)?;
     let of_row = |row: &Kept| {
-        let id = EventId { stream, number: row.number };
+        let id = EventId { stream, epoch: row.epoch, number: row.number };
         let data = match no {
             Some(no) => data(connection, (conversation, no), row)?,
             None => EventData { user: user(connection, UserId::from_uuid(stream))?, ..EventData::default() },
@@ -246,18 +284,133 @@ fn user(connection: &Connection, id: UserId) -> Sql<Option<tertulia_proto::User>
         .optional()
 }
 
-pub(crate) fn lines_behind(connection: &Connection, endpoint: WebhookId, above: Option<Uuid>) -> Sql<Vec<Uuid>> {
-    let above = above.as_ref().map_or(&[][..], |id| id.as_bytes());
+const ATTEMPTS: &str = "SELECT endpoint_id, first_number, last_number, attempt, at, outcome, status FROM
+        (SELECT * FROM webhook_attempts WHERE stream_id = ?1 AND last_number >= ?2 ORDER BY last_number, endpoint_id, attempt LIMIT ?3)
+     WHERE first_number <= ?2 ORDER BY at DESC, last_number DESC, endpoint_id, attempt DESC LIMIT ?4";
+
+pub(crate) fn attempts(connection: &Connection, stream: Uuid, number: i64) -> Sql<Vec<WebhookAttempt>> {
+    let mut found: Vec<WebhookAttempt> = connection
+        .prepare_cached(ATTEMPTS)?
+        .query_map(
+            (stream.as_bytes().as_slice(), number, limit_of(REQUESTS_READ_MAX), limit_of(REQUESTS_TOLD_MAX)),
+            |row| {
+                let outcome = WebhookOutcome::from_number(row.get(5)?);
+                Ok(WebhookAttempt {
+                    endpoint: WebhookId::from_bytes(row.get(0)?),
+                    first: row.get(1)?,
+                    last: row.get(2)?,
+                    attempt: row.get(3)?,
+                    at: Timestamp::from_ms(row.get(4)?),
+                    outcome: outcome.ok_or_else(|| bad_value("an outcome that is not 0 to 2"))?,
+                    status: row.get(6)?,
+                })
+            },
+        )?
+        .collect::<Sql<_>>()?;
+    found.reverse();
+    Ok(found)
+}
+
+pub(crate) fn standings(connection: &Connection, stream: Uuid) -> Sql<Vec<Standing>> {
     connection
         .prepare_cached(
-            "WITH RECURSIVE s (id) AS (SELECT (SELECT stream_id FROM webhook_events WHERE stream_id > ?2 ORDER BY stream_id LIMIT 1)
-                UNION ALL SELECT (SELECT stream_id FROM webhook_events WHERE stream_id > s.id ORDER BY stream_id LIMIT 1) FROM s WHERE s.id IS NOT NULL)
-             SELECT s.id FROM webhook_endpoints e CROSS JOIN s LEFT JOIN webhook_cursors c ON c.endpoint_id = e.id AND c.stream_id = s.id
-             WHERE e.id = ?1 AND e.off_at IS NULL AND s.id IS NOT NULL
-                AND EXISTS (SELECT 1 FROM webhook_events v WHERE v.stream_id = s.id AND v.number > coalesce(c.taken_number, 0)
-                    AND (c.taken_number IS NOT NULL OR v.at >= e.created_at) AND (e.kinds >> v.kind) & 1 = 1)
-             LIMIT ?3",
+            "SELECT e.id, e.kinds, e.created_at, e.off_at, e.enabled_at, e.retry_at, c.taken_number, c.failures, c.failing_since, c.retry_at, c.parked_at
+             FROM webhook_endpoints e LEFT JOIN webhook_cursors c ON c.endpoint_id = e.id AND c.stream_id = ?1 ORDER BY e.id",
         )?
-        .query_map((endpoint.as_bytes().as_slice(), above, limit_of(LINES_MAX)), |row| Ok(Uuid::from_bytes(row.get(0)?)))?
+        .query_map([stream.as_bytes().as_slice()], |row| {
+            let failures = row.get::<_, Option<i64>>(7)?.unwrap_or_default();
+            let (enabled_at, failing) =
+                (time_at(row, 4)?, Failing { failures, since: time_at(row, 8)?, retry_at: time_at(row, 9)? });
+            Ok(Standing {
+                endpoint: WebhookId::from_bytes(row.get(0)?),
+                filter: EventFilter::from_number(row.get(1)?),
+                created_at: Timestamp::from_ms(row.get(2)?),
+                taken: row.get(6)?,
+                retry_at: time_at(row, 5)?.max(failing.counted(enabled_at).retry_at),
+                parked_at: time_at(row, 10)?.filter(|at| Some(*at) > enabled_at),
+                off_since: time_at(row, 3)?,
+            })
+        })?
         .collect()
+}
+
+const LINES_BEHIND: &str = "WITH RECURSIVE s (id, n) AS (SELECT (SELECT stream_id FROM webhook_events WHERE stream_id > ?2 ORDER BY stream_id LIMIT 1), 1
+        UNION ALL SELECT (SELECT stream_id FROM webhook_events WHERE stream_id > s.id ORDER BY stream_id LIMIT 1), n + 1
+        FROM s WHERE s.id IS NOT NULL AND n < ?3)
+     SELECT s.id, coalesce(c.parked_at, -1) <= coalesce(e.enabled_at, -1) AND EXISTS (SELECT 1 FROM webhook_events v
+        WHERE v.stream_id = s.id AND v.number > coalesce(c.taken_number, 0) AND (c.taken_number IS NOT NULL OR v.at >= e.created_at)
+            AND (e.kinds >> v.kind) & 1 = 1)
+     FROM webhook_endpoints e CROSS JOIN s LEFT JOIN webhook_cursors c ON c.endpoint_id = e.id AND c.stream_id = s.id
+     WHERE e.id = ?1 AND e.off_at IS NULL AND s.id IS NOT NULL";
+
+pub(crate) fn lines_behind(connection: &Connection, endpoint: WebhookId, above: Option<Uuid>) -> Sql<Behind> {
+    let above = above.as_ref().map_or(&[][..], |id| id.as_bytes());
+    let looked_at = connection
+        .prepare_cached(LINES_BEHIND)?
+        .query_map((endpoint.as_bytes().as_slice(), above, limit_of(LINES_MAX)), |row| {
+            Ok((Uuid::from_bytes(row.get(0)?), row.get(1)?))
+        })?
+        .collect::<Sql<Vec<(Uuid, bool)>>>()?;
+    Ok(Behind::of(looked_at))
+}
+
+/// An event is the first of its stream where none is before it, or that one is older.
+const FIRST_EVENTS: &str = "SELECT v.at, v.stream_id, v.number,
+        NOT coalesce((SELECT p.at >= ?1 FROM webhook_events p WHERE p.stream_id = v.stream_id AND p.number < v.number ORDER BY p.number DESC LIMIT 1), 0)
+     FROM webhook_events v WHERE (v.at, v.stream_id, v.number) > (?2, ?3, ?4) ORDER BY v.at, v.stream_id, v.number LIMIT ?5";
+
+pub(crate) fn first_events(connection: &Connection, since: Timestamp, after: Option<EventPlace>) -> Sql<Firsts> {
+    let after = after.unwrap_or(EventPlace { at: since, stream: Uuid::nil(), number: i64::MIN });
+    let stream = after.stream.as_bytes().as_slice();
+    let looked_at = connection
+        .prepare_cached(FIRST_EVENTS)?
+        .query_map((since.ms(), after.at.ms(), stream, after.number, limit_of(EVENTS_LOOKED_MAX)), |row| {
+            let (at, stream) = (Timestamp::from_ms(row.get(0)?), Uuid::from_bytes(row.get(1)?));
+            Ok((EventPlace { at, stream, number: row.get(2)? }, row.get(3)?))
+        })?
+        .collect::<Sql<Vec<(EventPlace, bool)>>>()?;
+    Ok(Firsts::of(looked_at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan_of(statement: &str) -> Vec<String> {
+        let connection = crate::schema::open_memory(None).unwrap();
+        let mut explained = connection.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).unwrap();
+        let nothing = vec![rusqlite::types::Null; explained.parameter_count()];
+        explained.query_map(rusqlite::params_from_iter(nothing), |row| row.get(3)).unwrap().collect::<Sql<_>>().unwrap()
+    }
+
+    #[test]
+    fn the_requests_for_an_event_are_found_by_index_and_already_in_order() {
+        let plan = plan_of(ATTEMPTS);
+        let found = "webhook_attempts USING PRIMARY KEY (stream_id=? AND last_number>?)";
+        assert!(plan.iter().any(|line| line.contains(found)), "{plan:?}");
+        // What is ordered anew is what was found.
+        assert_eq!(plan.iter().filter(|line| line.contains("TEMP B-TREE")).count(), 1, "{plan:?}");
+    }
+
+    #[test]
+    fn the_first_events_since_a_time_are_found_by_it_and_already_in_order() {
+        let plan = plan_of(FIRST_EVENTS);
+        assert!(plan[0].contains("webhook_events_by_time ((at,stream_id,number)>(?,?,?))"), "{plan:?}");
+        assert!(plan.iter().all(|line| !line.contains("SCAN") && !line.contains("TEMP B-TREE")), "{plan:?}");
+    }
+
+    #[test]
+    fn parked_lines_are_counted_by_index() {
+        let plan = plan_of(ENDPOINTS);
+        assert!(
+            plan.iter().any(|line| line.contains("webhook_cursors_parked (endpoint_id=? AND parked_at>?)")),
+            "{plan:?}"
+        );
+        let plan = plan_of(PARKED);
+        assert!(
+            plan.iter().any(|line| line.contains("webhook_cursors_parked (endpoint_id=? AND parked_at>?)")),
+            "{plan:?}"
+        );
+        assert!(plan.iter().all(|line| !line.contains("SCAN")), "{plan:?}");
+    }
 }

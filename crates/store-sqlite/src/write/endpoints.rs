@@ -26,17 +26,20 @@ pub(crate) fn add(connection: &Connection, new: &NewEndpoint) -> Sql<bool> {
     Ok(added > 0)
 }
 
+/// Its positions go with the clean-up: there may be as many as conversations.
 pub(crate) fn remove(connection: &Connection, id: WebhookId) -> Sql<bool> {
     let id = id.as_bytes().as_slice();
-    connection.prepare_cached("DELETE FROM webhook_cursors WHERE endpoint_id = ?1")?.execute([id])?;
     Ok(connection.prepare_cached("DELETE FROM webhook_endpoints WHERE id = ?1")?.execute([id])? > 0)
 }
 
+/// Of two rotations without an end between, what the receiver knows is the oldest.
 pub(crate) fn rotate(connection: &Connection, id: WebhookId, secret: Option<Secret>) -> Sql<bool> {
     let id = id.as_bytes().as_slice();
     let changed = match secret {
         Some(secret) => connection
-            .prepare_cached("UPDATE webhook_endpoints SET old_secret = secret, secret = ?2 WHERE id = ?1")?
+            .prepare_cached(
+                "UPDATE webhook_endpoints SET old_secret = coalesce(old_secret, secret), secret = ?2 WHERE id = ?1",
+            )?
             .execute((id, secret.0))?,
         None => {
             connection.prepare_cached("UPDATE webhook_endpoints SET old_secret = NULL WHERE id = ?1")?.execute([id])?
@@ -45,21 +48,16 @@ pub(crate) fn rotate(connection: &Connection, id: WebhookId, secret: Option<Secr
     Ok(changed > 0)
 }
 
-pub(crate) fn enable(connection: &Connection, id: WebhookId, jobs: &[NewJob]) -> Sql<bool> {
-    let endpoint = id.as_bytes().as_slice();
+pub(crate) fn enable(connection: &Connection, id: WebhookId, now: Timestamp, jobs: &[NewJob]) -> Sql<bool> {
     let enabled = connection
         .prepare_cached(
-            "UPDATE webhook_endpoints SET off_at = NULL, off_reason = NULL, listens = 1, failures = 0, retry_at = NULL WHERE id = ?1",
+            "UPDATE webhook_endpoints SET off_at = NULL, off_reason = NULL, listens = 1, enabled_at = ?2, failures = 0, failing_since = NULL, retry_at = NULL
+             WHERE id = ?1",
         )?
-        .execute([endpoint])?;
+        .execute((id.as_bytes().as_slice(), now.ms()))?;
     if enabled == 0 {
         return Ok(false);
     }
-    connection
-        .prepare_cached(
-            "UPDATE webhook_cursors SET failures = 0, retry_at = NULL WHERE endpoint_id = ?1 AND (failures > 0 OR retry_at IS NOT NULL)",
-        )?
-        .execute([endpoint])?;
     super::jobs::enqueue(connection, jobs)?;
     Ok(true)
 }
@@ -86,135 +84,222 @@ pub(crate) fn begin(connection: &Connection, line: Line, begin: &Begin) -> Sql<b
     Ok(taken > 0)
 }
 
-pub(crate) fn end(connection: &Connection, line: Line, end: &End) -> Sql<After> {
+/// The newest of its last event.
+fn keep(connection: &Connection, line: Line, end: &End) -> Sql<()> {
     let (endpoint, stream) = (line.endpoint.as_bytes().as_slice(), line.stream.as_bytes().as_slice());
-    let select =
-        "SELECT failures, retry_at FROM webhook_cursors WHERE endpoint_id = ?1 AND stream_id = ?2 AND holder = ?3";
-    let held =
-        connection.prepare_cached(select)?.query_row((endpoint, stream, end.holder), |row| failing(row)).optional()?;
+    let (first, last) = end.events;
+    let attempt: i64 = connection
+        .prepare_cached(
+            "INSERT INTO webhook_attempts (stream_id, last_number, endpoint_id, attempt, first_number, at, outcome, status)
+             SELECT ?1, ?2, ?3, 1 + coalesce((SELECT max(attempt) FROM webhook_attempts WHERE stream_id = ?1 AND last_number = ?2 AND endpoint_id = ?3), 0),
+                ?4, ?5, ?6, ?7 RETURNING attempt",
+        )?
+        .query_row((stream, last, endpoint, first, end.now.ms(), end.result.outcome().number(), end.status), |row| {
+            row.get(0)
+        })?;
+    if attempt > REQUESTS_KEPT_MAX {
+        connection
+            .prepare_cached(
+                "DELETE FROM webhook_attempts WHERE stream_id = ?1 AND last_number = ?2 AND endpoint_id = ?3 AND attempt <= ?4",
+            )?
+            .execute((stream, last, endpoint, attempt - REQUESTS_KEPT_MAX))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn end(connection: &Connection, line: Line, end: &End) -> Sql<After> {
+    keep(connection, line, end)?;
+    let (endpoint, stream) = (line.endpoint.as_bytes().as_slice(), line.stream.as_bytes().as_slice());
+    let held = connection
+        .prepare_cached(
+            "SELECT failures, failing_since, retry_at FROM webhook_cursors WHERE endpoint_id = ?1 AND stream_id = ?2 AND holder = ?3",
+        )?
+        .query_row((endpoint, stream, end.holder), failing)
+        .optional()?;
     let Some(held) = held else { return Ok(After::Lost) };
-    let mut free = connection.prepare_cached(
-        "UPDATE webhook_cursors SET taken_number = coalesce(?3, taken_number), trying_number = CASE WHEN ?3 IS NULL THEN trying_number END,
-            moved_at = CASE WHEN ?3 IS NULL THEN moved_at ELSE ?4 END, holder = NULL, lease_until = NULL, failures = ?5, retry_at = ?6
-         WHERE endpoint_id = ?1 AND stream_id = ?2",
-    )?;
     let (reason, not_before) = match &end.result {
         TryResult::Taken { up_to, count } => {
-            free.execute((endpoint, stream, up_to, end.now.ms(), 0, None::<i64>))?;
             connection
                 .prepare_cached(
-                    "UPDATE webhook_endpoints SET taken = taken + ?2, last_taken_at = ?3, failures = 0, retry_at = NULL WHERE id = ?1",
+                    "UPDATE webhook_cursors SET taken_number = ?3, trying_number = NULL, moved_at = ?4, holder = NULL, lease_until = NULL, failures = 0,
+                        failing_since = NULL, retry_at = NULL, parked_at = NULL, parked_reason = NULL WHERE endpoint_id = ?1 AND stream_id = ?2",
+                )?
+                .execute((endpoint, stream, up_to, end.now.ms()))?;
+            connection
+                .prepare_cached(
+                    "UPDATE webhook_endpoints SET taken = taken + ?2, last_taken_at = ?3, failures = 0, failing_since = NULL, retry_at = NULL WHERE id = ?1",
                 )?
                 .execute((endpoint, count, end.now.ms()))?;
             return Ok(After::Taken);
         }
-        TryResult::Failed { reason, not_before } => (reason, Some(*not_before)),
-        TryResult::Gone { reason } => (reason, None),
+        TryResult::Failed { reason, not_before } => (kept_failure(reason), Some(*not_before)),
+        TryResult::Gone { reason } => (kept_failure(reason), None),
     };
-    let of_endpoint = connection
-        .prepare_cached("SELECT failures, retry_at FROM webhook_endpoints WHERE id = ?1")?
-        .query_row([endpoint], |row| failing(row))
+    let health = connection
+        .prepare_cached(
+            "SELECT failures, failing_since, retry_at, enabled_at, last_taken_at FROM webhook_endpoints WHERE id = ?1",
+        )?
+        .query_row([endpoint], |row| {
+            Ok(Health { failing: failing(row)?, enabled_at: time_at(row, 3)?, last_taken_at: time_at(row, 4)? })
+        })
         .optional()?
         .unwrap_or_default();
-    let next = not_before.and_then(|not_before| after_failure(held, of_endpoint, end, not_before));
-    let (line, all) = next.unwrap_or((held, of_endpoint));
-    free.execute((endpoint, stream, None::<i64>, None::<i64>, line.failures, line.retry_at.map(Timestamp::ms)))?;
-    connection
-        .prepare_cached(
-            "UPDATE webhook_endpoints SET failed = failed + 1, last_failed_at = ?2, last_failure = ?3, failures = ?4, retry_at = ?5,
-                off_at = CASE WHEN ?6 THEN coalesce(off_at, ?2) ELSE off_at END, off_reason = CASE WHEN ?6 THEN coalesce(off_reason, ?3) ELSE off_reason END
-             WHERE id = ?1",
-        )?
-        .execute((
-            endpoint,
-            end.now.ms(),
-            kept_failure(reason),
-            all.failures,
-            all.retry_at.map(Timestamp::ms),
-            next.is_none(),
-        ))?;
-    Ok(match next {
-        None => After::Off,
-        Some((line, all)) => After::Again(line.retry_at.max(all.retry_at).unwrap_or(end.now)),
+    let verdict = not_before.map_or(Verdict::Off, |not_before| after_failure(held, health, end, not_before));
+    let (of_line, of_endpoint) = match verdict {
+        Verdict::Again { line, endpoint } => (line, endpoint),
+        Verdict::Parked { endpoint } => (held, endpoint),
+        Verdict::Off => (held, health.failing),
+    };
+    let is_parked = matches!(verdict, Verdict::Parked { .. });
+    stay(connection, line, end, of_line, is_parked.then_some(&reason))?;
+    fail(connection, line.endpoint, end.now, of_endpoint, (&reason, verdict == Verdict::Off))?;
+    Ok(match verdict {
+        Verdict::Off => After::Off,
+        Verdict::Parked { .. } => After::Parked,
+        Verdict::Again { line, endpoint } => After::Again(line.retry_at.max(endpoint.retry_at).unwrap_or(end.now)),
     })
 }
 
-fn failing(row: &rusqlite::Row<'_>) -> Sql<Failing> {
-    Ok(Failing { failures: row.get(0)?, retry_at: time_at(row, 1)? })
+fn stay(connection: &Connection, line: Line, end: &End, failing: Failing, parked: Option<&String>) -> Sql<()> {
+    connection
+        .prepare_cached(
+            "UPDATE webhook_cursors SET holder = NULL, lease_until = NULL, trying_number = coalesce(?3, trying_number), failures = ?4, failing_since = ?5,
+                retry_at = ?6, parked_at = ?7, parked_reason = ?8 WHERE endpoint_id = ?1 AND stream_id = ?2",
+        )?
+        .execute((
+            line.endpoint.as_bytes().as_slice(),
+            line.stream.as_bytes().as_slice(),
+            end.half,
+            failing.failures,
+            failing.since.map(Timestamp::ms),
+            failing.retry_at.map(Timestamp::ms),
+            parked.map(|_| end.now.ms()),
+            parked,
+        ))
+        .map(drop)
 }
 
-/// To before this event, where it stands later or nowhere; whoever is sending just now moves it no more.
+fn fail(
+    connection: &Connection,
+    endpoint: WebhookId,
+    now: Timestamp,
+    failing: Failing,
+    (reason, is_off): (&str, bool),
+) -> Sql<()> {
+    connection
+        .prepare_cached(
+            "UPDATE webhook_endpoints SET failed = failed + 1, last_failed_at = ?2, last_failure = ?3, failures = ?4, failing_since = ?5, retry_at = ?6,
+                off_at = CASE WHEN ?7 THEN coalesce(off_at, ?2) ELSE off_at END, off_reason = CASE WHEN ?7 THEN coalesce(off_reason, ?3) ELSE off_reason END
+             WHERE id = ?1",
+        )?
+        .execute((
+            endpoint.as_bytes().as_slice(),
+            now.ms(),
+            reason,
+            failing.failures,
+            failing.since.map(Timestamp::ms),
+            failing.retry_at.map(Timestamp::ms),
+            is_off,
+        ))
+        .map(drop)
+}
+
+fn failing(row: &rusqlite::Row<'_>) -> Sql<Failing> {
+    Ok(Failing { failures: row.get(0)?, since: time_at(row, 1)?, retry_at: time_at(row, 2)? })
+}
+
+/// To before this event, where it stands later or nowhere; but where it stood nowhere, never over what it is owed. Whoever is sending just now moves it no
+/// more, but there is no second request until that one is over.
 fn go_back(connection: &Connection, line: Line, number: i64) -> Sql<()> {
     connection
         .prepare_cached(
             "INSERT INTO webhook_cursors (endpoint_id, stream_id, taken_number, moved_at)
-             SELECT ?1, ?2, ?3 - 1, at FROM webhook_events WHERE stream_id = ?2 AND number = ?3
-             ON CONFLICT DO UPDATE SET taken_number = min(taken_number, excluded.taken_number), trying_number = NULL, holder = NULL,
-                lease_until = NULL, failures = 0, retry_at = NULL",
+             SELECT e.id, v.stream_id, min(v.number, coalesce((SELECT o.number FROM webhook_events o WHERE o.stream_id = ?2 AND o.at >= e.created_at
+                ORDER BY o.number LIMIT 1), v.number)) - 1, v.at
+             FROM webhook_endpoints e CROSS JOIN webhook_events v WHERE e.id = ?1 AND v.stream_id = ?2 AND v.number = ?3
+             ON CONFLICT (endpoint_id, stream_id) DO UPDATE SET taken_number = min(taken_number, ?3 - 1), trying_number = NULL, holder = NULL, failures = 0,
+                failing_since = NULL, retry_at = NULL, parked_at = NULL, parked_reason = NULL",
         )?
         .execute((line.endpoint.as_bytes().as_slice(), line.stream.as_bytes().as_slice(), number))
         .map(drop)
 }
 
-fn is_there(connection: &Connection, endpoint: WebhookId) -> Sql<bool> {
-    connection
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM webhook_endpoints WHERE id = ?1)")?
-        .query_row([endpoint.as_bytes().as_slice()], |row| row.get(0))
-}
-
-pub(crate) fn rewind_lines(
-    connection: &Connection,
-    endpoint: WebhookId,
-    since: Timestamp,
-    above: Option<Uuid>,
-) -> Sql<Vec<Uuid>> {
-    if !is_there(connection, endpoint)? {
-        return Ok(Vec::new());
-    }
-    let above = above.as_ref().map_or(&[][..], |id| id.as_bytes());
-    let firsts: Vec<(Uuid, i64)> = connection
-        .prepare_cached(
-            "WITH RECURSIVE s (id) AS (SELECT (SELECT stream_id FROM webhook_events WHERE stream_id > ?1 ORDER BY stream_id LIMIT 1)
-                UNION ALL SELECT (SELECT stream_id FROM webhook_events WHERE stream_id > s.id ORDER BY stream_id LIMIT 1) FROM s WHERE s.id IS NOT NULL)
-             SELECT id, first FROM (SELECT s.id, (SELECT number FROM webhook_events v WHERE v.stream_id = s.id AND v.at >= ?2
-                ORDER BY number LIMIT 1) AS first FROM s WHERE s.id IS NOT NULL) WHERE first IS NOT NULL LIMIT ?3",
-        )?
-        .query_map((above, since.ms(), limit_of(LINES_MAX)), |row| Ok((Uuid::from_bytes(row.get(0)?), row.get(1)?)))?
-        .collect::<Sql<_>>()?;
-    for (stream, first) in &firsts {
-        go_back(connection, Line { endpoint, stream: *stream }, *first)?;
-    }
-    Ok(firsts.into_iter().map(|(stream, _)| stream).collect())
-}
-
-pub(crate) fn rewind_line(connection: &Connection, line: Line, number: i64, now: Timestamp) -> Sql<()> {
-    if is_there(connection, line.endpoint)? {
-        go_back(connection, line, number)?;
-        super::jobs::enqueue(connection, &[line.job(now, now)])?;
+pub(crate) fn rewind_lines(connection: &Connection, endpoint: WebhookId, to: &[(Uuid, i64)]) -> Sql<()> {
+    for (stream, number) in to.iter().take(LINES_MAX) {
+        go_back(connection, Line { endpoint, stream: *stream }, *number)?;
     }
     Ok(())
 }
 
-pub(crate) fn forget(connection: &Connection, at: Timestamp, most: usize) -> Sql<usize> {
-    let most = most.min(JOBS_PER_CALL_MAX);
-    let events = connection
+pub(crate) fn rewind_line(connection: &Connection, line: Line, number: i64, now: Timestamp) -> Sql<()> {
+    go_back(connection, line, number)?;
+    super::jobs::enqueue(connection, &[line.job(now, now)]).map(drop)
+}
+
+pub(crate) fn skip(connection: &Connection, line: Line, number: i64, now: Timestamp) -> Sql<bool> {
+    let skipped = connection
         .prepare_cached(
-            "DELETE FROM webhook_events WHERE (stream_id, number) IN
-                (SELECT stream_id, number FROM webhook_events WHERE at < ?1 ORDER BY at LIMIT ?2)",
+            "UPDATE webhook_cursors SET taken_number = ?3, trying_number = NULL, moved_at = ?4, holder = NULL, failures = 0, failing_since = NULL,
+                retry_at = NULL, parked_at = NULL, parked_reason = NULL
+             WHERE endpoint_id = ?1 AND stream_id = ?2 AND ?3 = (SELECT v.number FROM webhook_endpoints e CROSS JOIN webhook_events v
+                WHERE e.id = ?1 AND v.stream_id = ?2 AND v.number > taken_number AND (e.kinds >> v.kind) & 1 = 1 ORDER BY v.number LIMIT 1)",
         )?
-        .execute((at.ms(), limit_of(most)))?;
-    if events >= most {
-        return Ok(events);
+        .execute((line.endpoint.as_bytes().as_slice(), line.stream.as_bytes().as_slice(), number, now.ms()))?;
+    if skipped > 0 {
+        super::jobs::enqueue(connection, &[line.job(now, now)])?;
     }
+    Ok(skipped > 0)
+}
+
+/// Before they are forgotten: what of them was owed.
+const COUNT_FORGOTTEN: &str = "UPDATE webhook_endpoints SET forgotten = forgotten + l.lost
+     FROM (SELECT e.id, count(*) AS lost
+        FROM (SELECT stream_id, number, kind, at FROM webhook_events WHERE at < ?1 ORDER BY at, stream_id, number LIMIT ?2) v
+        CROSS JOIN webhook_endpoints e LEFT JOIN webhook_cursors c ON c.endpoint_id = e.id AND c.stream_id = v.stream_id
+        WHERE (e.kinds >> v.kind) & 1 = 1 AND v.number > coalesce(c.taken_number, 0) AND (c.taken_number IS NOT NULL OR v.at >= e.created_at)
+        GROUP BY e.id) l
+     WHERE webhook_endpoints.id = l.id";
+
+pub(crate) fn forget(connection: &Connection, at: Timestamp, most: usize) -> Sql<usize> {
+    let most = limit_of(most.min(JOBS_PER_CALL_MAX));
     connection
         .prepare_cached("UPDATE webhook_endpoints SET listens = 0 WHERE listens = 1 AND off_at < ?1")?
         .execute([at.ms()])?;
-    let cursors = connection
+    connection.prepare_cached(COUNT_FORGOTTEN)?.execute((at.ms(), most))?;
+    connection
+        .prepare_cached(
+            "DELETE FROM webhook_events WHERE (stream_id, number) IN
+                (SELECT stream_id, number FROM webhook_events WHERE at < ?1 ORDER BY at, stream_id, number LIMIT ?2)",
+        )?
+        .execute((at.ms(), most))
+}
+
+pub(crate) fn forget_positions(connection: &Connection, at: Timestamp, most: usize) -> Sql<usize> {
+    let most = most.min(JOBS_PER_CALL_MAX);
+    let orphans = connection
+        .prepare_cached(
+            "WITH RECURSIVE d (id) AS (SELECT (SELECT endpoint_id FROM webhook_cursors ORDER BY endpoint_id LIMIT 1)
+                UNION ALL SELECT (SELECT endpoint_id FROM webhook_cursors WHERE endpoint_id > d.id ORDER BY endpoint_id LIMIT 1) FROM d WHERE d.id IS NOT NULL)
+             DELETE FROM webhook_cursors WHERE (endpoint_id, stream_id) IN
+                (SELECT c.endpoint_id, c.stream_id FROM d CROSS JOIN webhook_cursors c ON c.endpoint_id = d.id
+                 WHERE d.id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM webhook_endpoints e WHERE e.id = d.id) LIMIT ?1)",
+        )?
+        .execute([limit_of(most)])?;
+    let old = connection
         .prepare_cached(
             "DELETE FROM webhook_cursors WHERE (endpoint_id, stream_id) IN
-                (SELECT endpoint_id, stream_id FROM webhook_cursors c WHERE moved_at < ?1 AND holder IS NULL
+                (SELECT endpoint_id, stream_id FROM webhook_cursors c WHERE moved_at < ?1 AND coalesce(lease_until, 0) < ?1
                     AND NOT EXISTS (SELECT 1 FROM webhook_events v WHERE v.stream_id = c.stream_id) ORDER BY moved_at LIMIT ?2)",
         )?
-        .execute((at.ms(), limit_of(most - events)))?;
-    Ok(events + cursors)
+        .execute((at.ms(), limit_of(most - orphans)))?;
+    Ok(orphans + old)
+}
+
+pub(crate) fn forget_requests(connection: &Connection, at: Timestamp, most: usize) -> Sql<usize> {
+    connection
+        .prepare_cached(
+            "DELETE FROM webhook_attempts WHERE (stream_id, last_number, endpoint_id, attempt) IN
+                (SELECT stream_id, last_number, endpoint_id, attempt FROM webhook_attempts WHERE at < ?1 ORDER BY at LIMIT ?2)",
+        )?
+        .execute((at.ms(), limit_of(most.min(JOBS_PER_CALL_MAX))))
 }

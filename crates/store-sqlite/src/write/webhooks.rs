@@ -27,8 +27,8 @@ struct Listener {
 
 const LISTENING: &str = "SELECT id, kinds, off_at IS NULL FROM webhook_endpoints WHERE listens = 1";
 
-const INSERT: &str =
-    "INSERT INTO webhook_events (stream_id, number, kind, seq, user_id, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+const INSERT: &str = "INSERT INTO webhook_events (stream_id, number, kind, seq, user_id, at, epoch)
+     SELECT ?1, ?2, ?3, ?4, ?5, ?6, substr(epoch, 1, 4) FROM log_state";
 
 /// A person's latest number: as long as one endpoint stands there, it is known although the event itself is forgotten.
 const LATEST: &str = "SELECT max(number) FROM (SELECT max(number) AS number FROM webhook_events WHERE stream_id = ?1

@@ -77,8 +77,15 @@ impl Hooks {
     }
 
     pub async fn end(&self, line: Line, begin: Begin, result: TryResult) -> After {
-        let waits = WAITS.to_vec();
-        let end = End { holder: begin.holder, result, began_at: begin.now, now: self.world.now(), waits };
+        self.end_with(line, begin, result, None).await
+    }
+
+    /// The next try ends with this event.
+    pub async fn end_with(&self, line: Line, begin: Begin, result: TryResult, half: Option<i64>) -> After {
+        let (waits, events) = (WAITS.to_vec(), (begin.after + 1, begin.up_to));
+        let status = matches!(result, TryResult::Taken { .. }).then_some(204);
+        let now = self.world.now();
+        let end = End { holder: begin.holder, events, status, result, began_at: begin.now, now, waits, half };
         self.book().end_try(line, end).await.expect("a try is ended")
     }
 
@@ -117,6 +124,17 @@ impl Hooks {
     pub async fn kept(&self) -> usize {
         let later = Timestamp::from_ms(i64::MAX);
         self.book().kept_events(later, KEPT_MAX).await.expect("events are listed").len()
+    }
+
+    pub async fn behind(&self, endpoint: WebhookId, above: Option<Uuid>) -> Vec<Uuid> {
+        self.book().lines_behind(endpoint, above).await.expect("a read").streams
+    }
+
+    /// Goes back everywhere; where.
+    pub async fn rewind(&self, endpoint: WebhookId, since: Timestamp) -> Vec<Uuid> {
+        let firsts = self.book().first_events(since, None).await.expect("a read");
+        self.book().rewind_lines(endpoint, firsts.events.clone()).await.expect("it goes back");
+        sorted(firsts.events.into_iter().map(|(stream, _)| stream).collect())
     }
 
     /// Until the clock has passed.

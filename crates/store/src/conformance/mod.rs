@@ -18,6 +18,7 @@ pub mod hooks;
 pub mod house;
 pub mod jobs;
 pub mod ledger;
+pub mod lines;
 pub mod listening;
 pub mod log;
 pub mod members;
@@ -291,8 +292,21 @@ macro_rules! conformance_tests {
                 a_request_holds_so_many_events_and_bytes,
                 events_and_positions_are_forgotten_when_they_are_old,
                 a_secret_signs_beside_its_successor_until_the_rotation_ends,
+                an_event_is_named_by_its_number_and_the_epoch_that_gave_it,
                 there_are_only_so_many_endpoints,
                 a_burst_of_sends_is_told_whole_and_in_order,
+            ],
+            lines: [
+                requests_are_kept_by_their_events_until_they_are_cleaned_up,
+                of_many_requests_the_latest_are_kept,
+                where_each_endpoint_stands_is_told_of_a_stream,
+                a_replay_of_a_part_leaves_nothing_out_that_was_owed,
+                a_line_that_is_never_taken_is_parked_while_others_are,
+                a_parked_line_goes_on_behind_the_event_that_is_skipped,
+                half_of_what_was_not_taken_is_tried_next,
+                what_is_forgotten_before_it_is_taken_is_counted,
+                positions_of_those_who_are_gone_are_cleaned_up_in_small_portions,
+                lines_are_looked_at_by_pages,
             ],
             traces: [
                 a_message_is_found_by_its_id_and_by_its_senders_name_for_it,
@@ -339,6 +353,7 @@ mod tests {
             include_str!("push.rs"),
             include_str!("pushed.rs"),
             include_str!("webhooks.rs"),
+            include_str!("lines.rs"),
             include_str!("traces.rs"),
             include_str!("random.rs"),
         ];
