@@ -56,11 +56,11 @@ pub struct MessageTrace {
     pub committed: Option<Commitment>,
     /// At the server that committed it, and at each other one where members were connected.
     pub fanned_out: Vec<FanOut>,
-    /// Of everybody else who was a member then, as far as the message has come to them; at most 1,000.
+    /// Of everybody else who was a member then and to whom the message has come; at most 1,000.
     pub receipts: Vec<TracedReceipt>,
-    /// Each attempt to notify a device that spoke of it, in order of time.
+    /// Each attempt to notify a device of it, or of it with later ones, in order of time. Of devices that are gone by now it is not known whose they were.
     pub pushes: Vec<TracedPush>,
-    /// Jobs of its conversation that wait, run, or died since it was sent.
+    /// Jobs of its conversation that wait, run, or died since it was sent, the newest first; at most 100.
     pub jobs: Vec<TracedJob>,
     /// What is missing above, and why.
     pub not_recorded: Vec<NotRecorded>,
@@ -139,6 +139,8 @@ pub struct TracedReceipt {
 pub enum SeenBy {
     /// A receipt told it.
     Receipt,
+    /// A receipt told it, and an earlier one may be missing: at the latest then.
+    AtLatest,
     /// They wrote something later in the conversation.
     Writing,
     /// It is so by now; when it came to be is not recorded.
@@ -205,6 +207,7 @@ pub enum Station {
     FannedOut,
     /// When some members got or read it.
     Receipts,
+    Jobs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -217,6 +220,10 @@ pub enum WhyNot {
     Busy,
     /// Less than a moment old: ask again.
     NotYet,
+    /// There is more than is looked through or told.
+    TooMany,
+    /// It could not be looked at.
+    NotLooked,
     /// Nothing was recorded then, or the server ended before it had written it.
     Unknown,
 }
@@ -227,4 +234,10 @@ pub enum WhyNot {
 pub struct NotRecorded {
     pub what: Station,
     pub why: WhyNot,
+    /// What is above of this station may be a part of it; else there is nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
+    /// By which server it is missing, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_id: Option<ServerId>,
 }

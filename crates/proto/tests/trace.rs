@@ -27,6 +27,8 @@ fn a_trace_has_its_form() {
             "userId": id(7),
             "delivered": { "at": "2026-11-22T10:00:01.000Z", "by": "receipt", "deviceId": id(8) },
             "read": { "by": "watermark" }
+        }, {
+            "userId": id(8), "delivered": { "at": "2026-11-22T10:00:01.000Z", "by": "at_latest" }
         }],
         "pushes": [{
             "at": "2026-11-22T10:00:03.000Z", "registrationId": id(9), "userId": id(7), "provider": "expo", "seq": 8,
@@ -36,7 +38,10 @@ fn a_trace_has_its_form() {
             "id": 5, "kind": "push.expo", "state": "dead", "tries": 3, "createdAt": "2026-11-22T10:00:03.000Z",
             "runAt": "2026-11-22T10:00:03.000Z", "deadAt": "2026-11-22T10:00:09.000Z", "reason": "no luck"
         }],
-        "notRecorded": [{ "what": "receipts", "why": "busy" }]
+        "notRecorded": [
+            { "what": "receipts", "why": "busy", "partial": true, "serverId": id(4) },
+            { "what": "jobs", "why": "not_looked" }
+        ]
     });
     let trace: MessageTrace = serde_json::from_value(form.clone()).unwrap();
     assert_eq!(serde_json::to_value(&trace).unwrap(), form);

@@ -81,7 +81,7 @@ async fn main() {
             body: "Shall we meet at eight, at the usual place?".to_owned(),
             reply_to: None,
             after: None,
-            notify_at: now,
+            notify_at: Some(now),
             now,
         })));
     }
