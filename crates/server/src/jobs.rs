@@ -111,6 +111,7 @@ async fn sweep(store: &dyn Store, now: Timestamp, kept: Kept) -> Result<(), Stor
     let letters = in_steps(|| jobs.drop_dead(before.clone())).await?;
     let attempts = in_steps(|| push.forget_attempts(now.plus_ms(-kept.attempts_ms), STEP)).await?;
     let events = in_steps(|| store.webhooks().forget_events(now.plus_ms(-kept.events_ms), STEP)).await?;
+    let requests = in_steps(|| store.webhooks().forget_requests(now.plus_ms(-kept.events_ms), STEP)).await?;
     webhooks::wake_all(store, now).await?;
     let traces = trace::sweep(store, now, kept.traces).await?;
     tracing::info!(
@@ -118,6 +119,7 @@ async fn sweep(store: &dyn Store, now: Timestamp, kept: Kept) -> Result<(), Stor
         dead_letters = letters,
         push_attempts = attempts,
         webhook_events = events,
+        webhook_requests = requests,
         traces,
         "swept"
     );

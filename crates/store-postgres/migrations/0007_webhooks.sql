@@ -69,3 +69,23 @@ CREATE TABLE webhook_cursors (
 ) WITH (fillfactor = 70);
 
 CREATE INDEX webhook_cursors_by_time ON webhook_cursors (moved_at);
+
+-- What endpoints answered. Of requests alone: neither where they went nor what they said.
+CREATE TABLE webhook_attempts (
+    stream_id uuid NOT NULL,
+    -- The last event of the request.
+    last_number bigint NOT NULL,
+    -- Stays when the endpoint is gone.
+    endpoint_id uuid NOT NULL,
+    -- Counts from 1 for each endpoint and last event.
+    attempt bigint NOT NULL,
+    first_number bigint NOT NULL,
+    at bigint NOT NULL,
+    -- 0 taken, 1 failed, 2 gone.
+    outcome smallint NOT NULL,
+    -- HTTP's; none where no answer came.
+    status bigint,
+    PRIMARY KEY (stream_id, last_number, endpoint_id, attempt)
+);
+
+CREATE INDEX webhook_attempts_by_time ON webhook_attempts (at);

@@ -65,6 +65,18 @@ impl WebhookBook for PostgresStore {
         }))
     }
 
+    fn attempts(&self, stream: Uuid, number: i64) -> Reading<'_, Vec<WebhookAttempt>> {
+        self.read(move |s| async move { read::webhooks::attempts(&s, stream, number).await })
+    }
+
+    fn standings(&self, stream: Uuid) -> Reading<'_, Vec<Standing>> {
+        self.read(move |s| async move { read::webhooks::standings(&s, stream).await })
+    }
+
+    fn forget_requests(&self, at: Timestamp, limit: usize) -> Reading<'_, usize> {
+        Box::pin(self.changes.transact(move |s| async move { change::forget_requests(&s, at, limit).await }))
+    }
+
     fn lines_behind(&self, endpoint: WebhookId, above: Option<Uuid>) -> Reading<'_, Vec<Uuid>> {
         self.read(move |s| async move { read::webhooks::lines_behind(&s, endpoint, above).await })
     }

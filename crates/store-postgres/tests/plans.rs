@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use tertulia_proto::sync::Held as HeldRev;
 use tertulia_proto::{DeviceId, PushProvider};
 use tertulia_store::conformance::book::Book;
+use tertulia_store::conformance::hooks::{Hooks, line};
 use tertulia_store::conformance::world::World;
 use tertulia_store::conformance::writes::sending;
 use tertulia_store::jobs::*;
@@ -389,6 +390,46 @@ async fn the_queue_is_never_read_whole_to_claim_renew_or_end() {
         for plan in of_jobs {
             let whole = plan.nodes.iter().find(|node| node.contains("Seq Scan on jobs"));
             assert_eq!(whole, None, "{}\n{:#?}", plan.statement, plan.nodes);
+        }
+    }
+}
+
+/// What is asked of other programs with each request, and for each message that is looked at, reads what it needs.
+#[tokio::test]
+async fn what_other_programs_were_told_is_found_by_index() {
+    let cluster = explaining();
+    let log = database::Log { options: cluster.options(&cluster.database()) };
+    let hooks = Hooks::open(&log).await;
+    let world = &hooks.world;
+    let [alice, bob] = world.people(["alice", "bob"]).await;
+    let all = hooks.listen(&[]).await;
+    let mut groups = Vec::new();
+    for _ in 0..30 {
+        let group = world.group(alice, &[bob]).await;
+        world.send_many(alice, group, 10).await;
+        groups.push(group);
+    }
+    for statistics in ["", "ANALYZE"] {
+        cluster.psql(log.name(), statistics);
+        let asked = plans_of(&cluster, async {
+            for group in &groups {
+                hooks.book().rewind_line(line(all, *group), 5, world.now()).await.expect("it goes back");
+                hooks.take(line(all, *group)).await;
+                assert!(!hooks.book().attempts(group.uuid(), 5).await.expect("a read").is_empty());
+                hooks.book().standings(group.uuid()).await.expect("a read");
+            }
+            hooks.book().forget_requests(world.now().plus_ms(-3_600_000), 10).await.expect("an answer");
+        });
+        let plans = asked.await;
+        let about: Vec<&Plan> = plans.iter().filter(|plan| plan.statement.contains("webhook_")).collect();
+        assert!(about.len() > 200, "{} plans are too few: are they in the log?", about.len());
+        for plan in about {
+            let is_whole = |node: &&String| {
+                ["attempts", "events", "cursors"]
+                    .iter()
+                    .any(|table| node.contains(&format!("Seq Scan on webhook_{table}")))
+            };
+            assert_eq!(plan.nodes.iter().find(is_whole), None, "{}\n{:#?}", plan.statement, plan.nodes);
         }
     }
 }

@@ -65,3 +65,23 @@ CREATE TABLE webhook_cursors (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX webhook_cursors_by_time ON webhook_cursors (moved_at);
+
+-- What endpoints answered. Of requests alone: neither where they went nor what they said.
+CREATE TABLE webhook_attempts (
+    stream_id BLOB NOT NULL,
+    -- The last event of the request.
+    last_number INTEGER NOT NULL,
+    -- Stays when the endpoint is gone.
+    endpoint_id BLOB NOT NULL,
+    -- Counts from 1 for each endpoint and last event.
+    attempt INTEGER NOT NULL,
+    first_number INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    -- 0 taken, 1 failed, 2 gone.
+    outcome INTEGER NOT NULL,
+    -- HTTP's; none where no answer came.
+    status INTEGER,
+    PRIMARY KEY (stream_id, last_number, endpoint_id, attempt)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX webhook_attempts_by_time ON webhook_attempts (at);

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use crate::write::endpoints as change;
 use crate::{SqliteStore, read};
 
-/// Rows that the end of a request touches: the line's, the endpoint's.
-const END_ROWS: usize = 2;
+/// Rows that the end of a request touches: the line's, the endpoint's, the request's.
+const END_ROWS: usize = 3;
 
 impl WebhookBook for SqliteStore {
     fn add_endpoint(&self, new: NewEndpoint) -> Reading<'_, bool> {
@@ -52,6 +52,18 @@ impl WebhookBook for SqliteStore {
 
     fn end_try(&self, line: Line, end: End) -> Reading<'_, After> {
         self.change(END_ROWS, move |c| change::end(c, line, &end))
+    }
+
+    fn attempts(&self, stream: Uuid, number: i64) -> Reading<'_, Vec<WebhookAttempt>> {
+        self.read(move |c| read::webhooks::attempts(c, stream, number))
+    }
+
+    fn standings(&self, stream: Uuid) -> Reading<'_, Vec<Standing>> {
+        self.read(move |c| read::webhooks::standings(c, stream))
+    }
+
+    fn forget_requests(&self, at: Timestamp, limit: usize) -> Reading<'_, usize> {
+        self.change(limit.min(JOBS_PER_CALL_MAX), move |c| change::forget_requests(c, at, limit))
     }
 
     fn lines_behind(&self, endpoint: WebhookId, above: Option<Uuid>) -> Reading<'_, Vec<Uuid>> {

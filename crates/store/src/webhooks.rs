@@ -42,6 +42,15 @@ pub const LINES_MAX: usize = 256;
 /// Kept events of one page.
 pub const KEPT_MAX: usize = 200;
 
+/// Requests that are kept of one endpoint and one last event: the newest.
+pub const REQUESTS_KEPT_MAX: i64 = 50;
+
+/// Requests that are told of one event: the newest.
+pub const REQUESTS_TOLD_MAX: usize = 200;
+
+/// Requests that are looked at for it: those whose last event is nearest.
+pub const REQUESTS_READ_MAX: usize = 1024;
+
 /// What signs. In no log and in no error.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Secret(pub [u8; 32]);
@@ -175,7 +184,8 @@ pub struct Sending {
     pub secrets: Vec<Secret>,
     /// Where the line stands: the number of the last event that was taken, or the one before the first to send.
     pub after: i64,
-    /// The number of the last one of these.
+    /// The numbers of the first and of the last one of these.
+    pub first: i64,
     pub up_to: i64,
     pub batch: WebhookBatch,
     pub has_more: bool,
@@ -205,6 +215,10 @@ pub struct Begin {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct End {
     pub holder: [u8; 16],
+    /// The numbers of the first and of the last event that were sent.
+    pub events: (i64, i64),
+    /// HTTP's; `None` where no answer came.
+    pub status: Option<u16>,
     pub result: TryResult,
     pub began_at: Timestamp,
     pub now: Timestamp,
@@ -229,13 +243,81 @@ pub enum TryResult {
     },
 }
 
+impl TryResult {
+    pub const fn outcome(&self) -> WebhookOutcome {
+        match self {
+            Self::Taken { .. } => WebhookOutcome::Taken,
+            Self::Failed { .. } => WebhookOutcome::Failed,
+            Self::Gone { .. } => WebhookOutcome::Gone,
+        }
+    }
+}
+
+/// How a request ended, as it is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum WebhookOutcome {
+    Taken,
+    Failed,
+    Gone,
+}
+
+impl WebhookOutcome {
+    pub const fn number(self) -> i64 {
+        match self {
+            Self::Taken => 0,
+            Self::Failed => 1,
+            Self::Gone => 2,
+        }
+    }
+
+    pub const fn from_number(number: i64) -> Option<Self> {
+        match number {
+            0 => Some(Self::Taken),
+            1 => Some(Self::Failed),
+            2 => Some(Self::Gone),
+            _ => None,
+        }
+    }
+}
+
+/// One request for events of a stream, and what was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WebhookAttempt {
+    /// May be gone by now.
+    pub endpoint: WebhookId,
+    /// The first and the last event. Between them may be some that the endpoint does not want.
+    pub first: i64,
+    pub last: i64,
+    /// Counts from 1 for the endpoint and the last event, replays among them.
+    pub attempt: i64,
+    pub at: Timestamp,
+    pub outcome: WebhookOutcome,
+    /// HTTP's; `None` where no answer came.
+    pub status: Option<u16>,
+}
+
+/// Where an endpoint stands in a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    pub endpoint: WebhookId,
+    /// What it wants to be told of, and since when.
+    pub filter: EventFilter,
+    pub created_at: Timestamp,
+    /// The last event that it took. `None`: none was sent yet.
+    pub taken: Option<i64>,
+    /// Nothing is sent before.
+    pub retry_at: Option<Timestamp>,
+    pub off_since: Option<Timestamp>,
+}
+
 /// What became of a line with the end of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum After {
     Taken,
     Again(Timestamp),
     Off,
-    /// Somebody else's by now: nothing was changed.
+    /// Somebody else's by now: nothing was changed, but the request is kept.
     Lost,
 }
 
@@ -330,6 +412,14 @@ pub trait WebhookBook: Send + Sync {
     fn begin_try(&self, line: Line, begin: Begin) -> Reading<'_, bool>;
     fn end_try(&self, line: Line, end: End) -> Reading<'_, After>;
 
+    /// Requests of which this number was one: in order of time, at most the newest [`REQUESTS_TOLD_MAX`] of the [`REQUESTS_READ_MAX`] nearest to it. That a
+    /// message was made has the conversation's `rev` of then as its number.
+    fn attempts(&self, stream: Uuid, number: i64) -> Reading<'_, Vec<WebhookAttempt>>;
+    /// Where each endpoint stands there, in the order of their ids.
+    fn standings(&self, stream: Uuid) -> Reading<'_, Vec<Standing>>;
+    /// Work of the clean-up: requests of before `at`, at most `limit`. How many are gone.
+    fn forget_requests(&self, at: Timestamp, limit: usize) -> Reading<'_, usize>;
+
     /// Streams above this one where the endpoint has something to be told, in their order, at most [`LINES_MAX`].
     fn lines_behind(&self, endpoint: WebhookId, above: Option<Uuid>) -> Reading<'_, Vec<Uuid>>;
     /// Streams above this one with events since that time, in their order, at most [`LINES_MAX`]; the endpoint's lines there go back to before the first of
@@ -350,6 +440,8 @@ mod tests {
     fn end(began_at: i64, now: i64) -> End {
         End {
             holder: [0; 16],
+            events: (1, 1),
+            status: None,
             result: TryResult::Gone { reason: String::new() },
             began_at: Timestamp::from_ms(began_at),
             now: Timestamp::from_ms(now),

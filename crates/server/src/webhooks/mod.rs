@@ -97,10 +97,11 @@ impl Telling {
         if !book.begin_try(line, begin).await? {
             return Ok(Some(line.job(now.plus_ms(BUSY_MS), now)));
         }
-        let result = self.sender.send(&sending, now).await;
+        let (result, status) = self.sender.send(&sending, now).await;
         let now = self.powers.now();
         let waits = self.waits.iter().map(|wait| self.spread(*wait)).collect();
-        let end = End { holder, result: result.clone(), began_at: begin.now, now, waits };
+        let events = (sending.first, sending.up_to);
+        let end = End { holder, events, status, result: result.clone(), began_at: begin.now, now, waits };
         let after = book.end_try(line, end).await?;
         self.say(line, &sending, &result, after);
         Ok(match after {

@@ -35,13 +35,15 @@ impl Sender {
         guard::check_with_http(address, self.allow_private)
     }
 
-    /// Once. It ends within the time limit of the network.
-    pub async fn send(&self, sending: &Sending, now: Timestamp) -> TryResult {
+    /// Once. It ends within the time limit of the network. With HTTP's status, where there was an answer.
+    pub async fn send(&self, sending: &Sending, now: Timestamp) -> (TryResult, Option<u16>) {
         let url = match self.check(&sending.url) {
             Ok(url) => url,
-            Err(refusal) => return failed(refusal.to_string()),
+            Err(refusal) => return (failed(refusal.to_string()), None),
         };
-        let Ok(body) = serde_json::to_vec(&sending.batch) else { return failed("no JSON can be made of this") };
+        let Ok(body) = serde_json::to_vec(&sending.batch) else {
+            return (failed("no JSON can be made of this"), None);
+        };
         let client = if url.scheme() == "http" { &self.http } else { &self.https };
         let (id, seconds) = (sending.id(), now.ms().div_euclid(1000));
         let request = client
@@ -51,7 +53,9 @@ impl Sender {
             .header("webhook-timestamp", seconds)
             .header("webhook-signature", signatures(&sending.secrets, &id, seconds, &body))
             .body(body);
-        match http::ask(request, ANSWER_MAX_BYTES).await {
+        let answer = http::ask(request, ANSWER_MAX_BYTES).await;
+        let status = answer.as_ref().ok().map(|reply| reply.status.as_u16());
+        let result = match answer {
             Ok(reply) if reply.status.is_success() => {
                 let count = i64::try_from(sending.batch.events.len()).unwrap_or(i64::MAX);
                 TryResult::Taken { up_to: sending.up_to, count }
@@ -69,7 +73,8 @@ impl Sender {
             }
             Err(Answer::Later { reason, .. } | Answer::Refused(reason)) => failed(reason),
             Err(Answer::Accepted { .. } | Answer::Unregistered(_)) => failed("no answer"),
-        }
+        };
+        (result, status)
     }
 }
 

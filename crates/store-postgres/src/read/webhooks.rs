@@ -121,7 +121,7 @@ pub(crate) async fn next(session: &Session, line: Line, now: Timestamp) -> Sql<N
         rows = kept(session, line.stream, kinds, (above, i64::MAX, since)).await?;
     }
     let Some(first) = rows.first() else { return Ok(Next::Nothing) };
-    let after = taken.unwrap_or(first.number - 1);
+    let (first, after) = (first.number, taken.unwrap_or(first.number - 1));
     if time_at(&row, 8)?.is_some_and(|at| at > now) {
         return Ok(Next::Busy);
     }
@@ -140,7 +140,7 @@ pub(crate) async fn next(session: &Session, line: Line, now: Timestamp) -> Sql<N
     let Some(last) = rows.get(events.len() - 1) else { return Ok(Next::Nothing) };
     let up_to = trying.unwrap_or(last.number);
     let batch = WebhookBatch { events };
-    Ok(Next::Send(Box::new(Sending { url, secrets, after, up_to, batch, has_more })))
+    Ok(Next::Send(Box::new(Sending { url, secrets, after, first, up_to, batch, has_more })))
 }
 
 /// How the things are that a stream's events speak of.
@@ -233,6 +233,44 @@ async fn told(session: &Session, stream: Uuid, rows: &[Kept]) -> Sql<Vec<Webhook
         WebhookEvent { data: things.said_by(row), ..bare(id, row.kind, row.seq, row.at) }
     };
     Ok(rows.iter().map(of_row).collect())
+}
+
+const ATTEMPTS: &str = "SELECT endpoint_id, first_number, last_number, attempt, at, outcome, status FROM
+        (SELECT * FROM webhook_attempts WHERE stream_id = $1 AND last_number >= $2 ORDER BY last_number, endpoint_id, attempt LIMIT $3) a
+     WHERE first_number <= $2 ORDER BY at DESC, last_number DESC, endpoint_id, attempt DESC LIMIT $4";
+
+pub(crate) async fn attempts(session: &Session, stream: Uuid, number: i64) -> Sql<Vec<WebhookAttempt>> {
+    let params: &[&dyn Param] = &[&stream, &number, &limit_of(REQUESTS_READ_MAX), &limit_of(REQUESTS_TOLD_MAX)];
+    let from = |row: &Row| {
+        let outcome = WebhookOutcome::from_number(at::<i16>(row, 5)?.into());
+        Ok(WebhookAttempt {
+            endpoint: WebhookId::from_uuid(at(row, 0)?),
+            first: at(row, 1)?,
+            last: at(row, 2)?,
+            attempt: at(row, 3)?,
+            at: Timestamp::from_ms(at(row, 4)?),
+            outcome: outcome.ok_or_else(|| bad_value("an outcome that is not 0 to 2"))?,
+            status: at::<Option<i64>>(row, 6)?.and_then(|status| status.try_into().ok()),
+        })
+    };
+    session.rows(ATTEMPTS, params).await?.iter().rev().map(from).collect()
+}
+
+const STANDINGS: &str = "SELECT e.id, e.kinds, e.created_at, c.taken_number, greatest(e.retry_at, c.retry_at), e.off_at
+     FROM webhook_endpoints e LEFT JOIN webhook_cursors c ON c.endpoint_id = e.id AND c.stream_id = $1 ORDER BY e.id";
+
+pub(crate) async fn standings(session: &Session, stream: Uuid) -> Sql<Vec<Standing>> {
+    let from = |row: &Row| {
+        Ok(Standing {
+            endpoint: WebhookId::from_uuid(at(row, 0)?),
+            filter: EventFilter::from_number(at(row, 1)?),
+            created_at: Timestamp::from_ms(at(row, 2)?),
+            taken: at(row, 3)?,
+            retry_at: time_at(row, 4)?,
+            off_since: time_at(row, 5)?,
+        })
+    };
+    session.rows(STANDINGS, &[&stream]).await?.iter().map(from).collect()
 }
 
 const LINES_BEHIND: &str = "WITH RECURSIVE s (id) AS (

@@ -94,7 +94,25 @@ const FAIL: &str = "UPDATE webhook_endpoints SET failed = failed + 1, last_faile
         off_at = CASE WHEN $6 THEN coalesce(off_at, $2) ELSE off_at END, off_reason = CASE WHEN $6 THEN coalesce(off_reason, $3) ELSE off_reason END
      WHERE id = $1";
 
+/// The newest of its last event. Where two servers end at once, one of them is late and says nothing new.
+const KEEP: &str = "WITH l AS (SELECT 1 + coalesce(max(attempt), 0) AS attempt FROM webhook_attempts
+        WHERE stream_id = $1 AND last_number = $2 AND endpoint_id = $3),
+     old AS (DELETE FROM webhook_attempts a USING l
+        WHERE a.stream_id = $1 AND a.last_number = $2 AND a.endpoint_id = $3 AND a.attempt <= l.attempt - $8)
+     INSERT INTO webhook_attempts (stream_id, last_number, endpoint_id, attempt, first_number, at, outcome, status)
+     SELECT $1, $2, $3, l.attempt, $4, $5, $6, $7 FROM l ON CONFLICT DO NOTHING";
+
+async fn keep(session: &Session, line: Line, end: &End) -> Sql<()> {
+    let (endpoint, (first, last)) = (line.endpoint.uuid(), end.events);
+    let outcome = i16::try_from(end.result.outcome().number()).unwrap_or(i16::MAX);
+    let status = end.status.map(i64::from);
+    let params: &[&dyn Param] =
+        &[&line.stream, &last, &endpoint, &first, &end.now.ms(), &outcome, &status, &REQUESTS_KEPT_MAX];
+    session.execute(KEEP, params).await.map(drop)
+}
+
 pub(crate) async fn end(session: &Session, line: Line, end: &End) -> Sql<After> {
+    keep(session, line, end).await?;
     let (endpoint, stream) = (line.endpoint.uuid(), line.stream);
     let Some(of_endpoint) = session.opt(LOCK, &[&endpoint]).await? else { return Ok(After::Lost) };
     let held = session.opt(HELD, &[&endpoint, &stream, &&end.holder[..]]).await?;
@@ -184,6 +202,13 @@ pub(crate) async fn forget(session: &Session, at: Timestamp, most: usize) -> Sql
     session.execute(LISTEN_NO_MORE, &[&at.ms()]).await?;
     let positions = session.execute(FORGET_POSITIONS, &[&at.ms(), &limit_of(most - events)]).await?;
     Ok(events + gone(positions))
+}
+
+const FORGET_REQUESTS: &str = "DELETE FROM webhook_attempts WHERE (stream_id, last_number, endpoint_id, attempt) IN
+     (SELECT stream_id, last_number, endpoint_id, attempt FROM webhook_attempts WHERE at < $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)";
+
+pub(crate) async fn forget_requests(session: &Session, at: Timestamp, most: usize) -> Sql<usize> {
+    Ok(gone(session.execute(FORGET_REQUESTS, &[&at.ms(), &limit_of(most.min(JOBS_PER_CALL_MAX))]).await?))
 }
 
 fn gone(count: u64) -> usize {

@@ -108,6 +108,11 @@ const PAGES: &[(&str, &str)] = &[
          FROM webhook_cursors WHERE (endpoint_id, stream_id) > (?1, ?2) ORDER BY endpoint_id, stream_id LIMIT ?3",
     ),
     (
+        "webhook_attempts",
+        "SELECT stream_id, last_number, endpoint_id, attempt, first_number, at, outcome, status FROM webhook_attempts
+         WHERE (stream_id, last_number, endpoint_id, attempt) > (?1, ?2, ?3, ?4) ORDER BY stream_id, last_number, endpoint_id, attempt LIMIT ?5",
+    ),
+    (
         "message_keys",
         "SELECT u.id, k.client_msg_id, c.id, k.message_key & 0xffffffff
          FROM users u
@@ -197,6 +202,11 @@ const INSERTS: &[(&str, &str)] = &[
         "webhook_cursors",
         "INSERT INTO webhook_cursors (endpoint_id, stream_id, taken_number, moved_at, trying_number, holder, lease_until, failures, retry_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    ),
+    (
+        "webhook_attempts",
+        "INSERT INTO webhook_attempts (stream_id, last_number, endpoint_id, attempt, first_number, at, outcome, status)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     ),
     (
         "message_keys",

@@ -152,7 +152,7 @@ pub(crate) fn next(connection: &Connection, line: Line, now: Timestamp) -> Sql<N
         rows = kept(connection, line.stream, endpoint.kinds, (above, i64::MAX, since))?;
     }
     let Some(first) = rows.first() else { return Ok(Next::Nothing) };
-    let after = cursor.as_ref().map_or(first.number - 1, |cursor| cursor.taken);
+    let (first, after) = (first.number, cursor.as_ref().map_or(first.number - 1, |cursor| cursor.taken));
     let (lease_until, retry_at) = cursor.map(|cursor| (cursor.lease_until, cursor.retry_at)).unwrap_or_default();
     if lease_until.is_some_and(|at| at > now) {
         return Ok(Next::Busy);
@@ -173,7 +173,7 @@ pub(crate) fn next(connection: &Connection, line: Line, now: Timestamp) -> Sql<N
     let up_to = trying.unwrap_or(last.number);
     let Endpoint { url, secrets, .. } = endpoint;
     let batch = WebhookBatch { events };
-    Ok(Next::Send(Box::new(Sending { url, secrets, after, up_to, batch, has_more })))
+    Ok(Next::Send(Box::new(Sending { url, secrets, after, first, up_to, batch, has_more })))
 }
 
 /// What they say by now.
@@ -246,6 +246,52 @@ fn user(connection: &Connection, id: UserId) -> Sql<Option<tertulia_proto::User>
         .optional()
 }
 
+const ATTEMPTS: &str = "SELECT endpoint_id, first_number, last_number, attempt, at, outcome, status FROM
+        (SELECT * FROM webhook_attempts WHERE stream_id = ?1 AND last_number >= ?2 ORDER BY last_number, endpoint_id, attempt LIMIT ?3)
+     WHERE first_number <= ?2 ORDER BY at DESC, last_number DESC, endpoint_id, attempt DESC LIMIT ?4";
+
+pub(crate) fn attempts(connection: &Connection, stream: Uuid, number: i64) -> Sql<Vec<WebhookAttempt>> {
+    let mut found: Vec<WebhookAttempt> = connection
+        .prepare_cached(ATTEMPTS)?
+        .query_map(
+            (stream.as_bytes().as_slice(), number, limit_of(REQUESTS_READ_MAX), limit_of(REQUESTS_TOLD_MAX)),
+            |row| {
+                let outcome = WebhookOutcome::from_number(row.get(5)?);
+                Ok(WebhookAttempt {
+                    endpoint: WebhookId::from_bytes(row.get(0)?),
+                    first: row.get(1)?,
+                    last: row.get(2)?,
+                    attempt: row.get(3)?,
+                    at: Timestamp::from_ms(row.get(4)?),
+                    outcome: outcome.ok_or_else(|| bad_value("an outcome that is not 0 to 2"))?,
+                    status: row.get(6)?,
+                })
+            },
+        )?
+        .collect::<Sql<_>>()?;
+    found.reverse();
+    Ok(found)
+}
+
+pub(crate) fn standings(connection: &Connection, stream: Uuid) -> Sql<Vec<Standing>> {
+    connection
+        .prepare_cached(
+            "SELECT e.id, e.kinds, e.created_at, c.taken_number, max(coalesce(e.retry_at, c.retry_at), coalesce(c.retry_at, e.retry_at)), e.off_at
+             FROM webhook_endpoints e LEFT JOIN webhook_cursors c ON c.endpoint_id = e.id AND c.stream_id = ?1 ORDER BY e.id",
+        )?
+        .query_map([stream.as_bytes().as_slice()], |row| {
+            Ok(Standing {
+                endpoint: WebhookId::from_bytes(row.get(0)?),
+                filter: EventFilter::from_number(row.get(1)?),
+                created_at: Timestamp::from_ms(row.get(2)?),
+                taken: row.get(3)?,
+                retry_at: time_at(row, 4)?,
+                off_since: time_at(row, 5)?,
+            })
+        })?
+        .collect()
+}
+
 pub(crate) fn lines_behind(connection: &Connection, endpoint: WebhookId, above: Option<Uuid>) -> Sql<Vec<Uuid>> {
     let above = above.as_ref().map_or(&[][..], |id| id.as_bytes());
     connection
@@ -260,4 +306,24 @@ pub(crate) fn lines_behind(connection: &Connection, endpoint: WebhookId, above: 
         )?
         .query_map((endpoint.as_bytes().as_slice(), above, limit_of(LINES_MAX)), |row| Ok(Uuid::from_bytes(row.get(0)?)))?
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_requests_for_an_event_are_found_by_index_and_already_in_order() {
+        let connection = crate::schema::open_memory(None).unwrap();
+        let explain = format!("EXPLAIN QUERY PLAN {ATTEMPTS}");
+        let mut explained = connection.prepare(&explain).unwrap();
+        let nothing = [rusqlite::types::Null; 4];
+        let plan: Vec<String> = explained.query_map(nothing, |row| row.get(3)).unwrap().collect::<Sql<_>>().unwrap();
+        assert!(
+            plan.iter().any(|line| line.contains("webhook_attempts USING PRIMARY KEY (stream_id=? AND last_number>?)")),
+            "{plan:?}"
+        );
+        // What is ordered anew is what was found.
+        assert_eq!(plan.iter().filter(|line| line.contains("TEMP B-TREE")).count(), 1, "{plan:?}");
+    }
 }

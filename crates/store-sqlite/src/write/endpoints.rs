@@ -86,7 +86,31 @@ pub(crate) fn begin(connection: &Connection, line: Line, begin: &Begin) -> Sql<b
     Ok(taken > 0)
 }
 
+/// The newest of its last event.
+fn keep(connection: &Connection, line: Line, end: &End) -> Sql<()> {
+    let (endpoint, stream) = (line.endpoint.as_bytes().as_slice(), line.stream.as_bytes().as_slice());
+    let (first, last) = end.events;
+    let attempt: i64 = connection
+        .prepare_cached(
+            "INSERT INTO webhook_attempts (stream_id, last_number, endpoint_id, attempt, first_number, at, outcome, status)
+             SELECT ?1, ?2, ?3, 1 + coalesce((SELECT max(attempt) FROM webhook_attempts WHERE stream_id = ?1 AND last_number = ?2 AND endpoint_id = ?3), 0),
+                ?4, ?5, ?6, ?7 RETURNING attempt",
+        )?
+        .query_row((stream, last, endpoint, first, end.now.ms(), end.result.outcome().number(), end.status), |row| {
+            row.get(0)
+        })?;
+    if attempt > REQUESTS_KEPT_MAX {
+        connection
+            .prepare_cached(
+                "DELETE FROM webhook_attempts WHERE stream_id = ?1 AND last_number = ?2 AND endpoint_id = ?3 AND attempt <= ?4",
+            )?
+            .execute((stream, last, endpoint, attempt - REQUESTS_KEPT_MAX))?;
+    }
+    Ok(())
+}
+
 pub(crate) fn end(connection: &Connection, line: Line, end: &End) -> Sql<After> {
+    keep(connection, line, end)?;
     let (endpoint, stream) = (line.endpoint.as_bytes().as_slice(), line.stream.as_bytes().as_slice());
     let select =
         "SELECT failures, retry_at FROM webhook_cursors WHERE endpoint_id = ?1 AND stream_id = ?2 AND holder = ?3";
@@ -217,4 +241,13 @@ pub(crate) fn forget(connection: &Connection, at: Timestamp, most: usize) -> Sql
         )?
         .execute((at.ms(), limit_of(most - events)))?;
     Ok(events + cursors)
+}
+
+pub(crate) fn forget_requests(connection: &Connection, at: Timestamp, most: usize) -> Sql<usize> {
+    connection
+        .prepare_cached(
+            "DELETE FROM webhook_attempts WHERE (stream_id, last_number, endpoint_id, attempt) IN
+                (SELECT stream_id, last_number, endpoint_id, attempt FROM webhook_attempts WHERE at < ?1 ORDER BY at LIMIT ?2)",
+        )?
+        .execute((at.ms(), limit_of(most.min(JOBS_PER_CALL_MAX))))
 }

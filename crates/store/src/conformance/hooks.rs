@@ -77,8 +77,10 @@ impl Hooks {
     }
 
     pub async fn end(&self, line: Line, begin: Begin, result: TryResult) -> After {
-        let waits = WAITS.to_vec();
-        let end = End { holder: begin.holder, result, began_at: begin.now, now: self.world.now(), waits };
+        let (waits, events) = (WAITS.to_vec(), (begin.after + 1, begin.up_to));
+        let status = matches!(result, TryResult::Taken { .. }).then_some(204);
+        let now = self.world.now();
+        let end = End { holder: begin.holder, events, status, result, began_at: begin.now, now, waits };
         self.book().end_try(line, end).await.expect("a try is ended")
     }
 

@@ -18,6 +18,7 @@ pub mod hooks;
 pub mod house;
 pub mod jobs;
 pub mod ledger;
+pub mod lines;
 pub mod listening;
 pub mod log;
 pub mod members;
@@ -291,6 +292,11 @@ macro_rules! conformance_tests {
                 there_are_only_so_many_endpoints,
                 a_burst_of_sends_is_told_whole_and_in_order,
             ],
+            lines: [
+                requests_are_kept_by_their_events_until_they_are_cleaned_up,
+                of_many_requests_the_latest_are_kept,
+                where_each_endpoint_stands_is_told_of_a_stream,
+            ],
             traces: [
                 a_message_is_found_by_its_id_and_by_its_senders_name_for_it,
                 what_was_noted_of_a_message_is_told_with_it_and_changes_nothing_else,
@@ -337,6 +343,7 @@ mod tests {
             include_str!("push.rs"),
             include_str!("pushed.rs"),
             include_str!("webhooks.rs"),
+            include_str!("lines.rs"),
             include_str!("traces.rs"),
             include_str!("random.rs"),
         ];

@@ -255,5 +255,19 @@ pub const TABLES: &[Table] = &[
             int("retry_at"),
         ],
     ),
+    table(
+        "webhook_attempts",
+        4,
+        &[
+            id("stream_id"),
+            int("last_number"),
+            id("endpoint_id"),
+            int("attempt"),
+            int("first_number"),
+            int("at"),
+            int("outcome"),
+            int("status"),
+        ],
+    ),
     table("message_keys", 2, &[id("sender_id"), text("client_msg_id"), id("conversation_id"), int("seq")]),
 ];
