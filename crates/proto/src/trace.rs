@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::device::PushProvider;
 use crate::id::{
-    ApiKeyId, ClientMsgId, ConversationId, DeviceId, MessageId, RegistrationId, ServerId, SessionId, UserId,
+    ApiKeyId, ClientMsgId, ConversationId, DeviceId, MessageId, RegistrationId, ServerId, SessionId, UserId, WebhookId,
 };
 use crate::time::Timestamp;
 use crate::{Rev, Seq};
@@ -60,6 +60,8 @@ pub struct MessageTrace {
     pub receipts: Vec<TracedReceipt>,
     /// Each attempt to notify a device of it, or of it with later ones, in order of time. Of devices that are gone by now it is not known whose they were.
     pub pushes: Vec<TracedPush>,
+    /// Each endpoint that is to be told of it, and each that was asked to take it.
+    pub webhooks: Vec<TracedWebhook>,
     /// Jobs of its conversation that wait, run, or died since it was sent, the newest first; at most 100.
     pub jobs: Vec<TracedJob>,
     /// What is missing above, and why.
@@ -179,6 +181,53 @@ pub struct TracedPush {
     pub detail: String,
 }
 
+/// Where an endpoint stands with the message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct TracedWebhook {
+    pub endpoint_id: WebhookId,
+    /// It has answered that it has it.
+    pub taken: bool,
+    /// Of one that has not: nothing is sent before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_until: Option<Timestamp>,
+    /// It is told nothing since then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub off_since: Option<Timestamp>,
+    /// There is no such endpoint any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub removed: bool,
+    /// In order of time.
+    pub requests: Vec<TracedRequest>,
+}
+
+/// A request to an endpoint in which the message was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct TracedRequest {
+    pub at: Timestamp,
+    pub outcome: RequestOutcome,
+    /// HTTP's; absent where no answer came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Counts from 1 for the endpoint and the same last event.
+    #[serde(rename = "try")]
+    pub number: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RequestOutcome {
+    Taken,
+    /// To be tried again.
+    Failed,
+    /// The endpoint does not want to be told any more.
+    Gone,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
@@ -207,6 +256,8 @@ pub enum Station {
     FannedOut,
     /// When some members got or read it.
     Receipts,
+    /// What endpoints answered.
+    Webhooks,
     Jobs,
 }
 

@@ -34,6 +34,15 @@ fn a_trace_has_its_form() {
             "at": "2026-11-22T10:00:03.000Z", "registrationId": id(9), "userId": id(7), "provider": "expo", "seq": 8,
             "outcome": "accepted", "detail": "ticket-1"
         }],
+        "webhooks": [
+            { "endpointId": id(10), "taken": true, "requests": [
+                { "at": "2026-11-22T10:00:04.000Z", "outcome": "failed", "try": 1 },
+                { "at": "2026-11-22T10:00:09.000Z", "outcome": "taken", "status": 204, "try": 2 }
+            ] },
+            { "endpointId": id(11), "taken": false, "waitsUntil": "2026-11-22T10:05:00.000Z", "requests": [] },
+            { "endpointId": id(12), "taken": false, "offSince": "2026-11-22T10:05:00.000Z", "requests": [] },
+            { "endpointId": id(13), "taken": false, "removed": true, "requests": [] }
+        ],
         "jobs": [{
             "id": 5, "kind": "push.expo", "state": "dead", "tries": 3, "createdAt": "2026-11-22T10:00:03.000Z",
             "runAt": "2026-11-22T10:00:03.000Z", "deadAt": "2026-11-22T10:00:09.000Z", "reason": "no luck"

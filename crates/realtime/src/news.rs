@@ -6,7 +6,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tertulia_proto::event::Typing;
-use tertulia_proto::{ConversationId, EventName, MessageId, Protocol, Rev, Seq, ServerEvent, SessionId, Timestamp, UserId};
+use tertulia_proto::{
+    ConversationId, EventName, MessageId, Protocol, Rev, Seq, ServerEvent, SessionId, Timestamp, UserId,
+};
 
 use crate::publication::Publication;
 

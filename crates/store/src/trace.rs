@@ -1,7 +1,7 @@
 //! What is kept for a while of the way that messages took: rows beside the log, which say nothing of what people say. What is in them is the
 //! journal's affair (`core::journal`); a home keeps and finds them.
 
-use tertulia_proto::{ClientMsgId, ConversationId, MessageId, Seq, ServerId, Timestamp, UserId};
+use tertulia_proto::{ClientMsgId, ConversationId, MessageId, Rev, Seq, ServerId, Timestamp, UserId};
 
 use crate::Reading;
 use crate::jobs::JobRecord;
@@ -134,6 +134,8 @@ pub struct Outline {
     pub created_at: Timestamp,
     pub edited_at: Option<Timestamp>,
     pub deleted_at: Option<Timestamp>,
+    /// The conversation's `rev` when it was made; `None` where it was edited, deleted or reacted to since.
+    pub born_rev: Option<Rev>,
 }
 
 /// How far a member has come by now, and by when they surely had.

@@ -16,7 +16,9 @@ use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use tertulia_proto::trace::Door;
-use tertulia_proto::{ApiKeyId, ConversationId, DeviceId, Message, MessageId, Seq, ServerId, SessionId, Timestamp, UserId};
+use tertulia_proto::{
+    ApiKeyId, ConversationId, DeviceId, Message, MessageId, Seq, ServerId, SessionId, Timestamp, UserId,
+};
 use tertulia_realtime::{ConnectionId, Told, Witness};
 use tertulia_store::trace::{NOWHERE, TraceKind, TraceRow};
 

@@ -93,7 +93,11 @@ fn a_full_queue_drops_and_counts_and_says_so_once_when_it_is_over() {
     let go = journal.take(512, false);
     assert_eq!((go.rows.len(), gap_of(&go.rows)), (3, None), "it may go on");
     told(&journal, place(1), 5);
-    assert_eq!(journal.counts(), JournalCounts { rows: 0, dropped: 4, waiting: 3 }, "what is written now is counted, too");
+    assert_eq!(
+        journal.counts(),
+        JournalCounts { rows: 0, dropped: 4, waiting: 3 },
+        "what is written now is counted, too"
+    );
     // What could not be kept is part of the gap then.
     clock.0.store(3000, Ordering::Relaxed);
     journal.lost(&go);

@@ -70,7 +70,8 @@ pub(crate) async fn look_through(session: &Session, which: &WhichMessage) -> Sql
     rows.iter().map(place_from).collect()
 }
 
-const OUTLINE: &str = "SELECT x.id, s.id, s.name, x.client_msg_id, x.created_at, x.edited_at, x.deleted_at, x.born_pos
+const OUTLINE: &str = "SELECT x.id, s.id, s.name, x.client_msg_id, x.created_at, x.edited_at, x.deleted_at,
+        CASE WHEN NOT x.amended THEN x.rev END, x.born_pos
      FROM messages x JOIN users s ON s.id = x.sender_id WHERE x.conversation_id = $1 AND x.seq = $2";
 
 fn outline_from(row: &Row) -> Sql<Outline> {
@@ -83,6 +84,7 @@ fn outline_from(row: &Row) -> Sql<Outline> {
         created_at: Timestamp::from_ms(at(row, 4)?),
         edited_at: time_at(row, 5)?,
         deleted_at: time_at(row, 6)?,
+        born_rev: at(row, 7)?,
     })
 }
 
@@ -93,7 +95,8 @@ const RECEIPTS: &str = "SELECT seq, server_id, part, data FROM traces
      WHERE conversation_id = $1 AND kind = $2 AND (seq, server_id, part) > ($3, $4, $5)
      ORDER BY conversation_id, kind, seq, server_id, part LIMIT $6";
 
-const GAPS: &str = "SELECT seq, server_id, part, data FROM traces WHERE conversation_id = $1 AND kind = $2 AND seq >= $3
+const GAPS: &str =
+    "SELECT seq, server_id, part, data FROM traces WHERE conversation_id = $1 AND kind = $2 AND seq >= $3
      ORDER BY conversation_id, kind, seq LIMIT $4";
 
 async fn noted(session: &Session, select: &'static str, params: &[&dyn Param]) -> Sql<Vec<Noted>> {
@@ -104,11 +107,7 @@ async fn noted(session: &Session, select: &'static str, params: &[&dyn Param]) -
     session.rows(select, params).await?.iter().map(from).collect()
 }
 
-pub(crate) async fn receipts(
-    session: &Session,
-    conversation: ConversationId,
-    after: ReceiptsAfter,
-) -> Sql<Vec<Noted>> {
+pub(crate) async fn receipts(session: &Session, conversation: ConversationId, after: ReceiptsAfter) -> Sql<Vec<Noted>> {
     let (kind, server, most) = (small(TraceKind::Receipts), after.server.uuid(), limit_of(RECEIPT_ROWS_MAX));
     noted(session, RECEIPTS, &[&conversation.uuid(), &kind, &after.seq, &server, &after.part, &most]).await
 }
@@ -163,7 +162,7 @@ pub(crate) async fn members_then(
 pub(crate) async fn traced(session: &Session, conversation: ConversationId, seq: Seq) -> Sql<Option<Traced>> {
     let id = conversation.uuid();
     let Some(row) = session.opt(OUTLINE, &[&id, &seq]).await? else { return Ok(None) };
-    let (message, born_pos) = (outline_from(&row)?, at(&row, 7)?);
+    let (message, born_pos) = (outline_from(&row)?, at(&row, 8)?);
     let kept_since = session.opt("SELECT at FROM traces ORDER BY no LIMIT 1", &[]).await?;
     let (way, gap) = (small(TraceKind::Way), small(TraceKind::Gap));
     let gaps_from = message.created_at.ms() - CLOCKS_APART_MS;

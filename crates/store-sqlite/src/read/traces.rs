@@ -74,7 +74,8 @@ pub(crate) fn traced(connection: &Connection, conversation: ConversationId, seq:
 fn outline(connection: &Connection, key: i64) -> Sql<Option<(Outline, i64, i64)>> {
     connection
         .prepare_cached(
-            "SELECT x.id, s.id, s.name, x.client_msg_id, x.created_at, x.edited_at, x.deleted_at, s.no, x.born_pos
+            "SELECT x.id, s.id, s.name, x.client_msg_id, x.created_at, x.edited_at, x.deleted_at, CASE WHEN x.amended = 0 THEN x.rev END, s.no,
+                x.born_pos
              FROM messages x JOIN users s ON s.no = x.sender_no WHERE x.key = ?1",
         )?
         .query_row([key], |row| {
@@ -87,8 +88,9 @@ fn outline(connection: &Connection, key: i64) -> Sql<Option<(Outline, i64, i64)>
                 created_at: Timestamp::from_ms(row.get(4)?),
                 edited_at: time_at(row, 5)?,
                 deleted_at: time_at(row, 6)?,
+                born_rev: row.get(7)?,
             };
-            Ok((outline, row.get(7)?, row.get(8)?))
+            Ok((outline, row.get(8)?, row.get(9)?))
         })
         .optional()
 }
@@ -101,11 +103,7 @@ const RECEIPTS: &str = "SELECT seq, server_id, part, data FROM traces WHERE conv
 
 const GAPS: &str = "SELECT seq, server_id, part, data FROM traces WHERE conversation_id = ?1 AND kind = ?2 AND seq >= ?3 ORDER BY seq LIMIT ?4";
 
-pub(crate) fn receipts(
-    connection: &Connection,
-    conversation: ConversationId,
-    after: ReceiptsAfter,
-) -> Sql<Vec<Noted>> {
+pub(crate) fn receipts(connection: &Connection, conversation: ConversationId, after: ReceiptsAfter) -> Sql<Vec<Noted>> {
     let id = conversation.as_bytes().as_slice();
     let server = after.server.as_bytes().as_slice();
     let kind = TraceKind::Receipts.number();

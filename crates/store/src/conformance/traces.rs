@@ -104,6 +104,7 @@ pub async fn what_was_noted_of_a_message_is_told_with_it_and_changes_nothing_els
     assert_eq!(receipts(&world, dm, ReceiptsAfter::after(&all[1])).await, []);
     assert_eq!(of_two.kept_since, Some(Timestamp::from_ms(1000)));
     let (message, sent) = (of_two.message, &messages[1]);
+    assert_eq!(message.born_rev, Some(sent.rev));
     assert_eq!((message.id, message.sender, message.sender_name.as_str()), (sent.message_id, alice, "alice"));
     assert_eq!((message.client_msg_id, message.created_at), (sent.client_msg_id.clone(), sent.created_at));
     // The same row again is not another one.
@@ -145,6 +146,7 @@ pub async fn a_trace_says_how_far_each_member_of_then_has_come(home: &impl Home)
     world.done(world.editing(alice, &edited, "better")).await;
     world.done(world.deleting(alice, &edited)).await;
     let message = traced(&world, group, 2).await.message;
+    assert_eq!(message.born_rev, None, "its rev is that of the last change");
     assert!(message.edited_at.is_some() && message.deleted_at > message.edited_at, "{message:?}");
 }
 

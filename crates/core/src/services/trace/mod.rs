@@ -1,18 +1,21 @@
 //! The life of a message, put together from the log, from what was noted beside it, and from the queue. For the owner of the server, who may know when
 //! something came to whom, and sees nothing of what was said.
 //!
-//! The way through: [`receipts`] to whom it has come, and when; [`silence`] what is missing, and why.
+//! The way through: [`receipts`] to whom it has come, and when; [`webhooks`] which endpoints were told; [`silence`] what is missing, and why.
 
 mod receipts;
 mod silence;
 #[cfg(test)]
 mod tests;
+mod webhooks;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tertulia_proto::trace::{Commitment, FanOut, Reception, SeenBy, TracedJob, TracedPush, TracedReceipt};
-use tertulia_proto::{ApiError, ClientMsgId, ConversationId, MessageId, MessageTrace, Seq, ServerId, Timestamp, UserId};
+use tertulia_proto::{
+    ApiError, ClientMsgId, ConversationId, MessageId, MessageTrace, Seq, ServerId, Timestamp, UserId,
+};
 use tertulia_store::jobs::{JobRecord, JobState};
 use tertulia_store::push::{NOTIFY, PushAttempt};
 use tertulia_store::trace::{MARKS_MAX, Mark, Noted, Place, ReceiptsAfter, Traced, WhichMessage};
@@ -85,6 +88,8 @@ impl Services {
         let (firsts, is_complete) = self.receipts_of(place, &traced).await?;
         trace.receipts = firsts.told(&traced.marks, with_names, |at| trace.committed.is_some() && !gaps.any_until(at));
         self.add_pushes(&mut trace).await?;
+        let number = traced.message.born_rev.or_else(|| trace.committed.as_ref().map(|committed| committed.rev));
+        let webhooks = webhooks::add(&*self.store, &mut trace, number).await;
         let has_jobs = self.add_jobs(&mut trace).await;
         let silence = Silence {
             gaps,
@@ -94,6 +99,7 @@ impl Services {
             is_way_cut: traced.way.len() >= tertulia_store::trace::WAY_ROWS_MAX,
             is_receipts_cut: has_more_marks || !is_complete,
             has_jobs,
+            webhooks,
         };
         trace.not_recorded = silence.of(&trace);
         Ok(trace)
@@ -163,6 +169,7 @@ fn outline(place: Place, traced: &Traced, with_names: bool) -> MessageTrace {
         fanned_out: Vec::new(),
         receipts: Vec::new(),
         pushes: Vec::new(),
+        webhooks: Vec::new(),
         jobs: Vec::new(),
         not_recorded: Vec::new(),
     }

@@ -54,12 +54,7 @@ impl Firsts {
     }
 
     /// Of those who have got the message. `is_sure`: nothing that was told from the message on until then can be missing.
-    pub fn told(
-        &self,
-        marks: &[Mark],
-        with_names: bool,
-        is_sure: impl Fn(Timestamp) -> bool,
-    ) -> Vec<TracedReceipt> {
+    pub fn told(&self, marks: &[Mark], with_names: bool, is_sure: impl Fn(Timestamp) -> bool) -> Vec<TracedReceipt> {
         let seen = |told: Option<&Receipt>, mark: &Mark| match (told, mark.wrote_at) {
             (Some((at, device_id)), wrote) if wrote.is_none_or(|wrote| at <= &wrote) => {
                 let by = if is_sure(*at) { SeenBy::Receipt } else { SeenBy::AtLatest };

@@ -54,6 +54,7 @@ pub(super) struct Silence {
     pub is_way_cut: bool,
     pub is_receipts_cut: bool,
     pub has_jobs: bool,
+    pub webhooks: Option<NotRecorded>,
 }
 
 impl Silence {
@@ -72,6 +73,7 @@ impl Silence {
         let has_told = !trace.fanned_out.is_empty();
         all.extend(self.station(Station::FannedOut, (!has_told, has_told), &silent));
         all.extend(self.receipts(trace));
+        all.extend(self.webhooks);
         if !self.has_jobs {
             all.push(missing(Station::Jobs, WhyNot::NotLooked));
         }
@@ -123,6 +125,6 @@ impl Silence {
     }
 }
 
-const fn missing(what: Station, why: WhyNot) -> NotRecorded {
+pub(super) const fn missing(what: Station, why: WhyNot) -> NotRecorded {
     NotRecorded { what, why, partial: false, server_id: None }
 }

@@ -49,13 +49,8 @@ fn brief(seen: &Option<Seen>) -> Brief {
 
 #[test]
 fn each_has_the_first_that_told_so_and_otherwise_what_is_known_by_now() {
-    let marks = [
-        mark(1, 9, 9, None),
-        mark(2, 8, 7, Some(50)),
-        mark(3, 9, 3, None),
-        mark(4, 6, 6, None),
-        mark(5, 7, 2, None),
-    ];
+    let marks =
+        [mark(1, 9, 9, None), mark(2, 8, 7, Some(50)), mark(3, 9, 3, None), mark(4, 6, 6, None), mark(5, 7, 2, None)];
     // 1 tells that it got 8 before it reads it, 2 reads later than it writes, 3 told nothing that is kept, 4 has not come so far.
     let rows =
         [receipt(7, &[(5, 2, 90)]), receipt(8, &[(1, 2, 20), (2, 7, 60)]), receipt(9, &[(1, 9, 40), (1, 8, 30)])];
@@ -113,6 +108,7 @@ fn traced(gaps: &[(u8, i64, i64)], kept_since: Option<i64>) -> Traced {
         created_at: at(CREATED_AT),
         edited_at: None,
         deleted_at: None,
+        born_rev: None,
     };
     let gaps = gaps.iter().map(|(number, from, to)| {
         let data = serde_json::to_string(&Gap { from: at(*from), to: at(*to), count: 3 }).unwrap();
@@ -131,6 +127,7 @@ fn silence(traced: &Traced, now: i64) -> Silence {
         is_way_cut: false,
         is_receipts_cut: false,
         has_jobs: true,
+        webhooks: None,
     }
 }
 
@@ -185,7 +182,8 @@ fn what_was_not_recorded_says_why() {
 
 #[test]
 fn a_gap_at_one_server_is_told_although_another_has_noted_all() {
-    let busy = |what, partial, number| NotRecorded { what, why: WhyNot::Busy, partial, server_id: Some(server(number)) };
+    let busy =
+        |what, partial, number| NotRecorded { what, why: WhyNot::Busy, partial, server_id: Some(server(number)) };
     let of_other = traced(&[(4, 99_990, 100_020)], None);
     let trace = full(&of_other);
     assert_eq!(
@@ -231,11 +229,7 @@ fn an_attempt_is_of_the_message_where_it_could_tell_of_it() {
     };
     let read = |number, seen| TracedReceipt { user_id: person(number), name: None, delivered: None, read: seen };
     let seen = |ms: Option<i64>, by| Some(Seen { at: ms.map(at), by, device_id: None });
-    let receipts = [
-        read(2, seen(Some(50), SeenBy::Receipt)),
-        read(3, seen(None, SeenBy::Watermark)),
-        read(4, None),
-    ];
+    let receipts = [read(2, seen(Some(50), SeenBy::Receipt)), read(3, seen(None, SeenBy::Watermark)), read(4, None)];
     let members = [person(2), person(3), person(4)];
     for (attempt, expected) in [
         (attempt(Some(1), 8, 40), false),
