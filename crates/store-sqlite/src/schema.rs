@@ -277,7 +277,7 @@ mod tests {
                     Ok((row.get(0)?, row.get(1)?))
                 })
                 .unwrap();
-            assert_eq!(found, (9, 5), "what only Alice saw may have changed as late as her row");
+            assert_eq!(found, (9, 7), "what only Alice saw may have changed as late as her row");
             let job: (i64, i64, String) = writer
                 .query_row("SELECT state, priority, reasons FROM jobs", [], |row| {
                     Ok((row.get(0)?, row.get(1)?, row.get(2)?))

@@ -102,7 +102,7 @@ pub async fn what_was_noted_of_a_message_is_told_with_it_and_changes_nothing_els
     assert_eq!(told(&all), [(2, "[3]"), (3, "[2]")], "from the message on, in order");
     assert_eq!(receipts(&world, dm, ReceiptsAfter::after(&all[0])).await, all[1..], "a page goes on where one ended");
     assert_eq!(receipts(&world, dm, ReceiptsAfter::after(&all[1])).await, []);
-    assert_eq!(of_two.kept_since, Some(Timestamp::from_ms(1000)));
+    assert_eq!(of_two.kept_since, Some(Timestamp::from_ms(1002)));
     let (message, sent) = (of_two.message, &messages[1]);
     assert_eq!(message.born_rev, Some(sent.rev));
     assert_eq!((message.id, message.sender, message.sender_name.as_str()), (sent.message_id, alice, "alice"));
