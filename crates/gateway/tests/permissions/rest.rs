@@ -176,7 +176,7 @@ const WEBHOOKS: &[Row] = &[
 const ADMIN: &[Row] = &[
     //                                                                     stranger removed member admin owner blocked  nobody bad expired ended  key- key+
     row("GET /api/v1/admin/trace/{mine}", "", A,                              [403, 403, 403, 403, 403, 403,   401, 401, 401, 401,   403, 200]),
-    row("GET /api/v1/admin/trace?clientMsgId=nobody's", "", A,                [403, 403, 403, 403, 403, 403,   401, 401, 401, 401,   403, 400]),
+    row("GET /api/v1/admin/trace?clientMsgId=nobody's", "", A,                [403, 403, 403, 403, 403, 403,   401, 401, 401, 401,   400, 400]),
     row("GET /api/v1/admin/trace?clientMsgId=nobodys", "", A,                 [403, 403, 403, 403, 403, 403,   401, 401, 401, 401,   403, 404]),
 ];
 
