@@ -1,7 +1,5 @@
 //! How the life of a message looks on the wire.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
-
 use serde_json::json;
 use tertulia_proto::MessageTrace;
 

@@ -18,7 +18,7 @@ use tertulia_proto::{
 };
 use tertulia_store::jobs::{JobRecord, JobState};
 use tertulia_store::push::{NOTIFY, PushAttempt};
-use tertulia_store::trace::{MARKS_MAX, Mark, Noted, Place, ReceiptsAfter, Traced, WhichMessage};
+use tertulia_store::trace::{MARKS_MAX, Noted, Place, ReceiptsAfter, Traced, WhichMessage};
 use tertulia_store::webhooks::{Line, WEBHOOK};
 
 use self::receipts::Firsts;

@@ -1,7 +1,7 @@
 use tertulia_proto::trace::{NotRecorded, Seen, Station, WhyNot};
 use tertulia_proto::{DeviceId, RegistrationId};
 use tertulia_store::push::PushOutcome;
-use tertulia_store::trace::{GAPS_MAX, LATER_MAX, Outline};
+use tertulia_store::trace::{GAPS_MAX, LATER_MAX, Mark, Outline};
 
 use super::*;
 use crate::journal::record::Gap;
