@@ -138,7 +138,7 @@ impl Gate {
     fn new(behind_proxy: bool) -> Self {
         let limits = Limits { sign_ins_per_address_per_minute: 2, ..Limits::default() };
         let settings = Settings { behind_proxy, ..Settings::default() };
-        Self(Server::new(Wish { rate_limits: true, limits, settings }))
+        Self(Server::new(Wish { rate_limits: true, limits, settings, ..Wish::default() }))
     }
 
     /// Tries from a peer that says in each line of `X-Forwarded-For` so much; gives the status. No try has an e-mail address, so that no password is

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::device::PushProvider;
 use crate::id::{
-    ApiKeyId, ClientMsgId, ConversationId, DeviceId, MessageId, RegistrationId, ServerId, SessionId, UserId,
+    ApiKeyId, ClientMsgId, ConversationId, DeviceId, MessageId, RegistrationId, ServerId, SessionId, UserId, WebhookId,
 };
 use crate::time::Timestamp;
 use crate::{Rev, Seq};
@@ -56,11 +56,13 @@ pub struct MessageTrace {
     pub committed: Option<Commitment>,
     /// At the server that committed it, and at each other one where members were connected.
     pub fanned_out: Vec<FanOut>,
-    /// Of everybody else who was a member then, as far as the message has come to them; at most 1,000.
+    /// Of everybody else who was a member then and to whom the message has come; at most 1,000.
     pub receipts: Vec<TracedReceipt>,
-    /// Each attempt to notify a device that spoke of it, in order of time.
+    /// Each attempt to notify a device of it, or of it with later ones, in order of time. Of devices that are gone by now it is not known whose they were.
     pub pushes: Vec<TracedPush>,
-    /// Jobs of its conversation that wait, run, or died since it was sent.
+    /// Each endpoint that is to be told of it, and each that was asked to take it.
+    pub webhooks: Vec<TracedWebhook>,
+    /// Jobs of its conversation that wait, run, or died since it was sent, the newest first; at most 100.
     pub jobs: Vec<TracedJob>,
     /// What is missing above, and why.
     pub not_recorded: Vec<NotRecorded>,
@@ -139,6 +141,8 @@ pub struct TracedReceipt {
 pub enum SeenBy {
     /// A receipt told it.
     Receipt,
+    /// A receipt told it, and an earlier one may be missing: at the latest then.
+    AtLatest,
     /// They wrote something later in the conversation.
     Writing,
     /// It is so by now; when it came to be is not recorded.
@@ -177,6 +181,56 @@ pub struct TracedPush {
     pub detail: String,
 }
 
+/// Where an endpoint stands with the message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct TracedWebhook {
+    pub endpoint_id: WebhookId,
+    /// It has answered that it has it.
+    pub taken: bool,
+    /// Of one that has not: nothing is sent before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_until: Option<Timestamp>,
+    /// Of one that has not: an event of this conversation was not taken although others were, and it is told nothing more of it since then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parked_since: Option<Timestamp>,
+    /// It is told nothing since then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub off_since: Option<Timestamp>,
+    /// There is no such endpoint any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub removed: bool,
+    /// In order of time.
+    pub requests: Vec<TracedRequest>,
+}
+
+/// A request to an endpoint in which the message was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct TracedRequest {
+    pub at: Timestamp,
+    pub outcome: RequestOutcome,
+    /// HTTP's; absent where no answer came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Counts from 1 for the endpoint and the same last event.
+    #[serde(rename = "try")]
+    pub number: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RequestOutcome {
+    Taken,
+    /// To be tried again.
+    Failed,
+    /// The endpoint does not want to be told any more.
+    Gone,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
@@ -205,6 +259,9 @@ pub enum Station {
     FannedOut,
     /// When some members got or read it.
     Receipts,
+    /// What endpoints answered.
+    Webhooks,
+    Jobs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -217,6 +274,10 @@ pub enum WhyNot {
     Busy,
     /// Less than a moment old: ask again.
     NotYet,
+    /// There is more than is looked through or told.
+    TooMany,
+    /// It could not be looked at.
+    NotLooked,
     /// Nothing was recorded then, or the server ended before it had written it.
     Unknown,
 }
@@ -227,4 +288,10 @@ pub enum WhyNot {
 pub struct NotRecorded {
     pub what: Station,
     pub why: WhyNot,
+    /// What is above of this station may be a part of it; else there is nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
+    /// By which server it is missing, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_id: Option<ServerId>,
 }

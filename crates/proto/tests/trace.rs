@@ -1,7 +1,5 @@
 //! How the life of a message looks on the wire.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
-
 use serde_json::json;
 use tertulia_proto::MessageTrace;
 
@@ -27,16 +25,30 @@ fn a_trace_has_its_form() {
             "userId": id(7),
             "delivered": { "at": "2026-11-22T10:00:01.000Z", "by": "receipt", "deviceId": id(8) },
             "read": { "by": "watermark" }
+        }, {
+            "userId": id(8), "delivered": { "at": "2026-11-22T10:00:01.000Z", "by": "at_latest" }
         }],
         "pushes": [{
             "at": "2026-11-22T10:00:03.000Z", "registrationId": id(9), "userId": id(7), "provider": "expo", "seq": 8,
             "outcome": "accepted", "detail": "ticket-1"
         }],
+        "webhooks": [
+            { "endpointId": id(10), "taken": true, "requests": [
+                { "at": "2026-11-22T10:00:04.000Z", "outcome": "failed", "try": 1 },
+                { "at": "2026-11-22T10:00:09.000Z", "outcome": "taken", "status": 204, "try": 2 }
+            ] },
+            { "endpointId": id(11), "taken": false, "waitsUntil": "2026-11-22T10:05:00.000Z", "requests": [] },
+            { "endpointId": id(12), "taken": false, "offSince": "2026-11-22T10:05:00.000Z", "requests": [] },
+            { "endpointId": id(13), "taken": false, "removed": true, "requests": [] }
+        ],
         "jobs": [{
             "id": 5, "kind": "push.expo", "state": "dead", "tries": 3, "createdAt": "2026-11-22T10:00:03.000Z",
             "runAt": "2026-11-22T10:00:03.000Z", "deadAt": "2026-11-22T10:00:09.000Z", "reason": "no luck"
         }],
-        "notRecorded": [{ "what": "receipts", "why": "busy" }]
+        "notRecorded": [
+            { "what": "receipts", "why": "busy", "partial": true, "serverId": id(4) },
+            { "what": "jobs", "why": "not_looked" }
+        ]
     });
     let trace: MessageTrace = serde_json::from_value(form.clone()).unwrap();
     assert_eq!(serde_json::to_value(&trace).unwrap(), form);

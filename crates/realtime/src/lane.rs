@@ -150,22 +150,23 @@ impl Lane {
         Self { limits, waiting: Mutex::new(Waiting::default()), woken: Notify::new(), ended: Notify::new() }
     }
 
-    /// A live event: waits its turn, behind a difference that is being read.
-    pub fn push_event(&self, publication: Arc<Publication>) {
+    /// A live event: waits its turn, behind a difference that is being read. `false`: it will not be told over this connection, which closes.
+    pub fn push_event(&self, publication: Arc<Publication>) -> bool {
         let mut waiting = self.waiting.lock();
         if waiting.closing.is_some() {
-            return;
+            return false;
         }
         let held_bytes = waiting.held_bytes + publication.size_hint();
         if let Some(held) = &mut waiting.held {
             if held.len() < self.limits.frames_max && (held_bytes <= self.limits.bytes_max || held.is_empty()) {
                 held.push(publication);
                 waiting.held_bytes = held_bytes;
-                return;
+                return true;
             }
-            return self.close_locked(waiting, Closing::TooSlow);
+            self.close_locked(waiting, Closing::TooSlow);
+            return false;
         }
-        self.push_locked(waiting, Outbound::Event(publication));
+        self.push_locked(waiting, Outbound::Event(publication))
     }
 
     /// An answer, or an event that answers: not held back.
@@ -176,14 +177,15 @@ impl Lane {
         }
     }
 
-    fn push_locked(&self, mut waiting: parking_lot::MutexGuard<'_, Waiting>, outbound: Outbound) {
+    fn push_locked(&self, mut waiting: parking_lot::MutexGuard<'_, Waiting>, outbound: Outbound) -> bool {
         // However large a frame is (a page of the difference), it leaves room for the events before it and the answer after it: who reads is not
         // sent away for it, again and again. Two such frames fill the lane.
         let size = outbound.size().min(self.limits.bytes_max / 2);
         let full = waiting.durable.len() >= self.limits.frames_max
             || (waiting.bytes + size > self.limits.bytes_max && !waiting.durable.is_empty());
         if full {
-            return self.close_locked(waiting, Closing::TooSlow);
+            self.close_locked(waiting, Closing::TooSlow);
+            return false;
         }
         waiting.bytes += size;
         waiting.durable.push_back(outbound);
@@ -192,6 +194,7 @@ impl Lane {
         if first {
             self.woken.notify_one();
         }
+        true
     }
 
     pub fn push_sign(&self, key: SignKey, publication: Arc<Publication>) {

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tertulia_proto::event::Typing;
-use tertulia_proto::{ConversationId, EventName, Protocol, Rev, Seq, ServerEvent, SessionId, Timestamp, UserId};
+use tertulia_proto::{
+    ConversationId, EventName, MessageId, Protocol, Rev, Seq, ServerEvent, SessionId, Timestamp, UserId,
+};
 
 use crate::publication::Publication;
 
@@ -27,8 +29,8 @@ pub enum News {
         except: Vec<UserId>,
         /// Whose new message it is, where it is one.
         sent_by: Option<UserId>,
-        /// Where in the conversation it is then.
-        seq: Option<Seq>,
+        /// Where in the conversation it is then, and which.
+        message: Option<(Seq, MessageId)>,
         publication: Arc<Publication>,
     },
     /// For every connection of one person. `rev`: of the conversation that it is about.
@@ -83,12 +85,12 @@ impl std::fmt::Debug for News {
 impl News {
     /// An event of the log for all members but `except`.
     pub fn event(conversation: ConversationId, rev: Rev, event: ServerEvent, except: &[UserId]) -> Self {
-        let (sent_by, seq) = match &event {
-            ServerEvent::MessageNew(message) => (Some(message.sender_id), Some(message.seq)),
+        let (sent_by, message) = match &event {
+            ServerEvent::MessageNew(message) => (Some(message.sender_id), Some((message.seq, message.message_id))),
             _ => (None, None),
         };
         let publication = Arc::new(Publication::new(event));
-        Self::Conversation { conversation, rev, except: except.to_vec(), sent_by, seq, publication }
+        Self::Conversation { conversation, rev, except: except.to_vec(), sent_by, message, publication }
     }
 
     pub fn personal(user: UserId, conversation: ConversationId, rev: Rev, event: ServerEvent) -> Self {
@@ -100,9 +102,10 @@ impl News {
         let mut line = Line::default();
         let payload;
         match self {
-            Self::Conversation { conversation, rev, except, sent_by, seq, publication } => {
+            Self::Conversation { conversation, rev, except, sent_by, message, publication } => {
                 payload = publication.encoded(Protocol::SocketIo);
-                line = Line { c: Some(*conversation), r: Some(*rev), x: except.clone(), s: *sent_by, q: *seq, ..line };
+                let (q, m) = message.unzip();
+                line = Line { c: Some(*conversation), r: Some(*rev), x: except.clone(), s: *sent_by, q, m, ..line };
                 line.tell(publication.name(), &payload);
             }
             Self::Person { user, conversation, rev, publication } => {
@@ -143,7 +146,7 @@ impl News {
                     conversation: line.c?,
                     rev: line.r?,
                     sent_by: line.s,
-                    seq: line.q,
+                    message: line.q.zip(line.m),
                     publication: publication(&line)?,
                     except: line.x,
                 },
@@ -182,6 +185,8 @@ struct Line<'a> {
     s: Option<UserId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     q: Option<Seq>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    m: Option<MessageId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     d: Option<SessionId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,13 +1,13 @@
 //! Who notes what was told to whom.
 
-use tertulia_proto::{ConversationId, Seq};
+use tertulia_proto::{ConversationId, MessageId, Seq};
 
 use crate::connection::ConnectionId;
 
 /// Connections that are named; all are counted.
 const NAMED_MAX: usize = 50;
 
-/// To which connections something was handed.
+/// Which connections have taken something into their lanes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Told {
     /// The first of them.
@@ -27,5 +27,5 @@ impl Told {
 /// Called, without a lock of the hub's state, after a new message was handed to its members here: whether or not there are any, where the message was
 /// committed by this server. Must not block.
 pub trait Witness: Send + Sync {
-    fn told(&self, conversation: ConversationId, seq: Seq, told: Told);
+    fn told(&self, conversation: ConversationId, message: (Seq, MessageId), told: Told);
 }

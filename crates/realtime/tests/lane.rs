@@ -74,11 +74,12 @@ fn holding_twice_loses_nothing_and_releasing_twice_repeats_nothing() {
 fn a_lane_full_of_frames_closes_and_is_emptied() {
     let lane = lane(3, 1 << 20);
     for rev in 1..=3 {
-        lane.push_event(event(rev));
+        assert!(lane.push_event(event(rev)));
     }
     assert_eq!(lane.closing(), None);
-    lane.push_event(event(4));
+    assert!(!lane.push_event(event(4)), "it is not told");
     assert_eq!(lane.closing(), Some(Closing::TooSlow));
+    assert!(!lane.push_event(event(5)), "nor what comes later");
     assert!(taken(&lane).is_empty(), "who is too slow gets no more frames");
 }
 
@@ -168,7 +169,7 @@ fn held_events_count_as_bytes() {
 fn what_was_held_counts_as_bytes_after_the_release() {
     let lane = lane(1000, sizes().0 * 4);
     lane.hold();
-    (1..=4).for_each(|rev| lane.push_event(event(rev)));
+    (1..=4).for_each(|rev| assert!(lane.push_event(event(rev))));
     lane.release();
     assert_eq!(lane.closing(), None);
     lane.push_event(event(5));
@@ -261,7 +262,7 @@ fn the_first_reason_stays() {
 async fn who_waits_is_woken_by_each_kind_of_news() {
     let lane = Lane::new(WIDE);
     let pushes: [fn(&Lane); 5] = [
-        |lane| lane.push_event(event(1)),
+        |lane| assert!(lane.push_event(event(1))),
         |lane| lane.push(reply(1, 0)),
         |lane| lane.push_sign(SignKey::Presence(user(1)), event(1)),
         |lane| {

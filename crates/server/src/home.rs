@@ -70,6 +70,14 @@ impl Home {
         }
     }
 
+    /// Writes that wait to be committed.
+    pub fn writes_waiting(&self) -> usize {
+        match self {
+            Self::Sqlite(store) => store.writes_waiting(),
+            Self::Postgres(store) => store.writes_waiting(),
+        }
+    }
+
     /// Commits what waits; later writes are refused. Blocks.
     pub fn close(&self) {
         match self {

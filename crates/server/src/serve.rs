@@ -34,6 +34,9 @@ const GOODBYE: Duration = Duration::from_secs(5);
 /// After so long what was answered is on its way to Socket.IO's clients, whose protocol has no last word that they come back after.
 const LAST_WORDS: Duration = Duration::from_millis(300);
 
+/// So long what was submitted is waited for at the end, so that it is noted, too.
+const LAST_COMMITS: Duration = Duration::from_secs(1);
+
 /// `works`: whether jobs are run here as well.
 pub async fn serve(settings: &Settings, works: bool) -> anyhow::Result<()> {
     // A folder is one server's; a database of its own may be several servers'.
@@ -169,6 +172,13 @@ async fn stop(
     };
     let _ = tokio::join!(goodbyes, working);
     if let Some(keeping) = keeping {
+        // What is committed last is noted, too. The journal is written through the home, so this is before the home closes.
+        let committed = async {
+            while parts.home.writes_waiting() > 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let _ = tokio::time::timeout(LAST_COMMITS, committed).await;
         keeping.finish().await;
     }
     if let Err(error) = parts.home.tend().await {

@@ -98,7 +98,9 @@ pub async fn open(settings: &Settings, serves: bool) -> anyhow::Result<Parts> {
     start_fanout(fanout, batches, handoff.epoch.subscribe(), bus.clone())?;
     let rules = Arc::new(HouseRules { group_members_max: limits.group_members_max });
     let (everybody, in_order) = (Arc::clone(&hub), handoff.clone());
+    let journal = tracing.journal.clone();
     let begin_anew = Arc::new(move |epoch: Epoch| {
+        journal.iter().for_each(|journal| journal.begin_anew());
         everybody.start_over();
         in_order.begin_anew(epoch);
     });

@@ -205,6 +205,16 @@ impl PostgresStore {
         self.replicas.fallbacks()
     }
 
+    /// One at a time, and it may take longer than a lookup.
+    async fn look_long<T, F, R>(&self, deadline: Duration, lookup: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(Arc<Session>) -> R + Send + 'static,
+        R: Future<Output = Sql<T>> + Send + 'static,
+    {
+        told(Arc::clone(&self.readers).read_long(deadline, lookup).await)
+    }
+
     fn read<T, F, R>(&self, lookup: F) -> Reading<'_, T>
     where
         T: Send + 'static,

@@ -53,6 +53,8 @@ pub(crate) struct Readers {
     pool: Pool,
     prepared: Prepared,
     begin: Arc<str>,
+    /// One long look at a time: it takes a reader from everybody.
+    long: tokio::sync::Semaphore,
     deadline: Duration,
     /// Lookups under way. One whose asker has gone away keeps its place until it has ended.
     tasks: Mutex<JoinSet<()>>,
@@ -68,7 +70,8 @@ impl Readers {
             .build()
             .map_err(|e| OpenError::Tls(e.to_string()))?;
         let begin = format!("{BEGIN}{}", times.statement.as_millis()).into();
-        Ok(Arc::new(Self { pool, prepared, begin, deadline: times.lookup, tasks: Mutex::default() }))
+        let (long, tasks) = (tokio::sync::Semaphore::new(1), Mutex::default());
+        Ok(Arc::new(Self { pool, prepared, begin, long, deadline: times.lookup, tasks }))
     }
 
     pub async fn read<T, F, R>(self: Arc<Self>, lookup: F) -> Sql<T>
@@ -77,10 +80,31 @@ impl Readers {
         F: FnOnce(Arc<Session>) -> R + Send + 'static,
         R: Future<Output = Sql<T>> + Send + 'static,
     {
+        let (begin, deadline) = (Arc::clone(&self.begin), self.deadline);
+        self.look(begin, deadline, lookup).await
+    }
+
+    /// With a deadline of its own, for what an operator asks: the others wait for one.
+    pub async fn read_long<T, F, R>(self: Arc<Self>, deadline: Duration, lookup: F) -> Sql<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(Arc<Session>) -> R + Send + 'static,
+        R: Future<Output = Sql<T>> + Send + 'static,
+    {
+        let _alone = self.long.acquire().await.map_err(|error| Fault::NoConnection(error.to_string()))?;
+        let begin = format!("{BEGIN}{}", deadline.as_millis()).into();
+        self.look(begin, deadline, lookup).await
+    }
+
+    async fn look<T, F, R>(&self, begin: Arc<str>, deadline: Duration, lookup: F) -> Sql<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(Arc<Session>) -> R + Send + 'static,
+        R: Future<Output = Sql<T>> + Send + 'static,
+    {
         let object = self.pool.get().await.map_err(|error| Fault::NoConnection(error.to_string()))?;
         let session = Arc::new(Session::pooled(object, self.prepared));
         let (found_is, found) = oneshot::channel();
-        let (begin, deadline) = (Arc::clone(&self.begin), self.deadline);
         let task = async move {
             let looking = lookup(Arc::clone(&session));
             // The beginning is sent before the first statement, and waited for together with it.

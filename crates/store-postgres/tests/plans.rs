@@ -7,13 +7,14 @@ mod database;
 use std::collections::BTreeSet;
 
 use tertulia_proto::sync::Held as HeldRev;
-use tertulia_proto::{DeviceId, PushProvider};
+use tertulia_proto::{DeviceId, PushProvider, ServerId};
 use tertulia_store::conformance::book::Book;
 use tertulia_store::conformance::hooks::{Hooks, line};
 use tertulia_store::conformance::world::World;
 use tertulia_store::conformance::writes::sending;
 use tertulia_store::jobs::*;
 use tertulia_store::push::*;
+use tertulia_store::trace::*;
 use tertulia_store::*;
 use tertulia_store_postgres::Options;
 use tertulia_testkit::postgres::ADMINISTRATION;
@@ -312,6 +313,69 @@ async fn devices_are_found_by_their_people_and_their_conversations() {
             let count = plan.partitions_of("messages");
             assert!(count <= 1, "{count} partitions: {}\n{:#?}", plan.statement, plan.nodes);
         }
+    }
+}
+
+/// Everything that is asked of the traces, with rows of these messages.
+async fn all_of_traces(world: &World, message: &Message) {
+    let traces = world.store.traces();
+    let (place, sender) = (message.conversation_id, message.sender_id);
+    let name = |sender| WhichMessage::Name { client_msg_id: message.client_msg_id.clone(), sender };
+    for which in [WhichMessage::Id(message.message_id), name(Some(sender)), name(None)] {
+        let found = traces.find_message(which).await.expect("an answer");
+        assert_eq!(found, [Place { conversation: place, seq: message.seq, sender }]);
+    }
+    let traced = traces.traced(place, message.seq).await.expect("an answer").expect("it is there");
+    assert_eq!(traced.way.len(), 1);
+    traces.traced_receipts(place, ReceiptsAfter::from(message.seq)).await.expect("an answer");
+    traces.members_then(place, message.seq, vec![sender]).await.expect("an answer");
+    traces.count_traces().await.expect("an answer");
+    let before = OldTraces::Before(Timestamp::from_ms(0));
+    assert_eq!(traces.forget_traces(before, 10).await.expect("an answer"), 0);
+}
+
+/// However many messages there are, and rows of them.
+#[tokio::test]
+async fn a_message_of_the_last_days_is_found_by_its_traces() {
+    let cluster = explaining();
+    let log = database::Log { options: Options { partitions: 16, ..cluster.options(&cluster.database()) } };
+    let world = World::open(&log).await;
+    let [alice, bob] = world.people(["alice", "bob"]).await;
+    let mut all = Vec::new();
+    for _ in 0..8 {
+        let group = world.open_group(alice, &[bob]).await;
+        all.extend(world.send_many(alice, group, 100).await);
+    }
+    let row = |kind, (part, message): (i64, &Message)| TraceRow {
+        conversation: message.conversation_id,
+        kind,
+        seq: message.seq,
+        message: (kind == TraceKind::Way).then_some(message.message_id),
+        client_msg_id: (kind == TraceKind::Way).then(|| message.client_msg_id.clone()),
+        server: ServerId::from_bytes([9; 16]),
+        part,
+        at: Timestamp::from_ms(part),
+        data: "[]".to_owned(),
+    };
+    for some in all.chunks(TRACE_ROWS_MAX) {
+        for kind in [TraceKind::Way, TraceKind::Receipts] {
+            let rows = (1..).zip(some).map(|one| row(kind, one)).collect();
+            world.store.traces().note_traces(rows).await.expect("rows are kept");
+        }
+    }
+    for statistics in ["", "ANALYZE"] {
+        cluster.psql(log.name(), statistics);
+        let plans = plans_of(&cluster, all_of_traces(&world, &all[555])).await;
+        none_is_read_whole(&plans);
+        let about: Vec<&Plan> = plans.iter().filter(|plan| plan.statement.contains("traces")).collect();
+        assert!(about.len() >= 8, "{} plans are too few: are they in the log?", about.len());
+        for plan in about {
+            let is_whole = plan.nodes.iter().any(|node| node.contains("Seq Scan on traces"));
+            assert!(!is_whole && plan.partitions_of("messages") <= 1, "{}\n{:#?}", plan.statement, plan.nodes);
+        }
+        let by_index = |index: &str| plans.iter().any(|plan| plan.nodes.iter().any(|node| node.contains(index)));
+        assert!(by_index("traces_by_message") && by_index("traces_by_name") && by_index("one_row_per_part"));
+        assert!(!plans.iter().any(|plan| plan.statement.starts_with("SELECT c.id, x.seq")), "no scan");
     }
 }
 

@@ -6,7 +6,12 @@ CREATE TABLE traces (
     conversation_id BLOB NOT NULL,
     -- 0 the way of a message, 1 receipts, 2 a gap.
     kind INTEGER NOT NULL,
+    -- Of a gap: when it ended.
     seq INTEGER NOT NULL,
+    -- Of a way: the wire's; after a restore another message may have the place.
+    message_id BLOB,
+    -- Where it tells of the commit.
+    client_msg_id TEXT,
     -- One run of one server.
     server_id BLOB NOT NULL,
     -- Counts what the server wrote.
@@ -16,3 +21,6 @@ CREATE TABLE traces (
     data TEXT NOT NULL,
     CONSTRAINT one_row_per_part UNIQUE (conversation_id, kind, seq, server_id, part)
 ) STRICT;
+
+-- A name is looked for among these first.
+CREATE INDEX traces_by_name ON traces (client_msg_id) WHERE client_msg_id IS NOT NULL;

@@ -1,7 +1,7 @@
 //! What is kept for a while of the way that messages took: rows beside the log, which say nothing of what people say. What is in them is the
 //! journal's affair (`core::journal`); a home keeps and finds them.
 
-use tertulia_proto::{ClientMsgId, ConversationId, MessageId, Seq, ServerId, Timestamp, UserId};
+use tertulia_proto::{ClientMsgId, ConversationId, MessageId, Rev, Seq, ServerId, Timestamp, UserId};
 
 use crate::Reading;
 use crate::jobs::JobRecord;
@@ -10,13 +10,19 @@ use crate::jobs::JobRecord;
 pub const TRACE_ROWS_MAX: usize = crate::jobs::JOBS_PER_CALL_MAX;
 
 /// Bytes of what one row says.
-pub const TRACE_DATA_MAX_BYTES: usize = 16_384;
+pub const TRACE_DATA_MAX_BYTES: usize = 2_048;
 
-/// Rows of one message's way that are told, and of gaps the latest.
+/// Rows of one message's way that are told.
 pub const WAY_ROWS_MAX: usize = 200;
 
-/// Rows of receipts that are looked through, from the message on.
+/// Gaps that are told: the first since the message.
+pub const GAPS_MAX: usize = 200;
+
+/// Rows of receipts in one page.
 pub const RECEIPT_ROWS_MAX: usize = 1_000;
+
+/// Clocks of two servers may be so far from one another.
+pub const CLOCKS_APART_MS: i64 = 1_000;
 
 /// Members that are told of.
 pub const MARKS_MAX: usize = 1_000;
@@ -36,7 +42,7 @@ pub enum TraceKind {
     Way,
     /// Of members that have come to the row's `seq`.
     Receipts,
-    /// That a server could not write down all. Of no conversation ([`NOWHERE`]).
+    /// That a server could not write down all. Of no conversation ([`NOWHERE`]); its `seq` is when it ended, in ms.
     Gap,
 }
 
@@ -59,8 +65,12 @@ pub struct TraceRow {
     pub conversation: ConversationId,
     pub kind: TraceKind,
     pub seq: Seq,
+    /// Of a row of [`TraceKind::Way`]: which one was at `seq` then. After a restore it may be another.
+    pub message: Option<MessageId>,
+    /// Where it says how the message was committed: the sender's own name for it.
+    pub client_msg_id: Option<ClientMsgId>,
     pub server: ServerId,
-    /// Counts the goes of a server: no two of its rows have all of conversation, kind, seq and this.
+    /// Counts the rows of a server.
     pub part: i64,
     /// Of the earliest that it tells.
     pub at: Timestamp,
@@ -73,13 +83,33 @@ pub struct TraceRow {
 pub struct Noted {
     pub seq: Seq,
     pub server: ServerId,
+    pub part: i64,
     pub data: String,
+}
+
+/// Where a page of receipts ended, or begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReceiptsAfter {
+    pub seq: Seq,
+    pub server: ServerId,
+    pub part: i64,
+}
+
+impl ReceiptsAfter {
+    /// Before all that have come to this message.
+    pub const fn from(seq: Seq) -> Self {
+        Self { seq, server: ServerId::from_bytes([0; 16]), part: i64::MIN }
+    }
+
+    pub const fn after(row: &Noted) -> Self {
+        Self { seq: row.seq, server: row.server, part: row.part }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WhichMessage {
     Id(MessageId),
-    /// Without a sender it is asked of everybody.
+    /// Without a sender: those of it that the traces know, and where they know none, of everybody.
     Name {
         client_msg_id: ClientMsgId,
         sender: Option<UserId>,
@@ -104,6 +134,8 @@ pub struct Outline {
     pub created_at: Timestamp,
     pub edited_at: Option<Timestamp>,
     pub deleted_at: Option<Timestamp>,
+    /// The conversation's `rev` when it was made; `None` where it was edited, deleted or reacted to since.
+    pub born_rev: Option<Rev>,
 }
 
 /// How far a member has come by now, and by when they surely had.
@@ -117,20 +149,17 @@ pub struct Mark {
     pub wrote_at: Option<Timestamp>,
 }
 
-/// All that is kept of one message, in one snapshot.
+/// What is kept of one message, but for receipts and jobs, in one snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Traced {
     pub message: Outline,
     /// At most [`WAY_ROWS_MAX`].
     pub way: Vec<Noted>,
-    /// In order of `seq`, from the message's on; at most [`RECEIPT_ROWS_MAX`].
-    pub receipts: Vec<Noted>,
-    /// The latest [`WAY_ROWS_MAX`].
+    /// Those that ended after it was sent, less [`CLOCKS_APART_MS`], in that order; at most [`GAPS_MAX`].
     pub gaps: Vec<Noted>,
-    /// Of those who had joined when it was sent and may see it, but not of the sender, in order of id.
+    /// Of those who had joined when it was sent and have got it, but not of the sender, in order of id. One more than [`MARKS_MAX`] says that there are
+    /// more.
     pub marks: Vec<Mark>,
-    /// Whose key ends with the conversation's id, in order of id.
-    pub jobs: Vec<JobRecord>,
     /// The earliest row that is kept, of whatever message.
     pub kept_since: Option<Timestamp>,
 }
@@ -142,16 +171,25 @@ pub enum OldTraces {
     Oldest,
 }
 
-/// The rows. Each change is one transaction, durable when it answers.
+/// The rows.
 pub trait TraceBook: Send + Sync {
-    /// At most [`TRACE_ROWS_MAX`]. A row that is there already stays as it is.
+    /// At most [`TRACE_ROWS_MAX`]. A row that is there already stays as it is, so what failed may be brought again whole; some of it may have been kept.
+    /// Outlives the server that notes; whether it outlives the machine, too, is the home's affair.
     fn note_traces(&self, rows: Vec<TraceRow>) -> Reading<'_, ()>;
-    /// At most [`FOUND_MAX`], in order of sender.
+    /// At most [`FOUND_MAX`], in order of sender. May take some seconds where the traces don't know it, and one at a time looks so.
     fn find_message(&self, which: WhichMessage) -> Reading<'_, Vec<Place>>;
     /// `None` where there is no such message.
     fn traced(&self, conversation: ConversationId, seq: Seq) -> Reading<'_, Option<Traced>>;
+    /// The next rows of receipts, in order of `seq`, server and part: at most [`RECEIPT_ROWS_MAX`].
+    fn traced_receipts(&self, conversation: ConversationId, after: ReceiptsAfter) -> Reading<'_, Vec<Noted>>;
+    /// Who of these, but for the sender, was a member when the message was sent and may see it.
+    fn members_then(&self, conversation: ConversationId, seq: Seq, users: Vec<UserId>) -> Reading<'_, Vec<UserId>>;
+    /// Jobs whose key ends with the conversation's id, without those that died before `since`: the newest [`JOBS_TOLD_MAX`], those first. Looks through
+    /// the whole queue.
+    fn jobs_of_conversation(&self, conversation: ConversationId, since: Timestamp) -> Reading<'_, Vec<JobRecord>>;
+    /// Not fewer than there are: by the first and the last number.
     fn count_traces(&self) -> Reading<'_, usize>;
-    /// How many are gone: at most `limit`, and never more than [`TRACE_ROWS_MAX`].
+    /// How many are gone: at most `limit`, and never more than [`TRACE_ROWS_MAX`]. None while another server does it.
     fn forget_traces(&self, which: OldTraces, limit: usize) -> Reading<'_, usize>;
 }
 

@@ -1,26 +1,28 @@
 //! What is noted, beside the log, of the way that messages take: who brought one and how, when it was committed and told, who got and read it when.
 //!
-//! Whoever sends must not wait for it. So a record costs a push into a bounded queue; when that is full the record is dropped, counted, and the gap is
-//! written down instead, so that whoever asks later learns that something is missing and why. A task of the server takes rows from here
+//! Whoever sends must not wait for it to be written. So a record costs a push into a bounded queue; when that is full the record is dropped, counted,
+//! and the gap is written down instead, so that whoever asks later learns that something is missing and why. A task of the server takes rows from here
 //! ([`Journal::take`]) and keeps them by [`tertulia_store::TraceBook`].
 //!
 //! The way through: [`record`] what is noted and how it looks in a row.
 
 pub mod record;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use tertulia_proto::trace::Door;
-use tertulia_proto::{ApiKeyId, ConversationId, DeviceId, Message, Seq, ServerId, SessionId, Timestamp, UserId};
+use tertulia_proto::{
+    ApiKeyId, ConversationId, DeviceId, Message, MessageId, Seq, ServerId, SessionId, Timestamp, UserId,
+};
 use tertulia_realtime::{ConnectionId, Told, Witness};
 use tertulia_store::trace::{NOWHERE, TraceKind, TraceRow};
 
-use self::record::{Gap, Note, Record};
+use self::record::{Counted, Gap, Note, Record};
 use crate::auth::Identity;
 use crate::power::Clock;
 
@@ -72,6 +74,11 @@ pub struct Origin {
     pub device: Option<DeviceId>,
 }
 
+/// A gap ends when nothing was dropped for so long, or when it has lasted for [`GAP_MAX_MS`]: a server that has too much to do for an hour writes some
+/// hundred rows of it.
+const GAP_ENDS_AFTER_MS: i64 = 1_000;
+pub(crate) const GAP_MAX_MS: i64 = 10_000;
+
 /// How much may be noted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JournalLimits {
@@ -94,12 +101,24 @@ struct Queue {
     gap: Option<Gap>,
 }
 
+/// What is written at once.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Go {
+    pub rows: Vec<TraceRow>,
+    /// In them.
+    records: usize,
+}
+
 /// One server's.
 pub struct Journal {
     server: ServerId,
     clock: Arc<dyn Clock>,
     limits: JournalLimits,
     queue: Mutex<Queue>,
+    /// Made of what was taken from the queue, and not handed out yet. Never locked before the queue.
+    ready: Mutex<VecDeque<Counted>>,
+    /// Records that were taken from the queue and are not written yet.
+    held: AtomicUsize,
     parts: AtomicI64,
     rows: AtomicU64,
     dropped: AtomicU64,
@@ -108,8 +127,17 @@ pub struct Journal {
 impl Journal {
     /// `server`: of this run, and of no other.
     pub fn new(server: ServerId, clock: Arc<dyn Clock>, limits: JournalLimits) -> Self {
-        let (rows, dropped) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { server, clock, limits, queue: Mutex::default(), parts: AtomicI64::new(1), rows, dropped }
+        Self {
+            server,
+            clock,
+            limits,
+            queue: Mutex::default(),
+            ready: Mutex::default(),
+            held: AtomicUsize::new(0),
+            parts: AtomicI64::new(1),
+            rows: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+        }
     }
 
     pub fn now(&self) -> Timestamp {
@@ -120,17 +148,30 @@ impl Journal {
         JournalCounts {
             rows: self.rows.load(Ordering::Relaxed),
             dropped: self.dropped.load(Ordering::Relaxed),
-            waiting: self.queue.lock().waiting.len(),
+            waiting: self.queue.lock().waiting.len() + self.held.load(Ordering::Relaxed),
         }
+    }
+
+    /// Whether the next record finds a place.
+    pub fn has_room(&self) -> bool {
+        self.counts().waiting < self.limits.records_max
+    }
+
+    /// The log is another one: what waits is of messages that it may not have, and whose places others will take.
+    pub fn begin_anew(&self) {
+        self.queue.lock().waiting.clear();
+        let gone: usize = self.ready.lock().drain(..).map(|(_, records)| records).sum();
+        self.held.fetch_sub(gone, Ordering::Relaxed);
     }
 
     fn note(&self, note: Note) {
         let mut queue = self.queue.lock();
-        if queue.waiting.len() < self.limits.records_max {
+        if queue.waiting.len() + self.held.load(Ordering::Relaxed) < self.limits.records_max {
             queue.waiting.push_back(note);
             return;
         }
         Gap::widen(&mut queue.gap, note.record.at(), 1);
+        Gap::widen(&mut queue.gap, self.clock.now(), 0);
         drop(queue);
         self.dropped.fetch_add(1, Ordering::Relaxed);
     }
@@ -148,12 +189,15 @@ impl Journal {
             device: origin.device,
             repeat: !fresh,
         };
-        self.note(Note { conversation: message.conversation_id, seq: message.seq, record });
+        let (conversation, seq, id) = (message.conversation_id, message.seq, message.message_id);
+        self.note(Note { conversation, seq, message: Some(id), name: None, record });
     }
 
     pub(crate) fn committed(&self, message: &Message, at: Timestamp) {
         let record = Record::Committed { at, rev: message.rev };
-        self.note(Note { conversation: message.conversation_id, seq: message.seq, record });
+        let (conversation, seq, id) = (message.conversation_id, message.seq, message.message_id);
+        let name = Some(message.client_msg_id.clone());
+        self.note(Note { conversation, seq, message: Some(id), name, record });
     }
 
     pub(crate) fn receipt(
@@ -164,62 +208,100 @@ impl Journal {
         device: Option<DeviceId>,
     ) {
         let record = Record::Receipt { at: self.now(), user, read, device };
-        self.note(Note { conversation, seq: delivered, record });
+        self.note(Note { conversation, seq: delivered, message: None, name: None, record });
     }
 
-    /// What waits, as rows: so many at most, each with all that waits of one message. [`Journal::written`] or [`Journal::lost`] follows.
-    pub fn take(&self, rows_max: usize) -> Vec<TraceRow> {
-        let (notes, gap) = {
-            let mut queue = self.queue.lock();
-            let (mut notes, mut keys) = (Vec::new(), BTreeSet::new());
-            while let Some(note) = queue.waiting.pop_front() {
-                keys.insert(note.key());
-                if keys.len() > rows_max {
-                    queue.waiting.push_front(note);
-                    break;
-                }
-                notes.push(note);
-            }
-            (notes, queue.gap.take())
-        };
-        let part = self.parts.fetch_add(1, Ordering::Relaxed);
-        let mut rows = record::rows(notes, self.server, part);
-        rows.extend(gap.map(|gap| TraceRow {
-            conversation: NOWHERE,
-            kind: TraceKind::Gap,
-            seq: 0,
-            server: self.server,
-            part,
-            at: gap.from,
-            data: gap.encode(),
-        }));
-        rows
-    }
-
-    pub fn written(&self, rows: usize) {
-        self.rows.fetch_add(u64::try_from(rows).unwrap_or(0), Ordering::Relaxed);
-    }
-
-    /// Rows that could not be kept: that much is said when it goes on.
-    pub fn lost(&self, rows: &[TraceRow]) {
-        let mut queue = self.queue.lock();
-        for row in rows {
-            let before = Gap::decode(&row.data).filter(|_| row.kind == TraceKind::Gap);
-            let count = before.map_or(1, |gap| gap.count);
-            Gap::widen(&mut queue.gap, row.at, count);
-            Gap::widen(&mut queue.gap, before.map_or(self.clock.now(), |gap| gap.to), 0);
-            if before.is_none() {
-                self.dropped.fetch_add(1, Ordering::Relaxed);
+    /// What waits, as rows: so many at most, and one where a gap ended. [`Journal::written`] or [`Journal::lost`] follows. `is_last`: nothing will be
+    /// taken after this, so a gap ends now.
+    pub fn take(&self, rows_max: usize, is_last: bool) -> Go {
+        let mut ready = self.ready.lock();
+        if ready.len() < rows_max {
+            let notes = {
+                let mut queue = self.queue.lock();
+                // Before they leave the queue: the two together are bounded.
+                self.held.fetch_add(queue.waiting.len(), Ordering::Relaxed);
+                std::mem::take(&mut queue.waiting)
+            };
+            let mut too_large = None;
+            ready.extend(record::rows(notes, self.server, &self.parts, &mut too_large));
+            if let Some(gap) = too_large {
+                self.drop_records(gap);
+                self.held.fetch_sub(usize::try_from(gap.count).unwrap_or(0), Ordering::Relaxed);
             }
         }
+        let count = ready.len().min(rows_max);
+        let mut go = Go::default();
+        for (row, records) in ready.drain(..count) {
+            go.rows.push(row);
+            go.records += records;
+        }
+        drop(ready);
+        go.rows.extend(self.ended_gap(is_last).map(|gap| self.row_of(gap)));
+        go
+    }
+
+    fn ended_gap(&self, is_last: bool) -> Option<Gap> {
+        let now = self.clock.now();
+        let mut queue = self.queue.lock();
+        let has_ended = |gap: &mut Gap| {
+            is_last || gap.to <= now.plus_ms(-GAP_ENDS_AFTER_MS) || gap.from <= now.plus_ms(-GAP_MAX_MS)
+        };
+        queue.gap.take_if(has_ended)
+    }
+
+    fn row_of(&self, gap: Gap) -> TraceRow {
+        TraceRow {
+            conversation: NOWHERE,
+            kind: TraceKind::Gap,
+            seq: gap.to.ms(),
+            message: None,
+            client_msg_id: None,
+            server: self.server,
+            part: self.parts.fetch_add(1, Ordering::Relaxed),
+            at: gap.from,
+            data: gap.encode(),
+        }
+    }
+
+    fn drop_records(&self, gap: Gap) {
+        let mut queue = self.queue.lock();
+        Gap::widen(&mut queue.gap, gap.from, gap.count);
+        Gap::widen(&mut queue.gap, gap.to, 0);
+        drop(queue);
+        self.dropped.fetch_add(gap.count, Ordering::Relaxed);
+    }
+
+    pub fn written(&self, go: &Go) {
+        self.rows.fetch_add(u64::try_from(go.rows.len()).unwrap_or(0), Ordering::Relaxed);
+        self.held.fetch_sub(go.records, Ordering::Relaxed);
+    }
+
+    /// Rows that could not be kept: how many records were in them is said when it goes on.
+    pub fn lost(&self, go: &Go) {
+        let now = self.clock.now();
+        for row in &go.rows {
+            match Gap::decode(&row.data).filter(|_| row.kind == TraceKind::Gap) {
+                // They have been counted.
+                Some(gap) => {
+                    let mut queue = self.queue.lock();
+                    Gap::widen(&mut queue.gap, gap.from, gap.count);
+                    Gap::widen(&mut queue.gap, gap.to, 0);
+                }
+                None => {
+                    let count = u64::try_from(record::decode(&row.data).len()).unwrap_or(0);
+                    self.drop_records(Gap { from: row.at, to: now, count });
+                }
+            }
+        }
+        self.held.fetch_sub(go.records, Ordering::Relaxed);
     }
 }
 
 impl Witness for Journal {
-    fn told(&self, conversation: ConversationId, seq: Seq, told: Told) {
+    fn told(&self, conversation: ConversationId, (seq, id): (Seq, MessageId), told: Told) {
         let connections = told.first.iter().map(|connection| connection.0).collect();
         let record = Record::Told { at: self.now(), connections, count: told.count };
-        self.note(Note { conversation, seq, record });
+        self.note(Note { conversation, seq, message: Some(id), name: None, record });
     }
 }
 

@@ -1,10 +1,13 @@
 //! What is noted, and how it looks in a row.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use serde::{Deserialize, Serialize};
 use tertulia_proto::trace::Door;
-use tertulia_proto::{ApiKeyId, ConversationId, DeviceId, Rev, Seq, ServerId, SessionId, Timestamp, UserId};
+use tertulia_proto::{
+    ApiKeyId, ClientMsgId, ConversationId, DeviceId, MessageId, Rev, Seq, ServerId, SessionId, Timestamp, UserId,
+};
 use tertulia_store::trace::{TRACE_DATA_MAX_BYTES, TraceKind, TraceRow};
 
 use super::TraceId;
@@ -74,40 +77,71 @@ impl Record {
 pub(super) struct Note {
     pub conversation: ConversationId,
     pub seq: Seq,
+    /// Of what is about one message: which one.
+    pub message: Option<MessageId>,
+    /// Where it is committed: what the sender calls it.
+    pub name: Option<ClientMsgId>,
     pub record: Record,
 }
 
-/// Of one of them is one row.
-pub(super) type Key = (ConversationId, TraceKind, Seq);
+/// Of one of them is one row, or several where one is too small.
+type Key = (ConversationId, TraceKind, Seq, Option<MessageId>);
+
+/// So many records are in it.
+pub(super) type Counted = (TraceRow, usize);
 
 impl Note {
-    pub const fn key(&self) -> Key {
-        (self.conversation, self.record.kind(), self.seq)
+    const fn key(&self) -> Key {
+        (self.conversation, self.record.kind(), self.seq, self.message)
     }
 }
 
-/// All of a message in one row: what of it comes within one go is written once.
-pub(super) fn rows(notes: Vec<Note>, server: ServerId, part: i64) -> Vec<TraceRow> {
-    let mut by_key: BTreeMap<Key, Vec<Record>> = BTreeMap::new();
+/// All of a message together: what of it comes within one go is written once. What no row can hold widens the gap.
+pub(super) fn rows(
+    notes: impl IntoIterator<Item = Note>,
+    server: ServerId,
+    parts: &AtomicI64,
+    gap: &mut Option<Gap>,
+) -> Vec<Counted> {
+    let mut by_key: BTreeMap<Key, (Option<ClientMsgId>, Vec<Record>)> = BTreeMap::new();
     for note in notes {
-        by_key.entry(note.key()).or_default().push(note.record);
+        let (name, records) = by_key.entry(note.key()).or_default();
+        *name = name.take().or(note.name);
+        records.push(note.record);
     }
-    let row = |((conversation, kind, seq), records): (Key, Vec<Record>)| {
-        let at = records.iter().map(Record::at).min().unwrap_or(Timestamp::from_ms(0));
-        TraceRow { conversation, kind, seq, server, part, at, data: encode(records) }
-    };
-    by_key.into_iter().map(row).collect()
+    let mut rows = Vec::new();
+    for ((conversation, kind, seq, message), (name, records)) in by_key {
+        for (at, count, data) in encode(&records, gap) {
+            let part = parts.fetch_add(1, Ordering::Relaxed);
+            let client_msg_id = name.clone();
+            rows.push((TraceRow { conversation, kind, seq, message, client_msg_id, server, part, at, data }, count));
+        }
+    }
+    rows
 }
 
-/// The first that there is room for: a group of a thousand may tell in one moment that they have come to a message.
-fn encode(mut records: Vec<Record>) -> String {
-    loop {
-        let data = serde_json::to_string(&records).unwrap_or_else(|_| "[]".to_owned());
-        if data.len() <= TRACE_DATA_MAX_BYTES {
-            return data;
+/// As many rows as are needed, each with the earliest time of its records and their count: a group of a thousand may tell in one moment that they have
+/// come to a message.
+fn encode(records: &[Record], gap: &mut Option<Gap>) -> Vec<(Timestamp, usize, String)> {
+    let mut rows: Vec<(Timestamp, usize, String)> = Vec::new();
+    for record in records {
+        let text = serde_json::to_string(record).ok().filter(|text| text.len() + 2 <= TRACE_DATA_MAX_BYTES);
+        let Some(text) = text else {
+            Gap::widen(gap, record.at(), 1);
+            continue;
+        };
+        match rows.last_mut() {
+            Some((at, count, data)) if data.len() + 2 + text.len() <= TRACE_DATA_MAX_BYTES => {
+                *at = record.at().min(*at);
+                *count += 1;
+                data.push(',');
+                data.push_str(&text);
+            }
+            _ => rows.push((record.at(), 1, format!("[{text}"))),
         }
-        records.truncate(records.len() / 2);
     }
+    rows.iter_mut().for_each(|(_, _, data)| data.push(']'));
+    rows
 }
 
 /// What does not decode (a newer server's, perhaps) is passed over.
@@ -116,7 +150,7 @@ pub fn decode(data: &str) -> Vec<Record> {
     values.into_iter().filter_map(|value| serde_json::from_value(value).ok()).collect()
 }
 
-/// So many records are missing, of this time.
+/// So many records of one server are missing, of this time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
     pub from: Timestamp,

@@ -177,6 +177,8 @@ const WEBHOOKS: &[Row] = &[
 const ADMIN: &[Row] = &[
     //                                                                     stranger removed member admin owner blocked  nobody bad expired ended  key- key+
     row("GET /api/v1/admin/trace/{mine}", "", A,                              [403, 403, 403, 403, 403, 403,   401, 401, 401, 401,   403, 200]),
+    row("GET /api/v1/admin/trace?clientMsgId=nobody's", "", A,                [403, 403, 403, 403, 403, 403,   401, 401, 401, 401,   400, 400]),
+    row("GET /api/v1/admin/trace?clientMsgId=nobodys", "", A,                 [403, 403, 403, 403, 403, 403,   401, 401, 401, 401,   403, 404]),
     row("GET /api/v1/admin/jobs", "", A,                                      [403, 403, 403, 403, 403, 403,   401, 401, 401, 401,   403, 200]),
     row("GET /api/v1/admin/jobs?state=dead&kind=notify&after=7&limit=1", "", A, [403, 403, 403, 403, 403, 403, 401, 401, 401, 401,   403, 200]),
     row("GET /api/v1/admin/jobs/stats", "", A,                                [403, 403, 403, 403, 403, 403,   401, 401, 401, 401,   403, 200]),

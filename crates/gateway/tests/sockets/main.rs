@@ -10,6 +10,7 @@ mod replaced;
 mod silent;
 #[path = "../support/mod.rs"]
 mod support;
+mod traced;
 mod watching;
 
 use std::time::Duration;

@@ -16,11 +16,13 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use serde_json::Value;
 use tertulia_core::auth::{Auth, AuthConfig, Identity, JwksSource};
-use tertulia_core::{Clock, Entropy, Fanout, HouseRules, Powers, Services};
+use tertulia_core::journal::JournalLimits;
+use tertulia_core::services::Tracing;
+use tertulia_core::{Clock, Entropy, Fanout, HouseRules, Journal, Powers, Services};
 use tertulia_gateway::{Gateway, Settings};
 use tertulia_proto::model::TokenAnswer;
 use tertulia_proto::request::{NewGroupBody, SendMessage};
-use tertulia_proto::{ConversationId, HistoryVisibility, Limits, Message, Timestamp, UserId};
+use tertulia_proto::{ConversationId, HistoryVisibility, Limits, Message, ServerId, Timestamp, UserId};
 use tertulia_realtime::Hub;
 use tertulia_store::{CommitSink, Committed};
 use tertulia_store_sqlite::SqliteStore;
@@ -101,6 +103,8 @@ pub struct Wish {
     pub rate_limits: bool,
     pub limits: Limits,
     pub settings: Settings,
+    /// The way of messages is noted.
+    pub noting: bool,
 }
 
 /// Somebody who is signed in.
@@ -124,7 +128,13 @@ impl Server {
         let handoff = Arc::new(Handoff { fanout: Fanout::new(hub.clone()), held: Mutex::default() });
         let store = SqliteStore::open_in_memory(&[7; 64], Arc::new(HouseRules::default()), handoff.clone()).unwrap();
         let auth = Auth::new(store.clone(), powers.clone(), AuthConfig::default(), Arc::new(NoKeys)).unwrap();
-        let services = Arc::new(Services::new(store, hub, powers, limits, auth, wish.rate_limits));
+        let noted = JournalLimits { records_max: 100 };
+        let clock_of_journal: Arc<dyn Clock> = clock.clone();
+        let journal =
+            wish.noting.then(|| Arc::new(Journal::new(ServerId::from_bytes([9; 16]), clock_of_journal, noted)));
+        let tracing = Tracing { journal, ..Tracing::default() };
+        let services = Services::new(store, hub, powers, limits, auth, wish.rate_limits).with_tracing(tracing);
+        let services = Arc::new(services);
         let gateway = Gateway::new(services, wish.settings);
         let router = tertulia_gateway::router(&gateway);
         Self { handoff, gateway, router, clock }

@@ -192,13 +192,13 @@ impl Hub {
 
     fn tell_here(&self, news: News) {
         match news {
-            News::Conversation { conversation, except, seq, publication, .. } => match (&self.witness, seq) {
-                (Some(witness), Some(seq)) => {
+            News::Conversation { conversation, except, message, publication, .. } => match (&self.witness, message) {
+                (Some(witness), Some(message)) => {
                     let mut told = Told::default();
                     self.state.lock().deliver(conversation, &publication, &except, &mut |to| told.add(to));
                     // Another server's message at one where nobody hears it is no news to anybody.
                     if told.count > 0 || publication.event().is_some() {
-                        witness.told(conversation, seq, told);
+                        witness.told(conversation, message, told);
                     }
                 }
                 _ => self.state.lock().deliver(conversation, &publication, &except, &mut |_| ()),

@@ -333,11 +333,12 @@ impl State {
         }
     }
 
-    /// `to` hears of each connection.
+    /// `to` hears of each connection whose lane has taken it.
     fn deliver_to(&self, user: UserId, publication: &Arc<Publication>, to: &mut impl FnMut(ConnectionId)) {
         for connection in self.connections_of(user) {
-            connection.lane.push_event(Arc::clone(publication));
-            to(connection.id);
+            if connection.lane.push_event(Arc::clone(publication)) {
+                to(connection.id);
+            }
         }
     }
 

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use tertulia_proto::trace::{Reception, Seen, SeenBy, Station, TracedReceipt, WhyNot};
+use tertulia_proto::trace::{
+    NotRecorded, Reception, RequestOutcome, Seen, SeenBy, Station, TracedReceipt, TracedWebhook, WhyNot,
+};
 use tertulia_proto::{MessageTrace, Timestamp, UserId};
 use tertulia_store::AccountLookup;
 use tertulia_store::trace::{Place, WhichMessage};
@@ -97,14 +99,17 @@ fn timeline(trace: &MessageTrace) -> String {
         };
     }
     for one in &trace.not_recorded {
-        let _ = writeln!(text, "not recorded: {}: {}", station(one.what), why(one.why));
+        let _ = writeln!(text, "{}", unrecorded(one));
     }
     text.trim_end().to_owned()
 }
 
+/// Names, and what others have answered, may hold what moves a terminal.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 fn named(user: UserId, name: Option<&str>) -> String {
-    // A name may hold what moves a terminal.
-    let plain = |name: &str| name.chars().filter(|c| !c.is_control()).collect::<String>();
     name.map_or_else(|| user.to_string(), |name| format!("{user} ({})", plain(name)))
 }
 
@@ -130,14 +135,15 @@ fn lines(trace: &MessageTrace) -> Vec<Line> {
     for one in &trace.pushes {
         let whose = one.user_id.map_or_else(String::new, |user| format!(" of {user}"));
         let by = one.provider.map_or("", |provider| provider.as_str());
-        let what = format!("{} {}", one.outcome, one.detail);
+        let what = plain(&format!("{} {}", one.outcome, one.detail));
         lines.push(line(one.at, format!("push         {by} registration {}{whose}: {what}", one.registration_id)));
     }
+    lines.extend(trace.webhooks.iter().flat_map(webhook));
     lines.extend(trace.edited_at.map(|at| line(at, "edited".to_owned())));
     lines.extend(trace.deleted_at.map(|at| line(at, "deleted".to_owned())));
     for job in &trace.jobs {
         let what = format!("job          {} {} {} tries {}", job.id, job.kind, job.state, job.tries);
-        let why = job.reason.as_deref().map_or_else(String::new, |why| format!(": {}", why.replace('\n', " ")));
+        let why = job.reason.as_deref().map_or_else(String::new, |why| format!(": {}", plain(why)));
         lines.push(line(job.dead_at.unwrap_or(job.run_at), what + &why));
     }
     lines
@@ -158,14 +164,48 @@ fn received(one: &Reception) -> String {
     text
 }
 
+/// Each request, and how it is with the endpoint where it has not taken the message.
+fn webhook(one: &TracedWebhook) -> Vec<Line> {
+    let id = one.endpoint_id;
+    let mut lines = Vec::new();
+    for request in &one.requests {
+        let outcome = match request.outcome {
+            RequestOutcome::Taken => "taken",
+            RequestOutcome::Failed => "failed",
+            RequestOutcome::Gone => "gone",
+        };
+        let status = request.status.map_or_else(|| "no answer".to_owned(), |status| format!("status {status}"));
+        let text = format!("webhook      {id} try {}: {outcome}, {status}", request.number);
+        lines.push(Line { at: Some(request.at), text });
+    }
+    let text = match (one.off_since, one.parked_since, one.waits_until) {
+        _ if one.removed => "is removed".to_owned(),
+        (Some(since), ..) => format!("is off since {since}"),
+        _ if one.taken => return lines,
+        (_, Some(since), _) => format!("has not taken it, and is asked no more since {since}"),
+        (_, _, Some(until)) => format!("has not taken it, waits until {until}"),
+        _ => "has not taken it".to_owned(),
+    };
+    lines.push(Line { at: None, text: format!("webhook      {id} {text}") });
+    lines
+}
+
 fn receipt(what: &str, one: &TracedReceipt, seen: &Seen) -> Line {
     let who = named(one.user_id, one.name.as_deref());
     let how = match (seen.by, seen.device_id) {
         (SeenBy::Receipt, Some(device)) => format!(" device {device}"),
+        (SeenBy::AtLatest, Some(device)) => format!(" at the latest, device {device}"),
+        (SeenBy::AtLatest, None) => " at the latest".to_owned(),
         (SeenBy::Writing, _) => " who wrote something then".to_owned(),
         _ => String::new(),
     };
     Line { at: seen.at, text: format!("{what}  {who}{how}") }
+}
+
+fn unrecorded(one: &NotRecorded) -> String {
+    let beginning = if one.partial { "perhaps not all: " } else { "not recorded: " };
+    let by = one.server_id.map_or_else(String::new, |server| format!(" (server {server})"));
+    format!("{beginning}{}: {}{by}", station(one.what), why(one.why))
 }
 
 const fn station(station: Station) -> &'static str {
@@ -174,6 +214,8 @@ const fn station(station: Station) -> &'static str {
         Station::Committed => "when it was committed",
         Station::FannedOut => "when it was fanned out, and to whom",
         Station::Receipts => "when some got or read it",
+        Station::Webhooks => "what endpoints answered",
+        Station::Jobs => "jobs",
     }
 }
 
@@ -181,6 +223,8 @@ const fn why(why: WhyNot) -> &'static str {
     match why {
         WhyNot::Expired => "older than what is kept",
         WhyNot::Busy => "a server was busy",
+        WhyNot::TooMany => "there is more than is looked through",
+        WhyNot::NotLooked => "not looked at",
         WhyNot::NotYet => "too young, ask again",
         WhyNot::Unknown => "nothing was recorded then, or the server ended before it was written",
     }
@@ -188,10 +232,33 @@ const fn why(why: WhyNot) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use tertulia_proto::trace::{Commitment, Door, FanOut, NotRecorded};
-    use tertulia_proto::{ConversationId, MessageId, ServerId, SessionId};
+    use tertulia_proto::trace::{Commitment, Door, FanOut, TracedJob, TracedPush, TracedRequest};
+    use tertulia_proto::{ConversationId, MessageId, RegistrationId, ServerId, SessionId, WebhookId};
 
     use super::*;
+
+    fn webhooks(at: Timestamp) -> Vec<TracedWebhook> {
+        let endpoint = |number: u8| TracedWebhook {
+            endpoint_id: WebhookId::from_bytes([number; 16]),
+            taken: false,
+            waits_until: None,
+            parked_since: None,
+            off_since: None,
+            removed: false,
+            requests: Vec::new(),
+        };
+        let request = |later, outcome, status, number| TracedRequest { at: at.plus_ms(later), outcome, status, number };
+        let requests =
+            vec![request(0, RequestOutcome::Failed, None, 1), request(9, RequestOutcome::Taken, Some(204), 2)];
+        vec![
+            TracedWebhook { taken: true, requests, ..endpoint(1) },
+            TracedWebhook { waits_until: Some(at), ..endpoint(2) },
+            TracedWebhook { off_since: Some(at), ..endpoint(3) },
+            TracedWebhook { removed: true, ..endpoint(4) },
+            endpoint(5),
+            TracedWebhook { parked_since: Some(at), waits_until: Some(at), ..endpoint(6) },
+        ]
+    }
 
     #[test]
     fn a_timeline_is_in_order_and_counts_from_the_reception() {
@@ -226,12 +293,33 @@ mod tests {
             receipts: vec![TracedReceipt {
                 user_id,
                 name: None,
-                delivered: seen(Some(90), SeenBy::Receipt),
+                delivered: seen(Some(90), SeenBy::AtLatest),
                 read: seen(None, SeenBy::Watermark),
             }],
-            pushes: Vec::new(),
-            jobs: Vec::new(),
-            not_recorded: vec![NotRecorded { what: Station::Receipts, why: WhyNot::Busy }],
+            pushes: vec![TracedPush {
+                at: at(95),
+                registration_id: RegistrationId::from_bytes([7; 16]),
+                user_id: Some(user_id),
+                provider: None,
+                seq: 7,
+                outcome: "refused".into(),
+                detail: "no\u{1b}[2J\nluck".into(),
+            }],
+            webhooks: webhooks(at(100)),
+            jobs: vec![TracedJob {
+                id: 5,
+                kind: "push.expo".into(),
+                state: "dead".into(),
+                tries: 3,
+                created_at: at(10),
+                run_at: at(80),
+                dead_at: Some(at(120)),
+                reason: Some("no\r\u{7}luck".into()),
+            }],
+            not_recorded: vec![
+                NotRecorded { what: Station::Receipts, why: WhyNot::Busy, partial: true, server_id: Some(server_id) },
+                NotRecorded { what: Station::Jobs, why: WhyNot::NotLooked, partial: false, server_id: None },
+            ],
         };
         insta::assert_snapshot!(timeline(&trace));
     }

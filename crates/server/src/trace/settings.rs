@@ -16,7 +16,7 @@ pub struct TraceSettings {
     pub enabled: Switch,
     /// For how long it is kept, in hours.
     pub retention_hours: u32,
-    /// How much is kept at most, about half a kilobyte each: one or two of each message.
+    /// How much is kept at most, about 0.6 kB each and 2.4 kB at the most: one or two of each message.
     pub rows_max: usize,
     /// One server writes no more, 5 to 2500. What is more waits, and then is dropped and counted.
     pub rows_per_second_max: usize,

@@ -4,10 +4,12 @@ mod town;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
+use tertulia_proto::MessageId;
 use tertulia_proto::event::Presence;
+use tertulia_proto::trace::{MessageTrace, NotRecorded, Station, WhyNot};
 use tertulia_testkit::chaos::Profile;
 use tertulia_testkit::postgres::Stop;
-use tertulia_testkit::{Chaos, Incoming, Random, within};
+use tertulia_testkit::{Api, Chaos, Incoming, Random, within};
 use town::{Town, message, next_message, readiness};
 
 #[tokio::test]
@@ -290,4 +292,59 @@ async fn who_was_told_of_something_finds_it_also_where_a_replica_is_read_from() 
     .await??;
     assert_eq!(readiness(&reader).await?["status"], "ok");
     Ok(())
+}
+
+/// The second one may note one thing at a time, and has more to note.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trace_tells_the_fan_out_of_each_server_and_which_one_has_missed_something() -> Result<()> {
+    let mut town = Town::new(1).await?;
+    let second = town.server_with(|options| options.env("TERTULIA_TRACE__QUEUE_MAX", 1)).await?;
+    town.servers.push(second);
+    let people = town.servers[0].people(["ana", "bo"]).await?;
+    let dm = town.api(0, &people[0]).dm(&people[1]).await?.id;
+    let key = town.servers[0].run(&["apikey", "create", "--name", "owner", "--scopes", "admin"]).await?;
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let admin = Api::new(http, town.servers[0].url(), key.lines().last().context("a key")?);
+    let trace =
+        async |id: MessageId| -> Result<MessageTrace> { admin.get(&format!("/api/v1/admin/trace/{id}")).await?.take() };
+    let (mut ana, mut bo) = (town.connect(0, &people[0]).await?, town.connect(1, &people[1]).await?);
+    ana.request("message.send", message(dm, "first", "one")).await?;
+    let first = next_message(&mut bo, &mut Vec::new()).await?.message_id;
+    let both = loop {
+        let trace = trace(first).await?;
+        if trace.fanned_out.len() == 2 && trace.committed.is_some() {
+            break trace;
+        }
+    };
+    let committed_at = both.committed.as_ref().context("a commit")?.server_id;
+    let [of_ana, of_bo] = [true, false].map(|is_ana| {
+        both.fanned_out
+            .iter()
+            .find(|one| (one.server_id == committed_at) == is_ana)
+            .map(|one| (one.server_id, one.count))
+    });
+    let (second, count) = of_bo.context("the other server's")?;
+    ensure!(count == 1 && of_ana.is_some_and(|(_, count)| count == 1) && both.not_recorded.is_empty(), "{both:?}");
+    let mut ids = Vec::new();
+    for n in 0..20 {
+        ana.send("message.send", message(dm, &format!("n{n}"), "more")).await?;
+    }
+    while ids.len() < 20 {
+        ids.push(next_message(&mut bo, &mut Vec::new()).await?.message_id);
+    }
+    let is_by_second = |trace: &MessageTrace, what| {
+        let is_it = |one: &NotRecorded| one.what == what && one.why == WhyNot::Busy && one.server_id == Some(second);
+        trace.not_recorded.iter().any(|one| is_it(one) && one.partial)
+    };
+    // Of some of them the first server alone has told.
+    'found: loop {
+        for id in &ids {
+            let trace = trace(*id).await?;
+            if trace.fanned_out.len() == 1 && is_by_second(&trace, Station::FannedOut) {
+                ensure!(trace.fanned_out[0].server_id == committed_at && trace.committed.is_some(), "{trace:?}");
+                ensure!(is_by_second(&trace, Station::Received), "{trace:?}");
+                break 'found Ok(());
+            }
+        }
+    }
 }

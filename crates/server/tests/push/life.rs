@@ -168,3 +168,37 @@ async fn a_server_that_notes_nothing_says_so() -> Result<()> {
     );
     Ok(())
 }
+
+/// Both are notified of what comes later, and neither of that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_notification_of_a_later_message_is_not_told_of_who_had_read_this_one_or_wrote_it() -> Result<()> {
+    let expo = Expo::open().await?;
+    let server = Server::start(expo.options(TERTULIA)).await?;
+    let people = server.people(["alice", "bob"]).await?;
+    let (alice, bob) = (&people[0], &people[1]);
+    for (person, name) in [(alice, "hers"), (bob, "his")] {
+        register(&server, person, name, None).await?;
+    }
+    let key = server.run(&["apikey", "create", "--name", "owner", "--scopes", "admin"]).await?;
+    let admin =
+        Api::new(reqwest::Client::builder().no_proxy().build()?, server.url(), key.lines().last().context("a key")?);
+    let dm = server.api(alice).dm(bob).await?.id;
+    let mut laptop = on(LAPTOP, &server, bob).await?;
+    let first = server.api(alice).send(dm, "a", "read at once").await?;
+    laptop.next_event::<Value>("message.new").await?;
+    laptop.request("receipt", json!({ "conversationId": dm, "readSeq": 1 })).await?;
+    laptop.close().await?;
+    let second = server.api(bob).send(dm, "b", "an answer").await?;
+    expo.once(1).await?;
+    let third = server.api(alice).send(dm, "c", "another").await?;
+    expo.once(2).await?;
+    rest(&server).await?;
+    for (message, whose) in [(first, vec![]), (second, vec![Some(alice.id)]), (third, vec![Some(bob.id)])] {
+        let trace = settled(&admin, &message.message_id.to_string(), |trace| trace.jobs.is_empty()).await?;
+        let notified: Vec<_> = trace.pushes.iter().map(|push| push.user_id).collect();
+        ensure!(notified == whose, "{trace:?}");
+        let named = format!("/api/v1/admin/trace?clientMsgId={}&userId={}", trace.client_msg_id, trace.sender_id);
+        ensure!(admin.get(&named).await?.take::<MessageTrace>()? == trace, "{trace:?}");
+    }
+    Ok(())
+}

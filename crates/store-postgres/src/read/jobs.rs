@@ -84,16 +84,18 @@ pub(crate) async fn runs_beside(session: &Session, job: JobId) -> Sql<bool> {
 const OF_CONVERSATION: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM jobs WHERE length(unique_key) >= 16 AND substring(unique_key FROM length(unique_key) - 15) = uuid_send($1) ORDER BY id LIMIT $2"
+    " FROM jobs WHERE length(unique_key) >= 16 AND substring(unique_key FROM length(unique_key) - 15) = uuid_send($1)
+        AND (dead_at IS NULL OR dead_at >= $2) ORDER BY id DESC LIMIT $3"
 );
 
-/// Whose key ends with the conversation's id: looks at the whole queue, and is for people.
+/// Whose key ends with the conversation's id, and that did not die before: looks at the whole queue, and is for people.
 pub(crate) async fn of_conversation(
     session: &Session,
     conversation: ConversationId,
+    since: Timestamp,
     most: usize,
 ) -> Sql<Vec<JobRecord>> {
-    let rows = session.rows(OF_CONVERSATION, &[&conversation.uuid(), &limit_of(most)]).await?;
+    let rows = session.rows(OF_CONVERSATION, &[&conversation.uuid(), &since.ms(), &limit_of(most)]).await?;
     rows.iter().map(record).collect()
 }
 

@@ -72,17 +72,19 @@ pub(crate) fn runs_beside(connection: &Connection, job: JobId) -> Sql<bool> {
         .query_row([job], |row| row.get(0))
 }
 
-/// Whose key ends with the conversation's id: looks at the whole queue, and is for people.
+/// Whose key ends with the conversation's id, and that did not die before: looks at the whole queue, and is for people.
 pub(crate) fn of_conversation(
     connection: &Connection,
     conversation: ConversationId,
+    since: Timestamp,
     most: usize,
 ) -> Sql<Vec<JobRecord>> {
     connection
         .prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM jobs WHERE length(unique_key) >= 16 AND substr(unique_key, -16) = ?1 ORDER BY id LIMIT ?2"
+            "SELECT {COLUMNS} FROM jobs WHERE length(unique_key) >= 16 AND substr(unique_key, -16) = ?1 AND (dead_at IS NULL OR dead_at >= ?2)
+             ORDER BY id DESC LIMIT ?3"
         ))?
-        .query_map((conversation.as_bytes().as_slice(), limit_of(most)), record)?
+        .query_map((conversation.as_bytes().as_slice(), since.ms(), limit_of(most)), record)?
         .collect()
 }
 

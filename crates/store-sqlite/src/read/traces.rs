@@ -5,7 +5,6 @@ use tertulia_proto::{ConversationId, MessageId, Seq, ServerId, Timestamp, UserId
 use tertulia_store::trace::*;
 
 use crate::read::accounts::limit_of;
-use crate::read::jobs;
 use crate::rows::{Sql, bad_value, message_key, seq_of, time_at};
 
 /// Of a key `k.key` and its sender `s`.
@@ -20,6 +19,11 @@ fn place_from(row: &Row<'_>) -> Sql<Place> {
 const BY_ID: &str = "SELECT c.id, x.key, s.id FROM messages x CROSS JOIN conversations c ON c.no = x.key >> 32
      CROSS JOIN users s ON s.no = x.sender_no WHERE x.id = ?1 LIMIT ?2";
 
+/// Of messages of the last days.
+const BY_NOTED_NAME: &str = "SELECT DISTINCT c.id, x.key, s.id FROM traces t CROSS JOIN conversations c ON c.id = t.conversation_id
+     CROSS JOIN messages x ON x.key = (c.no << 32) + t.seq AND x.id = t.message_id CROSS JOIN users s ON s.no = x.sender_no
+     WHERE t.client_msg_id = ?1 ORDER BY s.id LIMIT ?2";
+
 /// One look for each sender there is, or for the one.
 const BY_NAME: &str = "SELECT c.id, k.message_key, s.id FROM users s CROSS JOIN message_keys k ON k.sender_no = s.no AND k.client_msg_id = ?1
      CROSS JOIN conversations c ON c.no = k.message_key >> 32 WHERE s.id = coalesce(?2, s.id) ORDER BY s.id LIMIT ?3";
@@ -32,6 +36,14 @@ pub(crate) fn find(connection: &Connection, which: &WhichMessage) -> Sql<Vec<Pla
         }
         WhichMessage::Name { client_msg_id, sender } => {
             let sender = sender.as_ref().map(|id| id.as_bytes().as_slice());
+            if sender.is_none() {
+                let mut noted = connection.prepare_cached(BY_NOTED_NAME)?;
+                let noted: Vec<Place> =
+                    noted.query_map((client_msg_id.as_str(), most), place_from)?.collect::<Sql<_>>()?;
+                if !noted.is_empty() {
+                    return Ok(noted);
+                }
+            }
             connection.prepare_cached(BY_NAME)?.query_map((client_msg_id.as_str(), sender, most), place_from)?.collect()
         }
     }
@@ -44,24 +56,26 @@ pub(crate) fn traced(connection: &Connection, conversation: ConversationId, seq:
         .query_row([id], |row| row.get(0))
         .optional()?;
     let Some(no) = no else { return Ok(None) };
-    let Some((message, sender_no)) = outline(connection, message_key(no, seq))? else { return Ok(None) };
-    let kind = |kind: TraceKind| kind.number();
-    let (way, receipts) = (kind(TraceKind::Way), kind(TraceKind::Receipts));
+    let key = message_key(no, seq);
+    let Some((message, sender_no, born_pos)) = outline(connection, key)? else { return Ok(None) };
+    let way = (id, TraceKind::Way.number(), seq, message.id.as_bytes().as_slice(), limit_of(WAY_ROWS_MAX));
+    let from = message.created_at.ms() - CLOCKS_APART_MS;
+    let gaps = (NOWHERE.as_bytes().as_slice(), TraceKind::Gap.number(), from, limit_of(GAPS_MAX));
     Ok(Some(Traced {
-        way: noted(connection, WAY, (id, way, seq, limit_of(WAY_ROWS_MAX)))?,
-        receipts: noted(connection, RECEIPTS, (id, receipts, seq, limit_of(RECEIPT_ROWS_MAX)))?,
-        gaps: noted(connection, GAPS, (NOWHERE.as_bytes().as_slice(), kind(TraceKind::Gap), limit_of(WAY_ROWS_MAX)))?,
-        marks: marks(connection, no, seq, sender_no, message.created_at)?,
-        jobs: jobs::of_conversation(connection, conversation, JOBS_TOLD_MAX)?,
+        way: noted(connection, WAY, way)?,
+        gaps: noted(connection, GAPS, gaps)?,
+        marks: marks(connection, (no, seq), sender_no, born_pos)?,
         kept_since: kept_since(connection)?,
         message,
     }))
 }
 
-fn outline(connection: &Connection, key: i64) -> Sql<Option<(Outline, i64)>> {
+/// And the sender's number, and the position where it was born.
+fn outline(connection: &Connection, key: i64) -> Sql<Option<(Outline, i64, i64)>> {
     connection
         .prepare_cached(
-            "SELECT x.id, s.id, s.name, x.client_msg_id, x.created_at, x.edited_at, x.deleted_at, s.no
+            "SELECT x.id, s.id, s.name, x.client_msg_id, x.created_at, x.edited_at, x.deleted_at, CASE WHEN x.amended = 0 THEN x.rev END, s.no,
+                x.born_pos
              FROM messages x JOIN users s ON s.no = x.sender_no WHERE x.key = ?1",
         )?
         .query_row([key], |row| {
@@ -74,29 +88,39 @@ fn outline(connection: &Connection, key: i64) -> Sql<Option<(Outline, i64)>> {
                 created_at: Timestamp::from_ms(row.get(4)?),
                 edited_at: time_at(row, 5)?,
                 deleted_at: time_at(row, 6)?,
+                born_rev: row.get(7)?,
             };
-            Ok((outline, row.get(7)?))
+            Ok((outline, row.get(8)?, row.get(9)?))
         })
         .optional()
 }
 
-const WAY: &str = "SELECT seq, server_id, data FROM traces WHERE conversation_id = ?1 AND kind = ?2 AND seq = ?3 ORDER BY no LIMIT ?4";
+const WAY: &str = "SELECT seq, server_id, part, data FROM traces WHERE conversation_id = ?1 AND kind = ?2 AND seq = ?3 AND message_id = ?4
+     ORDER BY no LIMIT ?5";
 
-const RECEIPTS: &str = "SELECT seq, server_id, data FROM traces WHERE conversation_id = ?1 AND kind = ?2 AND seq >= ?3 ORDER BY seq LIMIT ?4";
+const RECEIPTS: &str = "SELECT seq, server_id, part, data FROM traces WHERE conversation_id = ?1 AND kind = ?2 AND (seq, server_id, part) > (?3, ?4, ?5)
+     ORDER BY seq, server_id, part LIMIT ?6";
 
-const GAPS: &str =
-    "SELECT seq, server_id, data FROM traces WHERE conversation_id = ?1 AND kind = ?2 ORDER BY no DESC LIMIT ?3";
+const GAPS: &str = "SELECT seq, server_id, part, data FROM traces WHERE conversation_id = ?1 AND kind = ?2 AND seq >= ?3 ORDER BY seq LIMIT ?4";
+
+pub(crate) fn receipts(connection: &Connection, conversation: ConversationId, after: ReceiptsAfter) -> Sql<Vec<Noted>> {
+    let id = conversation.as_bytes().as_slice();
+    let server = after.server.as_bytes().as_slice();
+    let kind = TraceKind::Receipts.number();
+    noted(connection, RECEIPTS, (id, kind, after.seq, server, after.part, limit_of(RECEIPT_ROWS_MAX)))
+}
 
 fn noted(connection: &Connection, select: &str, params: impl Params) -> Sql<Vec<Noted>> {
     connection
         .prepare_cached(select)?
         .query_map(params, |row| {
-            Ok(Noted { seq: row.get(0)?, server: ServerId::from_bytes(row.get(1)?), data: row.get(2)? })
+            let server = ServerId::from_bytes(row.get(1)?);
+            Ok(Noted { seq: row.get(0)?, server, part: row.get(2)?, data: row.get(3)? })
         })?
         .collect()
 }
 
-fn marks(connection: &Connection, no: i64, seq: Seq, sender_no: i64, created_at: Timestamp) -> Sql<Vec<Mark>> {
+fn marks(connection: &Connection, (no, seq): (i64, Seq), sender_no: i64, born_pos: i64) -> Sql<Vec<Mark>> {
     let key = message_key(no, seq);
     connection
         .prepare_cached(
@@ -104,9 +128,10 @@ fn marks(connection: &Connection, no: i64, seq: Seq, sender_no: i64, created_at:
                 SELECT sender_no, min(key), created_at FROM messages WHERE key > ?5 AND key <= ?6 GROUP BY sender_no)
              SELECT u.id, u.name, m.delivered_seq, m.read_seq, l.at
              FROM members m JOIN users u ON u.no = m.user_no LEFT JOIN later l ON l.sender_no = m.user_no
-             WHERE m.conversation_no = ?1 AND m.user_no <> ?2 AND m.visible_after_seq < ?3 AND m.joined_at <= ?4 ORDER BY u.id LIMIT ?7",
+             WHERE m.conversation_no = ?1 AND m.user_no <> ?2 AND m.visible_after_seq < ?3 AND m.joined_pos <= ?4
+                AND max(m.delivered_seq, m.read_seq) >= ?3 ORDER BY u.id LIMIT ?7",
         )?
-        .query_map((no, sender_no, seq, created_at.ms(), key, key + LATER_MAX, limit_of(MARKS_MAX)), |row| {
+        .query_map((no, sender_no, seq, born_pos, key, key + LATER_MAX, limit_of(MARKS_MAX + 1)), |row| {
             Ok(Mark {
                 user: UserId::from_bytes(row.get(0)?),
                 name: row.get(1)?,
@@ -116,6 +141,26 @@ fn marks(connection: &Connection, no: i64, seq: Seq, sender_no: i64, created_at:
             })
         })?
         .collect()
+}
+
+const MEMBER_THEN: &str = "SELECT 1 FROM conversations c CROSS JOIN messages x ON x.key = (c.no << 32) + ?2
+     CROSS JOIN users u ON u.id = ?3 AND u.no <> x.sender_no CROSS JOIN members m ON m.conversation_no = c.no AND m.user_no = u.no
+     WHERE c.id = ?1 AND m.visible_after_seq < ?2 AND m.joined_pos <= x.born_pos";
+
+pub(crate) fn members_then(
+    connection: &Connection,
+    conversation: ConversationId,
+    seq: Seq,
+    users: &[UserId],
+) -> Sql<Vec<UserId>> {
+    let mut select = connection.prepare_cached(MEMBER_THEN)?;
+    let mut members = Vec::new();
+    for user in users {
+        if select.exists((conversation.as_bytes().as_slice(), seq, user.as_bytes().as_slice()))? {
+            members.push(*user);
+        }
+    }
+    Ok(members)
 }
 
 fn kept_since(connection: &Connection) -> Sql<Option<Timestamp>> {
@@ -141,7 +186,7 @@ mod tests {
     #[test]
     fn what_is_kept_of_a_message_is_found_by_index() {
         let connection = crate::schema::open_memory(None).unwrap();
-        for select in [BY_ID, BY_NAME, WAY, RECEIPTS, GAPS] {
+        for select in [BY_ID, BY_NOTED_NAME, BY_NAME, WAY, RECEIPTS, GAPS, MEMBER_THEN] {
             let mut explained = connection.prepare(&format!("EXPLAIN QUERY PLAN {select}")).unwrap();
             let parameters = vec![rusqlite::types::Null; explained.parameter_count()];
             let plan: Vec<String> = explained

@@ -7,7 +7,8 @@ use crate::rows::Sql;
 
 pub(crate) fn note(connection: &Connection, rows: &[TraceRow]) -> Sql<()> {
     let mut insert = connection.prepare_cached(
-        "INSERT INTO traces (conversation_id, kind, seq, server_id, part, at, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+        "INSERT INTO traces (conversation_id, kind, seq, message_id, client_msg_id, server_id, part, at, data)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
          ON CONFLICT DO NOTHING",
     )?;
     for row in rows {
@@ -15,6 +16,8 @@ pub(crate) fn note(connection: &Connection, rows: &[TraceRow]) -> Sql<()> {
             row.conversation.as_bytes().as_slice(),
             row.kind.number(),
             row.seq,
+            row.message.as_ref().map(|id| id.as_bytes().as_slice()),
+            row.client_msg_id.as_ref().map(|name| name.as_str()),
             row.server.as_bytes().as_slice(),
             row.part,
             row.at.ms(),

@@ -6,7 +6,7 @@ use super::Home;
 use super::book::Book;
 use super::world::World;
 use super::writes::{client_msg_id, sending};
-use crate::jobs::{JobState, NewJob, Priority};
+use crate::jobs::*;
 use crate::push::{NOTIFY, PushJob, push_key};
 use crate::trace::*;
 use crate::*;
@@ -15,7 +15,15 @@ const SERVER: ServerId = ServerId::from_bytes([9; 16]);
 
 fn row(conversation: ConversationId, kind: TraceKind, seq: Seq, part: i64) -> TraceRow {
     let (at, data) = (Timestamp::from_ms(1000 * part + seq), format!("[{part}]"));
-    TraceRow { conversation, kind, seq, server: SERVER, part, at, data }
+    TraceRow { conversation, kind, seq, message: None, client_msg_id: None, server: SERVER, part, at, data }
+}
+
+fn of(message: MessageId, row: TraceRow) -> TraceRow {
+    TraceRow { message: Some(message), ..row }
+}
+
+async fn receipts(world: &World, conversation: ConversationId, after: ReceiptsAfter) -> Vec<Noted> {
+    world.store.traces().traced_receipts(conversation, after).await.expect("the store reads")
 }
 
 async fn note(world: &World, rows: Vec<TraceRow>) {
@@ -76,22 +84,35 @@ pub async fn what_was_noted_of_a_message_is_told_with_it_and_changes_nothing_els
     let messages = world.send_many(alice, dm, 3).await;
     let before = world.still(&[alice, bob]).await;
     assert_eq!(traced(&world, dm, 2).await.kept_since, None);
-    note(&world, vec![row(dm, Way, 2, 1), row(dm, Way, 3, 1), row(group, Way, 2, 1), row(NOWHERE, Gap, 0, 1)]).await;
-    note(&world, vec![row(dm, Receipts, 3, 2), row(dm, Receipts, 1, 2), row(dm, Way, 2, 2)]).await;
-    note(&world, vec![row(dm, Receipts, 2, 3), row(group, Receipts, 9, 3), row(NOWHERE, Gap, 0, 3)]).await;
+    let (second, third) = (messages[1].message_id, messages[2].message_id);
+    let other = MessageId::from_bytes(world.id());
+    let until = messages[1].created_at.ms() - CLOCKS_APART_MS;
+    let gap = |until, part| row(NOWHERE, Gap, until, part);
+    let of_second = |row| of(second, row);
+    note(&world, vec![of_second(row(dm, Way, 2, 1)), of(third, row(dm, Way, 3, 1)), of(other, row(group, Way, 2, 1))])
+        .await;
+    note(&world, vec![gap(until - 1, 1), gap(until + 5, 4), gap(until, 5)]).await;
+    note(&world, vec![row(dm, Receipts, 3, 2), row(dm, Receipts, 1, 2), of_second(row(dm, Way, 2, 2))]).await;
+    note(&world, vec![row(dm, Receipts, 2, 3), row(group, Receipts, 9, 3)]).await;
     let of_two = traced(&world, dm, 2).await;
     assert_eq!(told(&of_two.way), [(2, "[1]"), (2, "[2]")]);
-    assert_eq!(told(&of_two.receipts), [(2, "[3]"), (3, "[2]")], "from the message on, in order");
-    assert_eq!(told(&of_two.gaps), [(0, "[3]"), (0, "[1]")], "the latest first");
+    assert_eq!(told(&of_two.gaps), [(until, "[5]"), (until + 5, "[4]")], "those that ended since, in order");
     assert!(of_two.way.iter().all(|row| row.server == SERVER));
-    assert_eq!(of_two.kept_since, Some(Timestamp::from_ms(1000)));
+    let all = receipts(&world, dm, ReceiptsAfter::from(2)).await;
+    assert_eq!(told(&all), [(2, "[3]"), (3, "[2]")], "from the message on, in order");
+    assert_eq!(receipts(&world, dm, ReceiptsAfter::after(&all[0])).await, all[1..], "a page goes on where one ended");
+    assert_eq!(receipts(&world, dm, ReceiptsAfter::after(&all[1])).await, []);
+    assert_eq!(of_two.kept_since, Some(Timestamp::from_ms(1002)));
     let (message, sent) = (of_two.message, &messages[1]);
+    assert_eq!(message.born_rev, Some(sent.rev));
     assert_eq!((message.id, message.sender, message.sender_name.as_str()), (sent.message_id, alice, "alice"));
     assert_eq!((message.client_msg_id, message.created_at), (sent.client_msg_id.clone(), sent.created_at));
     // The same row again is not another one.
-    note(&world, vec![TraceRow { data: "[]".to_owned(), ..row(dm, Way, 2, 1) }]).await;
+    note(&world, vec![of_second(TraceRow { data: "[]".to_owned(), ..row(dm, Way, 2, 1) })]).await;
+    // Nor was what another message in its place, before a restore, its own.
+    note(&world, vec![of(other, row(dm, Way, 2, 8))]).await;
     assert_eq!(told(&traced(&world, dm, 2).await.way), [(2, "[1]"), (2, "[2]")]);
-    assert_eq!(world.store.traces().count_traces().await.expect("the store reads"), 10);
+    assert!((12..=13).contains(&world.store.traces().count_traces().await.expect("the store reads")));
     world.assert_still(&before, "traces are beside the log").await;
 }
 
@@ -108,18 +129,24 @@ pub async fn a_trace_says_how_far_each_member_of_then_has_come(home: &impl Home)
     let first_of_carol = world.send(carol, group, "and more").await;
     world.send(carol, group, "and more").await;
     let marks = traced(&world, group, 2).await.marks;
-    let mut expected =
-        [(bob, "bob", 2, 1, None), (carol, "carol", 5, 5, Some(first_of_carol.created_at)), (dave, "dave", 0, 0, None)];
+    let mut expected = [(bob, "bob", 2, 1, None), (carol, "carol", 5, 5, Some(first_of_carol.created_at))];
     expected.sort_by_key(|mark| mark.0);
     let marks: Vec<_> = marks
         .iter()
         .map(|mark| (mark.user, mark.name.as_str(), mark.delivered_seq, mark.read_seq, mark.wrote_at))
         .collect();
-    assert_eq!(marks, expected);
+    assert_eq!(marks, expected, "to dave it has not come");
+    let people = vec![alice, bob, carol, dave, erin, UserId::from_bytes(world.id())];
+    let mut members = world.store.traces().members_then(group, 2, people).await.expect("the store reads");
+    let mut expected = [bob, carol, dave];
+    members.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(members, expected, "neither who wrote it nor who came later");
     let edited = world.history(alice, group).await.into_iter().find(|message| message.seq == 2).expect("a message");
     world.done(world.editing(alice, &edited, "better")).await;
     world.done(world.deleting(alice, &edited)).await;
     let message = traced(&world, group, 2).await.message;
+    assert_eq!(message.born_rev, None, "its rev is that of the last change");
     assert!(message.edited_at.is_some() && message.deleted_at > message.edited_at, "{message:?}");
 }
 
@@ -145,10 +172,51 @@ pub async fn a_trace_shows_the_jobs_of_its_conversation(home: &impl Home) {
     let keyless = NewJob { kind: "sweep".to_owned(), unique_key: None, ..push(dm) };
     let short = NewJob { kind: "x".to_owned(), unique_key: Some(vec![1]), ..push(dm) };
     world.store.jobs().enqueue(vec![push(dm), push(group), keyless, short]).await.expect("jobs are queued");
-    let jobs = traced(world, dm, 1).await.jobs;
+    let since = async |since| world.store.traces().jobs_of_conversation(dm, since).await.expect("the store reads");
+    let jobs = since(now).await;
     let shown: Vec<_> = jobs.iter().map(|job| (job.kind.as_str(), job.state)).collect();
-    assert_eq!(shown, [(NOTIFY, JobState::Ready), ("push.fcm", JobState::Ready)]);
-    assert!(jobs[0].payload.contains(&dm.to_string()), "{jobs:?}");
+    assert_eq!(shown, [("push.fcm", JobState::Ready), (NOTIFY, JobState::Ready)], "the newest first");
+    assert!(jobs[1].payload.contains(&dm.to_string()), "{jobs:?}");
+    let kinds = vec![ClaimKind { kind: "push.fcm".to_owned(), attempts_max: 1, jobs_max: 9 }];
+    let lease_until = now.plus_ms(1000);
+    let claim = Claim { kinds, jobs_max: 9, worker: [1; 16], now, lease_until };
+    let claimed = world.store.jobs().claim(claim).await.expect("jobs are claimed");
+    let dies = |job: &ClaimedJob| Finish {
+        held: Held { id: job.id, worker: [1; 16], attempt: job.attempt },
+        end: JobEnd::Dead { reason: "no".to_owned() },
+        next: Vec::new(),
+    };
+    world.store.jobs().finish(claimed.iter().map(dies).collect(), now).await.expect("jobs end");
+    assert_eq!(since(now).await[0].state, JobState::Dead);
+    assert_eq!(since(now.plus_ms(1)).await.len(), 1, "what died before is left out");
+}
+
+pub async fn a_name_is_looked_for_among_what_was_noted_first(home: &impl Home) {
+    let world = World::open(home).await;
+    let [alice, bob] = world.people(["alice", "bob"]).await;
+    let dm = world.dm(alice, bob).await;
+    let mut messages = Vec::new();
+    for (sender, name) in [(alice, "same"), (bob, "same"), (alice, "other")] {
+        let message = AppendMessage { client_msg_id: client_msg_id(name), ..world.message(sender, dm, "hi") };
+        world.done(sending(&message)).await;
+        messages.push(message);
+    }
+    let named = |name| WhichMessage::Name { client_msg_id: client_msg_id(name), sender: None };
+    let place = |seq, sender| Place { conversation: dm, seq, sender };
+    let noted = |message: &AppendMessage, seq, part| TraceRow {
+        client_msg_id: Some(message.client_msg_id.clone()),
+        ..of(message.id, row(dm, TraceKind::Way, seq, part))
+    };
+    assert_eq!(found(&world, named("same")).await.len(), 2);
+    note(&world, vec![noted(&messages[1], 2, 1), noted(&messages[1], 2, 2)]).await;
+    assert_eq!(found(&world, named("same")).await, [place(2, bob)], "each once");
+    assert_eq!(found(&world, named("other")).await, [place(3, alice)], "of what was not noted the log knows");
+    // Another message has the place of this one, since a restore.
+    let gone = AppendMessage { id: MessageId::from_bytes(world.id()), ..messages[2].clone() };
+    note(&world, vec![noted(&gone, 3, 3)]).await;
+    assert_eq!(found(&world, named("other")).await, [place(3, alice)]);
+    assert_eq!(found(&world, WhichMessage::Id(gone.id)).await, []);
+    assert_eq!(found(&world, WhichMessage::Id(messages[1].id)).await, [place(2, bob)]);
 }
 
 pub async fn traces_that_are_old_or_too_many_are_forgotten_so_many_at_a_time(home: &impl Home) {
