@@ -47,8 +47,6 @@ pub enum NotifyBug {
     ClaimedTwice,
     /// Two workers tell the same device of the same conversation at once.
     ToldBeside,
-    /// A token that its provider no longer knows switches off what has come after it.
-    SwitchedOffByOlder,
 }
 
 /// Which bug, if any, a world has, and what is not left to its seed.

@@ -55,7 +55,6 @@ found! {
     leaving_what_was_read_elsewhere_on_the_screen_is_found: notify NotifyBug::NeverWithdrawn;
     a_job_claimed_by_two_workers_is_found: notify NotifyBug::ClaimedTwice;
     two_workers_that_tell_the_same_at_once_are_found: notify NotifyBug::ToldBeside;
-    an_older_token_that_switches_off_what_came_after_it_is_found: notify NotifyBug::SwitchedOffByOlder;
 }
 
 #[test]

@@ -115,21 +115,13 @@ impl PushBook for WorkerBook {
     fn switch_off(
         &self,
         registration: RegistrationId,
-        mut hash: [u8; 32],
+        hash: [u8; 32],
         reason: String,
         at: Timestamp,
     ) -> Reading<'_, bool> {
         Box::pin(async move {
             let store = self.hands.reach("a device is switched off").await?;
-            let mut which = registration;
-            if self.has(NotifyBug::SwitchedOffByOlder) {
-                let book = self.hands.post.book();
-                let heir = book.heir(registration);
-                if let Some(one) = book.registered.get(&heir) {
-                    (which, hash) = (heir, token_hash(one.provider, &one.token));
-                }
-            }
-            let was_on = store.push().switch_off(which, hash, reason, at).await?;
+            let was_on = store.push().switch_off(registration, hash, reason, at).await?;
             if let Some(one) = self.hands.post.book().registered.get_mut(&registration) {
                 one.is_on = false;
             }

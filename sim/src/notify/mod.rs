@@ -112,7 +112,7 @@ impl Office {
         let idle = Arc::new(Idle::default());
         let told = Arc::clone(&idle);
         let runtime = tokio::runtime::Builder::new_current_thread().on_thread_park(move || told.is_so()).build();
-        let plan = NotifyPlan::draw(seed);
+        let plan = NotifyPlan::draw(seed).in_which(post.book().bug);
         let worker = |number| Worker { life: None, back_at: 0, in_server: plan.in_server && number == 0 };
         let workers = (0..plan.workers).map(worker).collect();
         let runtime = runtime.context("a runtime")?;

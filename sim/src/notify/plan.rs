@@ -2,6 +2,8 @@
 
 use tertulia_testkit::Random;
 
+use crate::planted::NotifyBug;
+
 /// How often, once in so many: 0 means never.
 #[derive(Debug, Clone, Default)]
 pub struct NotifyPlan {
@@ -41,6 +43,15 @@ impl NotifyPlan {
             store_fails,
             moods,
             deeds,
+        }
+    }
+
+    /// A world in which a planted bug has a chance, where by themselves such worlds are rare.
+    #[must_use]
+    pub fn in_which(self, bug: Option<NotifyBug>) -> Self {
+        match bug {
+            Some(NotifyBug::ToldBeside) => Self { workers: 3, dies: 0, stalls: 0, slow: 3, store_fails: 0, ..self },
+            _ => self,
         }
     }
 }

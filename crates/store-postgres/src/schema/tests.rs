@@ -25,6 +25,10 @@ impl Database {
     }
 }
 
+fn latest() -> i32 {
+    MIGRATIONS.last().unwrap().0
+}
+
 #[tokio::test]
 async fn the_version_before_comes_along_with_its_rows_and_goes_on_running() {
     let database = Database::new();
@@ -39,9 +43,10 @@ async fn the_version_before_comes_along_with_its_rows_and_goes_on_running() {
         database.migrated(MIGRATIONS).await.unwrap();
         assert_eq!(database.psql("SELECT created_at, user_agent IS NULL FROM sessions"), "1|t");
     }
+    let numbers: Vec<String> = MIGRATIONS.iter().map(|(number, ..)| number.to_string()).collect();
     assert_eq!(
         database.psql("SELECT string_agg(number::text, ',' ORDER BY number) FROM tertulia_migrations"),
-        "1,2,3,4,5"
+        numbers.join(",")
     );
     database.migrated(before).await.unwrap();
 }
@@ -51,7 +56,7 @@ async fn many_that_start_at_once_migrate_once() {
     let database = Database::new();
     let all = futures_util::future::join_all((0..6).map(|_| database.migrated(MIGRATIONS))).await;
     assert!(all.iter().all(Result::is_ok), "{all:?}");
-    assert_eq!(database.psql("SELECT count(*) FROM tertulia_migrations"), "5");
+    assert_eq!(database.psql("SELECT count(*) FROM tertulia_migrations"), MIGRATIONS.len().to_string());
     assert_eq!(
         database.psql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"),
         "0",
@@ -63,13 +68,17 @@ async fn many_that_start_at_once_migrate_once() {
 async fn a_newer_schema_is_run_on_where_it_says_so_and_nowhere_else() {
     let database = Database::new();
     let mut newer = MIGRATIONS.to_vec();
-    newer.push((6, "more", "-- compatible: 5\n\nALTER TABLE api_keys ADD COLUMN note text;\n"));
+    let (known, one_more, two_more) = (latest(), latest() + 1, latest() + 2);
+    let more = format!("-- compatible: {known}\n\nALTER TABLE api_keys ADD COLUMN note text;\n");
+    newer.push((one_more, "more", &more));
     database.migrated(&newer).await.unwrap();
     database.migrated(MIGRATIONS).await.unwrap();
-    newer.push((7, "less", "-- compatible: 6\n\nALTER TABLE api_keys DROP COLUMN name;\n"));
+    let less = format!("-- compatible: {one_more}\n\nALTER TABLE api_keys DROP COLUMN name;\n");
+    newer.push((two_more, "less", &less));
     database.migrated(&newer).await.unwrap();
     let refused = database.migrated(MIGRATIONS).await.unwrap_err();
-    assert!(matches!(refused, OpenError::Newer { found: 7, needs: 6, known: 5, .. }), "{refused}");
+    let OpenError::Newer { found, needs, known: of_this, .. } = refused else { panic!("{refused}") };
+    assert_eq!((found, needs, of_this), (two_more, one_more, known));
 }
 
 #[tokio::test]
@@ -86,9 +95,10 @@ async fn a_migration_that_was_altered_after_its_release_is_refused() {
 async fn one_that_fails_leaves_nothing_and_one_that_was_broken_off_is_finished() {
     let database = Database::new();
     let mut wrong = MIGRATIONS.to_vec();
-    wrong.push((6, "wrong", "-- compatible: 1\n\nCREATE TABLE half (id int);\nSELECT 1 / 0;\n"));
+    wrong.push((latest() + 1, "wrong", "-- compatible: 1\n\nCREATE TABLE half (id int);\nSELECT 1 / 0;\n"));
     database.migrated(&wrong).await.unwrap_err();
-    assert_eq!(database.psql("SELECT to_regclass('half') IS NULL, max(number) FROM tertulia_migrations"), "t|5");
+    let left = format!("t|{}", latest());
+    assert_eq!(database.psql("SELECT to_regclass('half') IS NULL, max(number) FROM tertulia_migrations"), left);
     // An index that was being made without a transaction stays behind, useless.
     database.psql(
         "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'sessions_by_user'::regclass;
