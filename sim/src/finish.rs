@@ -142,6 +142,8 @@ impl World {
         self.check_unread().context("with holes still open")?;
         self.fill_holes().context("filling holes")?;
         self.check_notifications().context("all are there")?;
+        // Which took its time.
+        self.wait_between_checks(self.now + PATIENCE_MS)?;
         self.check_all()
     }
 
@@ -191,7 +193,11 @@ impl World {
                 break;
             }
         }
-        // A moment between two checks.
+        self.wait_between_checks(end)
+    }
+
+    /// A moment in which no device waits for an answer.
+    fn wait_between_checks(&mut self, end: u64) -> Result<()> {
         while self.now < end {
             if self.is_quiet()? && self.devices.iter().flat_map(|device| &device.engine).all(|engine| engine.is_quiet())
             {

@@ -53,7 +53,7 @@ fn allows(snapshot: &Snapshot, told: &Notification) -> Result<()> {
     Ok(())
 }
 
-/// Nobody is told twice of the same, unless something stood between the provider that took it first and the note of it.
+/// Nobody is told twice of the same, unless something stood between the provider that took it first and the note of it, or between the look and the telling.
 pub fn once(book: &Book) -> Result<()> {
     let mut told: BTreeMap<_, &Ask> = BTreeMap::new();
     let of_messages = book.asks.iter().filter(|ask| ask.is_accepted && ask.kind == NotificationKind::Message);
@@ -61,7 +61,10 @@ pub fn once(book: &Book) -> Result<()> {
         let key = (book.heir(ask.registration), ask.conversation);
         let before = told.get(&key).filter(|before| before.seq >= ask.seq);
         if let Some(before) = before {
-            ensure!(before.is_excused, "told twice, and nothing stood between: {before:?}, then {ask:?}");
+            ensure!(
+                before.is_excused || ask.is_late,
+                "told twice, and nothing stood between: {before:?}, then {ask:?}"
+            );
         }
         told.insert(key, ask);
     }

@@ -87,6 +87,7 @@ impl Hands {
             let ms = self.chance(|random| 1 + random.next() % (3 * self.plan.lease_ms));
             self.post.say(format!("worker {} stands still for {ms} ms at: {what}", self.life));
             self.timers.stall(ms);
+            self.post.book().stood_still(self.life);
             return Between::Wait(1);
         }
         if self.once_in(self.plan.slow) {

@@ -54,6 +54,8 @@ pub struct Ask {
     pub is_noted: bool,
     /// Something stood between the provider and the note: a death, a lost lease, a late answer, a store that failed.
     pub is_excused: bool,
+    /// The worker stood still between its look and this: what it knew may be of long ago, and its lease another's.
+    pub is_late: bool,
 }
 
 /// Who holds a job.
@@ -82,6 +84,8 @@ pub struct Book {
     /// Up to where the notes that were written down say that it was told.
     pub noted: BTreeMap<(RegistrationId, ConversationId), Seq>,
     pub leases: BTreeMap<JobId, Lease>,
+    /// How often each life has stood still.
+    pub stalls: BTreeMap<u64, u64>,
     /// Jobs by their keys whose provider refused for good.
     pub refused: BTreeSet<(RegistrationId, ConversationId)>,
     /// Up to there a person was once muted: what came before nobody has to tell them of.
@@ -258,6 +262,16 @@ impl Book {
     /// Whatever a life had begun may be done again by another.
     pub fn excuse(&mut self, life: u64) {
         self.asks.iter_mut().filter(|ask| ask.life == life && !ask.is_noted).for_each(|ask| ask.is_excused = true);
+    }
+
+    /// Longer than its leases, mostly.
+    pub fn stood_still(&mut self, life: u64) {
+        *self.stalls.entry(life).or_default() += 1;
+        self.excuse(life);
+    }
+
+    pub fn stalls_of(&self, life: u64) -> u64 {
+        self.stalls.get(&life).copied().unwrap_or(0)
     }
 
     pub fn clients_of(&self, user: UserId) -> impl Iterator<Item = DeviceId> {

@@ -87,6 +87,10 @@ impl SimProvider {
         let looked = book.looked_for(hands.life, told.conversation, &target.token);
         let at = looked.or_else(|| book.by_token(&target.token)).map(|registration| {
             let (now, life) = (book.now, hands.life);
+            let is_late = book
+                .snapshots
+                .get(&(life, registration, told.conversation))
+                .is_none_or(|looks| looks.last().is_none_or(|latest| latest.stalls < book.stalls_of(life)));
             book.asks.push(Ask {
                 life,
                 registration,
@@ -98,6 +102,7 @@ impl SimProvider {
                 is_lost: false,
                 is_noted: false,
                 is_excused: false,
+                is_late,
             });
             book.asks.len() - 1
         });

@@ -22,6 +22,8 @@ pub struct Snapshot {
     /// Up to there it was told, by what was written down.
     pub noted: Seq,
     pub in_quiet_hours: bool,
+    /// How often its worker had stood still.
+    pub stalls: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -68,8 +70,9 @@ impl Post {
         let in_quiet_hours = hours.is_some_and(|hours| covers(&hours.from, &hours.to, now));
         let mut book = self.book();
         let blocked = book.blocked.iter().filter(|(who, _)| *who == user).map(|(_, whom)| *whom).collect();
+        let stalls = book.stalls_of(life);
         let kept = book.snapshots.entry((life, registration, conversation)).or_default();
-        kept.push(Snapshot { at: now, registered, place, blocked, message, badge, noted, in_quiet_hours });
+        kept.push(Snapshot { at: now, registered, place, blocked, message, badge, noted, in_quiet_hours, stalls });
         if kept.len() > KEPT {
             kept.remove(0);
         }
