@@ -192,7 +192,11 @@ fn to_message(world: &mut World, number: usize, id: ConversationId, deed: Deed) 
             let done = run(world, number, Command::Delete { conversation: id, message: message.clone() })?;
             let taken = match done {
                 Some(done) => done.is_ok(),
-                None => !is_here(world, number, id, &chosen.client_msg_id)? || waits(world, number, &message)?,
+                // What is in the log is only gone when that is on its way; that the row is not there may be the power cut's doing.
+                None => {
+                    let is_unsent = chosen.message_id.is_none();
+                    waits(world, number, &message)? || is_unsent && !is_here(world, number, id, &chosen.client_msg_id)?
+                }
             };
             if taken {
                 world.record.set_fate(&chosen.client_msg_id, Fate::Unwanted);

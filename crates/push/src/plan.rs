@@ -89,8 +89,11 @@ fn news(occasion: &Occasion, quiet_until: Option<Timestamp>, now: Timestamp, pol
     }
     // Who is there says so of the oldest first: as long as that one may still be on its way, so may all. Of a flood the oldest is not known here.
     let is_flood = usize::try_from(occasion.unseen_count).is_ok_and(|count| count > occasion.unseen.len());
-    let due = oldest.created_at.min(now).plus_ms(grace_ms(occasion, policy));
-    if due > now && !is_flood {
+    let grace = grace_ms(occasion, policy);
+    let due = oldest.created_at.plus_ms(grace);
+    // A message of a time that is far ahead is of a clock that has gone back since: nobody waits until then.
+    let is_ahead = oldest.created_at > now.plus_ms(grace);
+    if due > now && !is_flood && !is_ahead {
         return Some(Plan::Later(due));
     }
     Some(Plan::Tell(Box::new(message(occasion, newest, now, policy))))
@@ -274,10 +277,12 @@ mod tests {
         let flood = Occasion { unseen_count: 3, ..aged(2999) };
         let burst = |ms| Occasion { unseen: [aged(0).unseen, aged(ms).unseen].concat(), ..occasion() };
         let (day, quiet) = (86_400_000, Some(NOW.plus_ms(5000)));
-        let table: [(&str, Occasion, Option<Timestamp>, &str); 21] = [
+        let table: [(&str, Occasion, Option<Timestamp>, &str); 23] = [
             ("as young as the grace", aged(3000), None, "tell"),
+            ("a little ahead", aged(-3000), None, "later 6000"),
+            ("of a clock that has gone back", aged(-3001), None, "tell"),
             ("younger", aged(2999), None, "later 1"),
-            ("of a clock that was ahead", aged(-60_000), None, "later 3000"),
+            ("of a clock that was ahead", aged(-60_000), None, "tell"),
             ("a burst whose first has waited", burst(3000), None, "tell"),
             ("a burst whose first has not", burst(2000), None, "later 1000"),
             ("in a group of twelve it waits longer", of_members(12), None, "later 100"),

@@ -30,6 +30,9 @@ pub const PAYLOAD_MAX_BYTES: usize = 65_536;
 /// What a job whose worker let its lease end has failed of.
 pub const WORKER_LOST: &str = "its worker was lost";
 
+/// How much later than a job's own lease that of another one ends for which it gives way, in milliseconds.
+pub const BESIDE_MAX_MS: i64 = 60_000;
+
 /// Names one job; never used twice.
 pub type JobId = i64;
 
@@ -263,7 +266,8 @@ pub trait JobQueue: Send + Sync {
     /// How many are gone.
     fn drop_dead(&self, which: DeadLetters) -> Reading<'_, usize>;
     /// Whether another job of the same kind and key is running, or was when its worker was lost. Of two that ask before they begin, and give way where
-    /// the answer is yes, no two are at work at once: whoever is claimed later finds the one before it.
+    /// the answer is yes, no two are at work at once: whoever is claimed later finds the one before it. One whose lease ends more than [`BESIDE_MAX_MS`]
+    /// after this one's does not count: it is of a clock that has gone back since.
     fn runs_beside(&self, job: JobId) -> Reading<'_, bool>;
     /// By kind and state. Of ready ones no more than `count_max` of each kind are counted, of running and of dead ones no more altogether: with a bound
     /// it costs the same however deep the queue is.

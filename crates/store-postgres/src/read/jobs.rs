@@ -75,10 +75,11 @@ pub(crate) async fn list(session: &Session, filter: &JobFilter) -> Sql<Vec<JobRe
 
 const RUNS_BESIDE: &str =
     "SELECT FROM jobs j JOIN jobs r ON r.state = 1 AND r.kind = j.kind AND r.unique_key = j.unique_key AND r.id <> j.id
+        AND r.lease_until <= j.lease_until + $2
      WHERE j.id = $1 LIMIT 1";
 
 pub(crate) async fn runs_beside(session: &Session, job: JobId) -> Sql<bool> {
-    Ok(!session.rows(RUNS_BESIDE, &[&job]).await?.is_empty())
+    Ok(!session.rows(RUNS_BESIDE, &[&job, &BESIDE_MAX_MS]).await?.is_empty())
 }
 
 const OF_CONVERSATION: &str = concat!(

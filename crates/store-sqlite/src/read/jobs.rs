@@ -67,9 +67,10 @@ pub(crate) fn runs_beside(connection: &Connection, job: JobId) -> Sql<bool> {
     connection
         .prepare_cached(
             "SELECT EXISTS (SELECT 1 FROM jobs j JOIN jobs r ON r.state = 1 AND r.kind = j.kind AND r.unique_key = j.unique_key AND r.id <> j.id
+                    AND r.lease_until <= j.lease_until + ?2
                 WHERE j.id = ?1)",
         )?
-        .query_row([job], |row| row.get(0))
+        .query_row((job, BESIDE_MAX_MS), |row| row.get(0))
 }
 
 /// Whose key ends with the conversation's id, and that did not die before: looks at the whole queue, and is for people.

@@ -205,6 +205,14 @@ pub async fn a_running_job_leaves_room_for_another_of_its_key(home: &impl Home) 
         assert!(!queue.jobs().runs_beside(second.id).await.expect("an answer"), "the other one has ended");
     }
     assert_eq!(queue.add(vec![not_beside]).await, [true]);
+    // Claimed by a clock that has gone back since, it does not hold up what comes after it until that time.
+    assert!(queue.end(ANN, &elsewhere, JobEnd::Done, 1).await);
+    let ahead = queue.one(ANN, "a", 2 * BESIDE_MAX_MS).await;
+    queue.add(vec![keyed("a", "k", "after it", 0)]).await;
+    let now = queue.one(BEN, "a", 0).await;
+    assert_eq!((now.unique_key.clone(), now.payload.as_str()), (ahead.unique_key.clone(), "after it"));
+    assert!(!queue.jobs().runs_beside(now.id).await.expect("an answer"));
+    assert!(queue.jobs().runs_beside(ahead.id).await.expect("an answer"), "it finds the one that runs now");
 }
 
 pub async fn a_lease_that_ended_is_claimed_again_and_counts_as_an_attempt(home: &impl Home) {
