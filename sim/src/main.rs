@@ -1,5 +1,5 @@
 //! `tertulia-sim --seeds N [--from S]`, `--seed S [--trace]`, `--hours N`; with each `--theme T`, the number
-//! of what people do all the time, and `--deeds N`, after which all heals.
+//! of what people do all the time, `--deeds N`, after which all heals, and `--without-workers`: nobody works on jobs.
 
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -18,16 +18,30 @@ struct Asked {
     from: Option<u64>,
     hours: Option<f64>,
     trace: bool,
+    without_workers: bool,
     theme: Option<usize>,
     deeds: Option<usize>,
 }
 
 fn asked() -> Result<Asked> {
-    let mut asked = Asked { seed: None, seeds: 1000, from: None, hours: None, trace: false, theme: None, deeds: None };
+    let mut asked = Asked {
+        seed: None,
+        seeds: 1000,
+        from: None,
+        hours: None,
+        trace: false,
+        without_workers: false,
+        theme: None,
+        deeds: None,
+    };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         if word == "--trace" {
             asked.trace = true;
+            continue;
+        }
+        if word == "--without-workers" {
+            asked.without_workers = true;
             continue;
         }
         let value = words.next().with_context(|| format!("{word}: a number belongs to it"))?;
@@ -39,7 +53,9 @@ fn asked() -> Result<Asked> {
             "--theme" => asked.theme = Some(usize::try_from(number()?)?),
             "--deeds" => asked.deeds = Some(usize::try_from(number()?)?),
             "--hours" => asked.hours = Some(value.parse().with_context(|| format!("{word}: {value} is no number"))?),
-            _ => bail!("{word}: not known; there are --seed, --seeds, --from, --hours, --theme, --deeds, --trace"),
+            _ => bail!(
+                "{word}: not known; there are --seed, --seeds, --from, --hours, --theme, --deeds, --trace, --without-workers"
+            ),
         }
     }
     Ok(asked)
@@ -49,7 +65,8 @@ fn main() -> Result<ExitCode> {
     // What the server would write into its log is of interest only with a trace.
     let asked = asked()?;
     if let Some(seed) = asked.seed {
-        let planted = Planted { theme: asked.theme, deeds: asked.deeds, ..Planted::default() };
+        let (theme, deeds, without_workers) = (asked.theme, asked.deeds, asked.without_workers);
+        let planted = Planted { theme, deeds, without_workers, ..Planted::default() };
         return Ok(one(seed, planted, asked.trace));
     }
     let fresh = asked.from.unwrap_or_else(fresh_seed);
@@ -58,6 +75,7 @@ fn main() -> Result<ExitCode> {
         known: known.collect(),
         fresh,
         theme: asked.theme,
+        without_workers: asked.without_workers,
         count: if asked.hours.is_some() { u64::MAX } else { asked.seeds },
         ends: asked.hours.map(|hours| now() + Duration::from_secs_f64(hours * 3600.0)),
     };
@@ -68,6 +86,7 @@ struct Worlds {
     known: Vec<u64>,
     fresh: u64,
     theme: Option<usize>,
+    without_workers: bool,
     count: u64,
     ends: Option<Instant>,
 }
@@ -118,11 +137,13 @@ fn many(worlds: &Worlds) -> ExitCode {
         for _ in 0..cores {
             scope.spawn(|| {
                 while let Some(seed) = worlds.seed(next.fetch_add(1, Ordering::Relaxed)) {
-                    let planted = Planted { theme: worlds.theme, ..Planted::default() };
+                    let (theme, without_workers) = (worlds.theme, worlds.without_workers);
+                    let planted = Planted { theme, without_workers, ..Planted::default() };
                     match run(seed, planted, false) {
                         Ok(outcome) => drop(steps.fetch_add(outcome.steps, Ordering::Relaxed)),
                         Err(error) => {
-                            let theme = worlds.theme.map_or_else(String::new, |theme| format!(" --theme {theme}"));
+                            let mut theme = worlds.theme.map_or_else(String::new, |theme| format!(" --theme {theme}"));
+                            theme.push_str(if without_workers { " --without-workers" } else { "" });
                             let deeds = tertulia_sim::shortest(seed, planted);
                             println!(
                                 "seed {seed} breaks a promise: {error:#}\nagain: cargo xtask sim --seed {seed}{theme} --deeds {deeds} --trace\n"

@@ -60,6 +60,8 @@ pub struct Planted {
     pub theme: Option<usize>,
     /// Deeds after which all heals; else the seed decides.
     pub deeds: Option<usize>,
+    /// Nobody works on jobs, also where the seed says so.
+    pub without_workers: bool,
 }
 
 /// The log as it would be had the server remembered its repeats in memory.

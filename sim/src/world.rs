@@ -72,7 +72,8 @@ impl World {
         plan.faults.late = Faults::draw_late(seed);
         plan.faults.power_cut = if planted.device.is_some() { 1 } else { Faults::draw_power_cut(seed) };
         let server = Server::new(&mut random, plan.limits.clone(), plan.rate_limits, planted)?;
-        let office = Registrar::is_drawn(seed).then(|| Office::new(seed, &server)).transpose()?;
+        let office =
+            (Registrar::is_drawn(seed) && !planted.without_workers).then(|| Office::new(seed, &server)).transpose()?;
         let mut world = Self {
             seed,
             planted,
