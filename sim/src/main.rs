@@ -23,6 +23,9 @@ struct Asked {
     deeds: Option<usize>,
 }
 
+const USAGE: &str = "tertulia-sim --seeds N [--from S] | --seed S [--trace] | --hours N, each with [--theme N] [--deeds N] [--without-workers]";
+
+#[expect(clippy::print_stdout, reason = "a program's answer")]
 fn asked() -> Result<Asked> {
     let mut asked = Asked {
         seed: None,
@@ -36,6 +39,10 @@ fn asked() -> Result<Asked> {
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
+        if word == "--help" {
+            println!("{USAGE}");
+            std::process::exit(0);
+        }
         if word == "--trace" {
             asked.trace = true;
             continue;
@@ -44,7 +51,7 @@ fn asked() -> Result<Asked> {
             asked.without_workers = true;
             continue;
         }
-        let value = words.next().with_context(|| format!("{word}: a number belongs to it"))?;
+        let value = words.next().with_context(|| format!("{word}: a number belongs to it\n{USAGE}"))?;
         let number = || value.parse::<u64>().with_context(|| format!("{word}: {value} is no number"));
         match word.as_str() {
             "--seed" => asked.seed = Some(number()?),
@@ -53,9 +60,7 @@ fn asked() -> Result<Asked> {
             "--theme" => asked.theme = Some(usize::try_from(number()?)?),
             "--deeds" => asked.deeds = Some(usize::try_from(number()?)?),
             "--hours" => asked.hours = Some(value.parse().with_context(|| format!("{word}: {value} is no number"))?),
-            _ => bail!(
-                "{word}: not known; there are --seed, --seeds, --from, --hours, --theme, --deeds, --trace, --without-workers"
-            ),
+            _ => bail!("{word}: not known\n{USAGE}"),
         }
     }
     Ok(asked)

@@ -74,18 +74,10 @@ fn encrypted(workspace: &Workspace) -> Result<()> {
     run(workspace.cargo().args(store))
 }
 
-/// Worlds in which jobs are worked on: always the same ones. Of fresh ones about one in a thousand still fails, and it isn't known yet whose fault it is.
-const WITH_WORKERS: [&str; 4] = ["--from", "5000", "--seeds", "150"];
-
 /// Fresh worlds each time, and those that once broke a promise.
 fn simulation(workspace: &Workspace, seeds: u32) -> Result<()> {
-    let sim = || {
-        let mut command = Command::new(workspace.binary("debug", "tertulia-sim"));
-        command.current_dir(&workspace.root);
-        command
-    };
-    run(sim().args(["--seeds", &seeds.to_string(), "--without-workers"]))?;
-    run(sim().args(WITH_WORKERS))
+    let mut command = Command::new(workspace.binary("debug", "tertulia-sim"));
+    run(command.current_dir(&workspace.root).args(["--seeds", &seeds.to_string()]))
 }
 
 /// A cluster that is broken again and again, and what two hundred clients saw of it.

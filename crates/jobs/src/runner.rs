@@ -227,7 +227,10 @@ impl Shift {
             self.renew().await;
             self.seed().await;
             self.exchange().await;
-            let (goes_on, asleep) = (self.goes_on(), self.runner.surroundings.timer(self.until_next()));
+            // The clock may have been set back while the store was asked: what is waited for was set by the old one.
+            let now = self.runner.surroundings.now();
+            self.bound(now);
+            let (goes_on, asleep) = (self.goes_on(now), self.runner.surroundings.timer(self.until_next(now)));
             let wake = self.runner.wake.clone();
             tokio::select! {
                 biased;
@@ -257,12 +260,11 @@ impl Shift {
     }
 
     /// Whether there is something to ask at once.
-    fn goes_on(&self) -> bool {
-        self.runner.surroundings.now() >= self.pause_until && (!self.ended.is_empty() || self.claim().is_some())
+    fn goes_on(&self, now: Timestamp) -> bool {
+        now >= self.pause_until && (!self.ended.is_empty() || self.claim().is_some())
     }
 
-    fn until_next(&self) -> Duration {
-        let now = self.runner.surroundings.now();
+    fn until_next(&self, now: Timestamp) -> Duration {
         let mut next = self.poll_at.max(self.pause_until);
         if let Some(end) = self.slots.first_end() {
             let third = self.runner.third();

@@ -467,6 +467,24 @@ async fn a_clock_that_is_set_back_stops_nothing() {
     work.workers.join_next().await.expect("a worker").expect("no panic");
 }
 
+#[tokio::test]
+async fn a_clock_that_is_set_back_while_the_store_is_asked_keeps_nobody_asleep() {
+    let folder = Folder::new().expect("a folder");
+    let mut work = in_folder(&folder);
+    let stranger = Stranger::in_the_way(&folder);
+    let runner = work.runner(1, vec![Kind::new("a", |_| async { Outcome::Done })]);
+    let counts = runner.counts();
+    work.start(runner);
+    // It asks for jobs and gets no answer yet.
+    settle().await;
+    work.clock.set_back(86_400_000);
+    drop(stranger);
+    settle().await;
+    work.add("a", 1).await;
+    work.clock.advance(1000);
+    until("it is done", || counts.look()["a"].done == 1).await.expect("soon");
+}
+
 fn follow_up(clock: &Clock, payload: String) -> NewJob {
     NewJob {
         kind: "b".to_owned(),
