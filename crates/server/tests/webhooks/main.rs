@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tertulia_proto::Conversation;
+use tertulia_proto::trace::{MessageTrace, RequestOutcome, TracedRequest};
 use tertulia_testkit::{Api, Options, Person, Postgres, PostgresOptions, Server, until};
 use tokio::task::JoinSet;
 
@@ -339,21 +340,55 @@ async fn after_a_restore_the_same_numbers_name_other_events() -> Result<()> {
     Ok(())
 }
 
-/// 1,000 messages in ten conversations, and the server killed five times while it tells of them.
-async fn nothing_is_lost_when_the_server_is_killed(mut server: Server) -> Result<()> {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_trace_of_a_message_tells_what_endpoints_answered() -> Result<()> {
+    let server = Server::start(options().env("TERTULIA_WEBHOOKS__WAITS_S", "1,1,1,1,1")).await?;
+    let receiver = Receiver::start().await?;
+    let id = listen(&server, &receiver, "message.created").await?;
+    let people = server.people(["alice", "bob"]).await?;
+    let alice = server.api(&people[0]);
+    let dm = alice.dm(&people[1]).await?.id;
+    receiver.is(Mood::Answers(503));
+    let message = alice.send(dm, "1", "said to one").await?.message_id.to_string();
+    until("it fails", || !receiver.requests().is_empty()).await?;
+    receiver.is(Mood::Takes);
+    until("it is told", || !receiver.taken().is_empty()).await?;
+    let trace: MessageTrace = loop {
+        let trace: MessageTrace = serde_json::from_str(&server.run(&["trace", &message, "--json"]).await?)?;
+        if trace.webhooks.iter().any(|endpoint| endpoint.taken) {
+            break trace;
+        }
+    };
+    let [endpoint] = &trace.webhooks[..] else { anyhow::bail!("one endpoint: {trace:?}") };
+    ensure!(endpoint.endpoint_id.to_string() == id && !endpoint.removed && endpoint.off_since.is_none(), "{trace:?}");
+    let (last, failed) = endpoint.requests.split_last().context("requests")?;
+    ensure!((last.outcome, last.status) == (RequestOutcome::Taken, Some(204)), "{trace:?}");
+    let fails = |one: &TracedRequest| (one.outcome, one.status) == (RequestOutcome::Failed, Some(503));
+    ensure!(!failed.is_empty() && failed.iter().all(fails), "{trace:?}");
+    ensure!(endpoint.requests.iter().map(|one| one.number).eq(1..=failed.len() as i64 + 1), "{trace:?}");
+    ensure!(endpoint.requests.is_sorted_by_key(|one| one.at), "{trace:?}");
+    let said = server.run(&["trace", &message]).await?;
+    ensure!(said.contains(&format!("{id} try 1: ")) && said.contains("503") && said.contains("204"), "{said}");
+    ensure!(!said.contains("said to one") && !said.contains(&receiver.url()), "{said}");
+    Ok(())
+}
+
+/// 1,000 messages in ten conversations, and one server after the other killed while it tells of them.
+async fn nothing_is_lost_when_servers_are_killed(mut servers: Vec<Server>) -> Result<()> {
     let receiver = Receiver::start().await?;
     receiver.is(Mood::Slow(Duration::from_millis(30)));
-    listen(&server, &receiver, "message.created").await?;
-    let people = server.people(["alice", "bob"]).await?;
+    listen(&servers[0], &receiver, "message.created").await?;
+    let people = servers[0].people(["alice", "bob"]).await?;
     let mut groups = Vec::new();
     for n in 0..10 {
-        groups.push(server.api(&people[0]).group(&format!("Group {n}"), &people[1..]).await?.id);
+        groups.push(servers[0].api(&people[0]).group(&format!("Group {n}"), &people[1..]).await?.id);
     }
     for round in 0..5 {
-        send_round(&server, &people[0], &groups, round).await?;
+        let server = round % servers.len();
+        send_round(&servers[server], &people[0], &groups, round).await?;
         let taken = receiver.taken().len();
         ensure!(taken < 200 * (round + 1), "all {taken} are told already, and nothing is under way");
-        server.restart().await?;
+        servers[server].restart().await?;
     }
     until("all are told", || receiver.taken().len() == 1000).await?;
     let mut told: BTreeMap<String, Vec<i64>> = BTreeMap::new();
@@ -394,13 +429,14 @@ async fn send_round(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_when_a_server_on_sqlite_is_killed() -> Result<()> {
-    nothing_is_lost_when_the_server_is_killed(Server::start(options()).await?).await
+    nothing_is_lost_when_servers_are_killed(vec![Server::start(options()).await?]).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_lost_when_a_server_on_postgresql_is_killed() -> Result<()> {
+async fn nothing_is_lost_when_one_of_two_servers_on_postgresql_is_killed() -> Result<()> {
     let postgres = Postgres::start(PostgresOptions::default())?;
     postgres.create("log")?;
-    let options = options().env("TERTULIA_DATABASE_URL", postgres.url("log")).env("TERTULIA_DATABASE_PARTITIONS", 1);
-    nothing_is_lost_when_the_server_is_killed(Server::start(options).await?).await
+    let options = || options().env("TERTULIA_DATABASE_URL", postgres.url("log")).env("TERTULIA_DATABASE_PARTITIONS", 1);
+    let servers = vec![Server::start(options()).await?, Server::start(options()).await?];
+    nothing_is_lost_when_servers_are_killed(servers).await
 }

@@ -143,6 +143,27 @@ impl Hooks {
     }
 }
 
+/// Two people with two conversations, and an endpoint that wants to know of messages.
+pub struct Stage {
+    pub hooks: Hooks,
+    pub alice: UserId,
+    pub bob: UserId,
+    pub dm: ConversationId,
+    pub other: ConversationId,
+    pub all: WebhookId,
+}
+
+impl Stage {
+    pub async fn open(home: &impl Home) -> Self {
+        let hooks = Hooks::open(home).await;
+        let world = &hooks.world;
+        let [alice, bob] = world.people(["alice", "bob"]).await;
+        let (dm, other) = (world.dm(alice, bob).await, world.open_group(alice, &[bob]).await);
+        let all = hooks.listen(&["message.*"]).await;
+        Self { hooks, alice, bob, dm, other, all }
+    }
+}
+
 pub fn line(endpoint: WebhookId, conversation: ConversationId) -> Line {
     Line { endpoint, stream: conversation.uuid() }
 }

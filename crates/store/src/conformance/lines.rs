@@ -4,7 +4,7 @@ use tertulia_proto::WebhookId;
 use uuid::Uuid;
 
 use super::Home;
-use super::hooks::{Hooks, LEASE_MS, failed, line, sorted, taken};
+use super::hooks::{Hooks, LEASE_MS, Stage, failed, line, sorted, taken};
 use crate::webhooks::*;
 use crate::*;
 
@@ -56,11 +56,8 @@ pub async fn requests_are_kept_by_their_events_until_they_are_cleaned_up(home: &
 }
 
 pub async fn of_many_requests_the_latest_are_kept(home: &impl Home) {
-    let hooks = Hooks::open(home).await;
+    let Stage { hooks, alice, dm, all, .. } = Stage::open(home).await;
     let world = &hooks.world;
-    let [alice, bob] = world.people(["alice", "bob"]).await;
-    let dm = world.dm(alice, bob).await;
-    let all = hooks.listen(&["message.*"]).await;
     world.send(alice, dm, "one").await;
     for _ in 0..=REQUESTS_KEPT_MAX {
         hooks.take(line(all, dm)).await;
@@ -136,11 +133,8 @@ async fn parked(hooks: &Hooks, bad: Line, good: Line) {
 }
 
 pub async fn a_line_that_is_never_taken_is_parked_while_others_are(home: &impl Home) {
-    let hooks = Hooks::open(home).await;
+    let Stage { hooks, alice, dm, other, all, .. } = Stage::open(home).await;
     let world = &hooks.world;
-    let [alice, bob] = world.people(["alice", "bob"]).await;
-    let (dm, other) = (world.dm(alice, bob).await, world.open_group(alice, &[bob]).await);
-    let all = hooks.listen(&["message.*"]).await;
     let (bad, good) = (line(all, dm), line(all, other));
     world.send(alice, dm, "poison").await;
     world.send(alice, other, "fine").await;
@@ -173,11 +167,8 @@ pub async fn a_line_that_is_never_taken_is_parked_while_others_are(home: &impl H
 }
 
 pub async fn a_parked_line_goes_on_behind_the_event_that_is_skipped(home: &impl Home) {
-    let hooks = Hooks::open(home).await;
+    let Stage { hooks, alice, dm, other, all, .. } = Stage::open(home).await;
     let world = &hooks.world;
-    let [alice, bob] = world.people(["alice", "bob"]).await;
-    let (dm, other) = (world.dm(alice, bob).await, world.open_group(alice, &[bob]).await);
-    let all = hooks.listen(&["message.*"]).await;
     let (bad, good) = (line(all, dm), line(all, other));
     world.send(alice, dm, "poison").await;
     world.send(alice, other, "fine").await;
@@ -195,11 +186,8 @@ pub async fn a_parked_line_goes_on_behind_the_event_that_is_skipped(home: &impl 
 }
 
 pub async fn half_of_what_was_not_taken_is_tried_next(home: &impl Home) {
-    let hooks = Hooks::open(home).await;
+    let Stage { hooks, alice, dm, all, .. } = Stage::open(home).await;
     let world = &hooks.world;
-    let [alice, bob] = world.people(["alice", "bob"]).await;
-    let dm = world.dm(alice, bob).await;
-    let all = hooks.listen(&["message.*"]).await;
     let here = line(all, dm);
     world.send_many(alice, dm, 5).await;
     let whole = hooks.sending(here).await;

@@ -4,7 +4,7 @@ use tertulia_proto::webhook::EventId;
 use tertulia_proto::{HistoryVisibility, Role, WebhookId};
 
 use super::Home;
-use super::hooks::{Hooks, LEASE_MS, failed, line, line_of, numbered, sorted, taken};
+use super::hooks::{Hooks, LEASE_MS, Stage, failed, line, line_of, numbered, sorted, taken};
 use super::writes::sending;
 use crate::webhooks::*;
 use crate::*;
@@ -143,11 +143,8 @@ pub async fn people_are_told_of_in_their_own_order(home: &impl Home) {
 }
 
 pub async fn an_event_says_how_things_are_by_now(home: &impl Home) {
-    let hooks = Hooks::open(home).await;
+    let Stage { hooks, alice, dm, all, .. } = Stage::open(home).await;
     let world = &hooks.world;
-    let [alice, bob] = world.people(["alice", "bob"]).await;
-    let dm = world.dm(alice, bob).await;
-    let all = hooks.listen(&["message.*"]).await;
     let (first, second) = (world.send(alice, dm, "a secret").await, world.send(alice, dm, "a slip").await);
     world.done(world.deleting(alice, &first)).await;
     world.done(world.editing(alice, &second, "better")).await;
@@ -171,11 +168,8 @@ pub async fn an_event_says_how_things_are_by_now(home: &impl Home) {
 }
 
 pub async fn a_line_moves_when_its_events_are_taken_and_not_before(home: &impl Home) {
-    let hooks = Hooks::open(home).await;
+    let Stage { hooks, alice, dm, other, all, .. } = Stage::open(home).await;
     let world = &hooks.world;
-    let [alice, bob] = world.people(["alice", "bob"]).await;
-    let (dm, other) = (world.dm(alice, bob).await, world.open_group(alice, &[bob]).await);
-    let all = hooks.listen(&["message.*"]).await;
     world.send(alice, dm, "one").await;
     world.send(alice, other, "elsewhere").await;
     let sending = hooks.sending(line(all, dm)).await;
@@ -190,11 +184,8 @@ pub async fn a_line_moves_when_its_events_are_taken_and_not_before(home: &impl H
 }
 
 pub async fn a_line_is_one_senders_until_its_lease_ends(home: &impl Home) {
-    let hooks = Hooks::open(home).await;
+    let Stage { hooks, alice, dm, all, .. } = Stage::open(home).await;
     let world = &hooks.world;
-    let [alice, bob] = world.people(["alice", "bob"]).await;
-    let dm = world.dm(alice, bob).await;
-    let all = hooks.listen(&["message.*"]).await;
     let here = line(all, dm);
     world.send(alice, dm, "one").await;
     let sending = hooks.sending(here).await;
@@ -216,11 +207,8 @@ pub async fn a_line_is_one_senders_until_its_lease_ends(home: &impl Home) {
 }
 
 pub async fn a_failure_is_tried_again_by_the_schedule_with_the_same_events(home: &impl Home) {
-    let hooks = Hooks::open(home).await;
+    let Stage { hooks, alice, dm, other, all, .. } = Stage::open(home).await;
     let world = &hooks.world;
-    let [alice, bob] = world.people(["alice", "bob"]).await;
-    let (dm, other) = (world.dm(alice, bob).await, world.open_group(alice, &[bob]).await);
-    let all = hooks.listen(&["message.*"]).await;
     let here = line(all, dm);
     world.send(alice, dm, "one").await;
     world.send(alice, other, "elsewhere").await;
@@ -244,11 +232,8 @@ pub async fn a_failure_is_tried_again_by_the_schedule_with_the_same_events(home:
 }
 
 pub async fn an_endpoint_that_fails_to_the_end_is_off_and_goes_on_where_it_stood(home: &impl Home) {
-    let hooks = Hooks::open(home).await;
+    let Stage { hooks, alice, dm, other, all, .. } = Stage::open(home).await;
     let world = &hooks.world;
-    let [alice, bob] = world.people(["alice", "bob"]).await;
-    let (dm, other) = (world.dm(alice, bob).await, world.open_group(alice, &[bob]).await);
-    let all = hooks.listen(&["message.*"]).await;
     let here = line(all, dm);
     world.send(alice, dm, "one").await;
     for _ in 0..2 {
@@ -312,11 +297,8 @@ pub async fn an_endpoint_is_owed_what_happens_since_it_was_added(home: &impl Hom
 }
 
 pub async fn a_replay_goes_back_and_never_forward(home: &impl Home) {
-    let hooks = Hooks::open(home).await;
+    let Stage { hooks, alice, dm, other, all, .. } = Stage::open(home).await;
     let world = &hooks.world;
-    let [alice, bob] = world.people(["alice", "bob"]).await;
-    let (dm, other) = (world.dm(alice, bob).await, world.open_group(alice, &[bob]).await);
-    let all = hooks.listen(&["message.*"]).await;
     let here = line(all, dm);
     world.send_many(alice, dm, 2).await;
     world.send(alice, other, "elsewhere").await;
@@ -345,11 +327,8 @@ pub async fn a_replay_goes_back_and_never_forward(home: &impl Home) {
 }
 
 pub async fn a_request_holds_so_many_events_and_bytes(home: &impl Home) {
-    let hooks = Hooks::open(home).await;
+    let Stage { hooks, alice, dm, other: heavy, all, .. } = Stage::open(home).await;
     let world = &hooks.world;
-    let [alice, bob] = world.people(["alice", "bob"]).await;
-    let (dm, heavy) = (world.dm(alice, bob).await, world.open_group(alice, &[bob]).await);
-    let all = hooks.listen(&["message.*"]).await;
     world.send_many(alice, dm, i64::try_from(BATCH_MAX).unwrap_or(0) + 1).await;
     let first = hooks.sending(line(all, dm)).await;
     assert_eq!((first.batch.events.len(), first.has_more), (BATCH_MAX, true));
@@ -405,11 +384,8 @@ pub async fn events_and_positions_are_forgotten_when_they_are_old(home: &impl Ho
 }
 
 pub async fn a_secret_signs_beside_its_successor_until_the_rotation_ends(home: &impl Home) {
-    let hooks = Hooks::open(home).await;
+    let Stage { hooks, alice, dm, all, .. } = Stage::open(home).await;
     let world = &hooks.world;
-    let [alice, bob] = world.people(["alice", "bob"]).await;
-    let dm = world.dm(alice, bob).await;
-    let all = hooks.listen(&["message.*"]).await;
     world.send(alice, dm, "one").await;
     let secrets = async || hooks.sending(line(all, dm)).await.secrets;
     let rotate = async |secret| hooks.book().rotate_secret(all, secret).await.expect("an answer");
@@ -425,11 +401,8 @@ pub async fn a_secret_signs_beside_its_successor_until_the_rotation_ends(home: &
 }
 
 pub async fn an_event_is_named_by_its_number_and_the_epoch_that_gave_it(home: &impl Home) {
-    let hooks = Hooks::open(home).await;
+    let Stage { hooks, alice, dm, all, .. } = Stage::open(home).await;
     let world = &hooks.world;
-    let [alice, bob] = world.people(["alice", "bob"]).await;
-    let dm = world.dm(alice, bob).await;
-    let all = hooks.listen(&["message.*"]).await;
     world.send(alice, dm, "one").await;
     let epoch = EventId::short(world.store.log_state().await.expect("a state").epoch);
     let id = EventId { stream: dm.uuid(), epoch, number: 2 };
