@@ -6,7 +6,7 @@ export interface Told {
   /** All that is unread; `null`: not said. */
   badge: number | null;
   conversationId: string | null;
-  /** The newest message it is about. */
+  /** The newest message it is about; `null` for a test: each is news. */
   seq: number | null;
   /** Path and query of a page of the app. */
   link: string;
@@ -31,7 +31,7 @@ export function toldIn(text: string | null, origin: string, general: { newMessag
     body: line(payload["body"]) ?? (title === null ? general.newMessagesText : ""),
     badge: count(payload["badge"]),
     conversationId,
-    seq: count(payload["seq"]),
+    seq: kind === "test" ? null : count(payload["seq"]),
     link: kind === "test" ? SETTINGS : (pathWithin(origin, payload["link"]) ?? fallback),
     sentAt: moment(payload["sentAt"]),
     silent: payload["silent"] === true,

@@ -20,10 +20,20 @@ test("what_is_told_of_one_conversation_stands_in_one_place", async () => {
 });
 
 test("a_notification_that_comes_late_does_not_take_the_place_of_a_newer_one", async () => {
-  const { scope, shown } = pretend();
+  const { scope, shown, badges } = pretend();
   await onPush(scope, pretendKept(), message(5));
   await onPush(scope, pretendKept(), message(4));
   expect(shown).toMatchObject([{ body: "number 5", data: { seq: 5 }, silent: true, renotify: false }]);
+  // The same once more, as providers do now and then: by now it may count what came elsewhere.
+  await onPush(scope, pretendKept(), message(5, { badge: 7 }));
+  expect(badges).toEqual([5, 7]);
+});
+
+test("a_second_test_is_heard_like_the_first", async () => {
+  const { scope, shown } = pretend();
+  const tried = JSON.stringify({ kind: "test", title: "It works", seq: 0, silent: false });
+  for (let times = 0; times < 2; times++) await onPush(scope, pretendKept(), tried);
+  expect(shown).toMatchObject([{ title: "It works", silent: false, renotify: true }]);
 });
 
 test("of_pushes_that_come_together_the_newest_is_shown_last", async () => {

@@ -53,14 +53,17 @@ async function showPush(scope: Scope, kept: Kept, text: string | null): Promise<
   const told = toldIn(text, scope.location.origin, texts);
   const windows = await soon(windowsOf(scope), []);
   const [isBeforeEyes, shown] = await Promise.all([soon(showsNow(windows, told.conversationId), false), soon(shownOf(scope, told), null)]);
-  const isLate = shown !== null && told.seq !== null && (dataOf(shown).seq ?? -1) >= told.seq;
+  const shownSeq = shown === null ? null : dataOf(shown).seq;
+  const isLate = shownSeq !== null && told.seq !== null && shownSeq >= told.seq;
   if (isLate) {
     // What is on the screen already is newer: it stays what it is, and makes no noise again.
     await show(scope, shown.title, { ...optionsOf(told, texts, true), body: shown.body, data: dataOf(shown) });
   } else {
     await show(scope, told.title, optionsOf(told, texts, told.silent || isBeforeEyes));
   }
-  if (told.badge !== null) await setBadge(scope, told.badge);
+  // How much was unread before the newer one is no news either.
+  const isOld = isLate && shownSeq !== told.seq;
+  if (told.badge !== null && !isOld) await setBadge(scope, told.badge);
   for (const window of windows) window.postMessage({ t: "shown" });
 }
 
