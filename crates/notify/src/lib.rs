@@ -6,6 +6,7 @@
 //! provider that is away keeps nobody else waiting. That one reads everything anew, decides ([`tertulia_push::plan`]), sends, and notes what came of it.
 //! A crash between sending and noting has the device told again, and nothing else does.
 
+mod receipts;
 mod under_way;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use tertulia_store::jobs::{NewJob, Priority};
 use tertulia_store::push::{NOTIFY, Occasion, PushJob, PushNote, PushOutcome, PushTarget, push_key, token_hash};
 use tertulia_store::{Store, StoreError};
 
+pub use receipts::RECEIPTS;
 use under_way::UnderWay;
 
 /// Devices told at the same time, over one provider.
@@ -78,6 +80,13 @@ impl Pushing {
         };
         let mut kinds = vec![Kind { schedule: schedule.clone(), ..notify }];
         kinds.extend(self.providers.keys().map(of_provider));
+        if self.providers.values().any(|provider| provider.gives_receipts()) {
+            let (pushing, store) = (Arc::clone(self), Arc::clone(store));
+            kinds.push(Kind::periodic(RECEIPTS, receipts::EVERY, move |_| {
+                let (pushing, store) = (Arc::clone(&pushing), Arc::clone(&store));
+                async move { pushing.ask_for_receipts(&*store).await }
+            }));
+        }
         kinds
     }
 

@@ -189,9 +189,8 @@ impl Expo {
         }
     }
 
-    /// What came of tickets (the `id` of [`Answer::Accepted`]), best asked after fifteen minutes and within a day. One that Expo does not know yet, or no
-    /// longer, is not among the answers. Where Expo could not be asked, each of its ids says so with [`Answer::Later`].
-    pub async fn receipts(&self, ids: &[String]) -> Vec<(String, Answer)> {
+    /// Best asked after fifteen minutes and within a day.
+    async fn receipts(&self, ids: &[String]) -> Vec<(String, Answer)> {
         let mut all = Vec::with_capacity(ids.len());
         for some in ids.chunks(RECEIPTS_MAX) {
             match self.some_receipts(some).await {
@@ -284,6 +283,14 @@ impl Provider for Expo {
 
     fn send<'a>(&'a self, target: &'a Target, notification: &'a Notification) -> BoxFuture<'a, Answer> {
         Box::pin(self.send(target, notification))
+    }
+
+    fn gives_receipts(&self) -> bool {
+        true
+    }
+
+    fn receipts<'a>(&'a self, ids: &'a [String]) -> BoxFuture<'a, Vec<(String, Answer)>> {
+        Box::pin(self.receipts(ids))
     }
 }
 

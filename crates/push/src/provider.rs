@@ -45,6 +45,17 @@ pub trait Provider: Send + Sync {
     /// told twice: what is shown of a conversation replaces what was shown of it before.
     fn send<'a>(&'a self, target: &'a Target, notification: &'a Notification) -> BoxFuture<'a, Answer>;
 
+    /// Whether it tells later what became of what it took.
+    fn gives_receipts(&self) -> bool {
+        false
+    }
+
+    /// What became of notifications, by the `id` of [`Answer::Accepted`]. One that the provider does not know yet, or no longer, is not among the answers;
+    /// where it could not be asked, each says so with [`Answer::Later`].
+    fn receipts<'a>(&'a self, _ids: &'a [String]) -> BoxFuture<'a, Vec<(String, Answer)>> {
+        Box::pin(std::future::ready(Vec::new()))
+    }
+
     /// Whether what was shown can be taken away. Where not, withdrawals are not to be sent.
     fn withdraws(&self) -> bool {
         true

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tertulia_proto::{Device, QuietHours, RegistrationId, Seq};
+use tertulia_proto::{Device, PushProvider, QuietHours, RegistrationId, Seq};
 use tertulia_store::jobs::too_many;
 use tertulia_store::push::*;
 use tertulia_store::{ConversationId, Reading, Timestamp, UserId};
@@ -75,6 +75,10 @@ impl PushBook for PostgresStore {
 
     fn push_attempts(&self, conversation: ConversationId, seq: Seq) -> Reading<'_, Vec<PushAttempt>> {
         self.read(move |s| async move { read::push::attempts(&s, conversation, seq).await })
+    }
+
+    fn tickets(&self, provider: PushProvider, since: Timestamp, until: Timestamp) -> Reading<'_, Vec<Ticket>> {
+        self.read(move |s| async move { read::push::tickets(&s, provider, since, until).await })
     }
 
     fn forget_attempts(&self, at: Timestamp, limit: usize) -> Reading<'_, usize> {

@@ -1,6 +1,6 @@
 //! Devices that are notified: changes go through the writer's second lane, looks through the readers.
 
-use tertulia_proto::{Device, QuietHours, RegistrationId};
+use tertulia_proto::{Device, PushProvider, QuietHours, RegistrationId};
 use tertulia_store::jobs::{JOBS_PER_CALL_MAX, too_many};
 use tertulia_store::push::*;
 use tertulia_store::{ConversationId, Reading, Timestamp, UserId};
@@ -59,6 +59,10 @@ impl PushBook for SqliteStore {
 
     fn push_attempts(&self, conversation: ConversationId, seq: i64) -> Reading<'_, Vec<PushAttempt>> {
         self.read(move |c| read::push::attempts(c, conversation, seq))
+    }
+
+    fn tickets(&self, provider: PushProvider, since: Timestamp, until: Timestamp) -> Reading<'_, Vec<Ticket>> {
+        self.read(move |c| read::push::tickets(c, provider, since, until))
     }
 
     fn forget_attempts(&self, at: Timestamp, limit: usize) -> Reading<'_, usize> {

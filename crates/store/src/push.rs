@@ -310,6 +310,28 @@ pub struct PushAttempt {
     pub at: Timestamp,
 }
 
+/// A notification that a provider has taken, and by which it can be asked what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ticket {
+    pub registration: RegistrationId,
+    /// Of the token that it was sent to.
+    pub token_hash: [u8; 32],
+    pub conversation: ConversationId,
+    pub seq: Seq,
+    /// The provider's name for it.
+    pub name: String,
+}
+
+/// Tickets that are told in one call.
+pub const TICKETS_MAX: usize = 10_000;
+
+/// Each device's first one.
+pub fn one_for_each(mut tickets: Vec<Ticket>) -> Vec<Ticket> {
+    let mut known = BTreeSet::new();
+    tickets.retain(|ticket| known.insert(ticket.registration));
+    tickets
+}
+
 /// Quiet hours as a home keeps them.
 pub fn stored_quiet_hours(hours: Option<&QuietHours>) -> Option<String> {
     hours.and_then(|hours| serde_json::to_string(hours).ok())
@@ -371,6 +393,9 @@ pub trait PushBook: Send + Sync {
     /// What became of a message's notifications: each device's attempts that spoke of it or of a later one, up to and including the first that was
     /// accepted, because that one told of it. In order of time, at most [`ATTEMPTS_TOLD_MAX`] of the [`ATTEMPTS_READ_MAX`] nearest to it.
     fn push_attempts(&self, conversation: ConversationId, seq: Seq) -> Reading<'_, Vec<PushAttempt>>;
+    /// What the provider took from `since` on and before `until`: of each active device the latest ticket, where it has not registered again since then. Newest
+    /// first, of the [`TICKETS_MAX`] latest.
+    fn tickets(&self, provider: PushProvider, since: Timestamp, until: Timestamp) -> Reading<'_, Vec<Ticket>>;
     /// Work of the clean-up: attempts made before `at`, at most `limit`. How many are gone.
     fn forget_attempts(&self, at: Timestamp, limit: usize) -> Reading<'_, usize>;
     /// Work of the clean-up: devices whose sign-in is over, because it expired and was forgotten or was ended by a server that knew of no devices; at most

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tertulia_proto::{ConversationId, Device, QuietHours, RegistrationId, Timestamp, UserId};
+use tertulia_proto::{ConversationId, Device, PushProvider, QuietHours, RegistrationId, Timestamp, UserId};
 use tertulia_store::push::*;
 use tertulia_store::{Reading, Store as _, StoreError};
 use tertulia_store_sqlite::SqliteStore;
@@ -171,6 +171,10 @@ impl PushBook for WorkerBook {
 
     fn push_attempts(&self, id: ConversationId, seq: i64) -> Reading<'_, Vec<PushAttempt>> {
         Box::pin(async move { self.hands.reach("attempts").await?.push().push_attempts(id, seq).await })
+    }
+
+    fn tickets(&self, which: PushProvider, since: Timestamp, until: Timestamp) -> Reading<'_, Vec<Ticket>> {
+        Box::pin(async move { self.hands.reach("tickets").await?.push().tickets(which, since, until).await })
     }
 
     fn forget_attempts(&self, at: Timestamp, limit: usize) -> Reading<'_, usize> {

@@ -1,6 +1,6 @@
 //! A stand-in for Expo's service that takes notifications as its documentation says, answers as it is told, and remembers.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -32,6 +32,10 @@ struct Desk {
     /// All requests.
     asked: usize,
     instead: VecDeque<Instead>,
+    /// What receipts say of tickets that were not brought.
+    failed: BTreeMap<String, &'static str>,
+    /// Of which receipts were asked for.
+    looked_up: Vec<String>,
 }
 
 pub struct Expo {
@@ -45,7 +49,10 @@ impl Expo {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
         let desk = Arc::new(Mutex::new(Desk::default()));
-        let router = axum::Router::new().route("/--/api/v2/push/send", post(send)).with_state(Arc::clone(&desk));
+        let router = axum::Router::new()
+            .route("/--/api/v2/push/send", post(send))
+            .route("/--/api/v2/push/getReceipts", post(receipts))
+            .with_state(Arc::clone(&desk));
         let mut serving = JoinSet::new();
         serving.spawn(async move {
             let _ = axum::serve(listener, router).await;
@@ -66,6 +73,16 @@ impl Expo {
 
     pub fn answer(&self, instead: Instead) {
         self.desk.lock().instead.push_back(instead);
+    }
+
+    /// What is told of a ticket when it is asked for its receipt.
+    pub fn reports(&self, ticket: &str, error: &'static str) {
+        self.desk.lock().failed.insert(ticket.to_owned(), error);
+    }
+
+    /// Tickets whose receipts were asked for.
+    pub fn looked_up(&self) -> Vec<String> {
+        self.desk.lock().looked_up.clone()
     }
 
     pub fn asked(&self) -> usize {
@@ -104,6 +121,19 @@ async fn send(State(desk): State<Arc<Mutex<Desk>>>, Json(message): Json<Value>) 
         }
         None => take(&desk, message),
     }
+}
+
+async fn receipts(State(desk): State<Arc<Mutex<Desk>>>, Json(asked): Json<Value>) -> Json<Value> {
+    let mut desk = desk.lock();
+    let ids: Vec<String> =
+        asked["ids"].as_array().into_iter().flatten().filter_map(|id| Some(id.as_str()?.to_owned())).collect();
+    desk.looked_up.extend(ids.iter().cloned());
+    let receipt = |id: &String| match desk.failed.get(id) {
+        Some(error) => json!({ "status": "error", "message": "no", "details": { "error": error } }),
+        None => json!({ "status": "ok" }),
+    };
+    let all: BTreeMap<&String, Value> = ids.iter().map(|id| (id, receipt(id))).collect();
+    Json(json!({ "data": all }))
 }
 
 fn take(desk: &Mutex<Desk>, message: Value) -> Response {

@@ -227,6 +227,39 @@ async fn logging_out_and_another_person_on_the_device_end_what_it_is_told() -> R
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_that_a_receipt_says_is_gone_is_switched_off_and_no_other() -> Result<()> {
+    let expo = Expo::open().await?;
+    let server = Server::start(expo.options(TERTULIA)).await?;
+    let people = server.people(["alice", "bob", "carol"]).await?;
+    let (alice, bob, carol) = (&people[0], &people[1], &people[2]);
+    for (person, name) in [(bob, "gone"), (carol, "here")] {
+        register(&server, person, name, None).await?;
+    }
+    for (nth, person) in [bob, carol].into_iter().enumerate() {
+        let dm = server.api(alice).dm(person).await?.id;
+        server.api(alice).send(dm, &format!("m-{nth}"), "hello").await?;
+        expo.once(nth + 1).await?;
+    }
+    rest(&server).await?;
+    // Twenty minutes later, and the next look at receipts.
+    let log = rusqlite::Connection::open(server.folder().path().join("tertulia.db"))?;
+    log.busy_timeout(std::time::Duration::from_secs(10))?;
+    for (ticket, error) in [("ticket-1", "DeviceNotRegistered"), ("ticket-2", "MismatchSenderId")] {
+        expo.reports(ticket, error);
+    }
+    log.execute("UPDATE devices SET registered_at = registered_at - 1200000", [])?;
+    log.execute("UPDATE push_attempts SET at = at - 1200000", [])?;
+    ensure!(log.execute("UPDATE jobs SET run_at = 0 WHERE kind = 'receipts'", [])? == 1);
+    until("receipts are asked for", || expo.looked_up().len() == 2).await?;
+    while devices(&server, bob).await?[0]["active"] == true {}
+    let of_bob = devices(&server, bob).await?;
+    ensure!(of_bob[0]["failure"] == "DeviceNotRegistered", "{of_bob:?}");
+    ensure!(devices(&server, carol).await?[0]["active"] == true, "what is wrong there is not the device");
+    until("the owner is told what is wrong", || server.log().contains("MismatchSenderId")).await?;
+    Ok(())
+}
+
 /// So many conversations with a message each; how many notifications there were in the end, and how many of them twice.
 async fn killed(mut server: Server, expo: &Expo, count: usize) -> Result<(usize, usize)> {
     let people = server.people(["alice", "bob"]).await?;

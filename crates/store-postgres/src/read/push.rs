@@ -284,6 +284,33 @@ pub(crate) async fn attempts(session: &Session, conversation: ConversationId, se
     Ok(covering(rows.iter().map(from).collect::<Sql<Vec<_>>>()?))
 }
 
+/// In order of time, so that only so many are looked at.
+const TICKETS: &str = "SELECT a.device_id, d.token_hash, a.conversation_id, a.seq, a.detail FROM push_attempts a
+     CROSS JOIN LATERAL (SELECT d.* FROM devices d WHERE d.id = a.device_id OFFSET 0) d
+     WHERE a.at >= $2 AND a.at < $3 AND a.outcome = 0 AND a.detail <> '' AND d.provider = $1 AND d.failed_at IS NULL AND d.registered_at <= a.at
+     ORDER BY a.at DESC LIMIT $4";
+
+pub(crate) async fn tickets(
+    session: &Session,
+    provider: PushProvider,
+    since: Timestamp,
+    until: Timestamp,
+) -> Sql<Vec<Ticket>> {
+    let number = i16::try_from(provider.number()).unwrap_or(-1);
+    let rows = session.rows(TICKETS, &[&number, &since.ms(), &until.ms(), &limit_of(TICKETS_MAX)]).await?;
+    let from = |row: &Row| {
+        let hash: &[u8] = at(row, 1)?;
+        Ok(Ticket {
+            registration: registration_at(row, 0)?,
+            token_hash: hash.try_into().map_err(|_| bad_value("a token's hash that is not of 256 bits"))?,
+            conversation: ConversationId::from_uuid(at(row, 2)?),
+            seq: at(row, 3)?,
+            name: at(row, 4)?,
+        })
+    };
+    Ok(one_for_each(rows.iter().map(from).collect::<Sql<_>>()?))
+}
+
 fn quiet_hours_from(stored: Option<&str>) -> Sql<Option<QuietHours>> {
     quiet_hours_of(stored).map_err(|_| bad_value("quiet hours that are no JSON of them"))
 }

@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use tertulia_proto::{
-    ConversationId, ConversationKind, Device, DeviceId, MessageId, Platform, QuietHours, RegistrationId, Timestamp,
-    UserId, model::unread_count,
+    ConversationId, ConversationKind, Device, DeviceId, MessageId, Platform, PushProvider, QuietHours, RegistrationId,
+    Timestamp, UserId, model::unread_count,
 };
 use tertulia_store::push::*;
 
@@ -255,6 +255,33 @@ pub(crate) fn attempts(connection: &Connection, conversation: ConversationId, se
         })?
         .collect::<Sql<_>>()?;
     Ok(covering(found))
+}
+
+/// In order of time, so that only so many are looked at.
+const TICKETS: &str = "SELECT d.id, d.token_hash, c.id, a.seq, a.detail FROM push_attempts a
+     CROSS JOIN devices d ON d.id = a.device_id CROSS JOIN conversations c ON c.no = a.conversation_no
+     WHERE a.at >= ?2 AND a.at < ?3 AND a.outcome = 0 AND a.detail <> '' AND d.provider = ?1 AND d.failed_at IS NULL AND d.registered_at <= a.at
+     ORDER BY a.at DESC LIMIT ?4";
+
+pub(crate) fn tickets(
+    connection: &Connection,
+    provider: PushProvider,
+    since: Timestamp,
+    until: Timestamp,
+) -> Sql<Vec<Ticket>> {
+    let found = connection
+        .prepare_cached(TICKETS)?
+        .query_map((provider.number(), since.ms(), until.ms(), limit_of(TICKETS_MAX)), |row| {
+            Ok(Ticket {
+                registration: RegistrationId::from_bytes(row.get(0)?),
+                token_hash: row.get(1)?,
+                conversation: ConversationId::from_bytes(row.get(2)?),
+                seq: row.get(3)?,
+                name: row.get(4)?,
+            })
+        })?
+        .collect::<Sql<_>>()?;
+    Ok(one_for_each(found))
 }
 
 fn quiet_hours_from(stored: Option<&str>) -> Sql<Option<QuietHours>> {

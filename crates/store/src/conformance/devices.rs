@@ -329,3 +329,42 @@ pub async fn what_concerns_devices_is_no_change_of_the_log(home: &impl Home) {
     book.push().unregister(bob, WhichDevice::Id(phone)).await.expect("an answer");
     world.assert_still(&still, "devices came and went").await;
 }
+
+pub async fn of_what_a_provider_took_each_devices_latest_is_told(home: &impl Home) {
+    let book = Book::open(home).await;
+    let [alice, bob] = book.world.people(["alice", "bob"]).await;
+    let dm = book.world.dm(alice, bob).await;
+    book.world.send_many(bob, dm, 4).await;
+    let of_expo = |token: &str| NewRegistration { provider: PushProvider::Expo, ..book.phone(alice, token) };
+    let (one, other) = (book.register(of_expo("one")).await.id, book.register(of_expo("other")).await.id);
+    let of_fcm = book.phone_of(alice, "elsewhere").await;
+    let took = async |registration, seq, outcome, name: &str| {
+        let note = PushNote { detail: name.to_owned(), ..book.noted(registration, dm, seq, outcome) };
+        book.note(vec![note.clone()]).await;
+        note.at
+    };
+    let tickets = async |since, until| {
+        let all = book.push().tickets(PushProvider::Expo, since, until).await.expect("the store reads");
+        all.into_iter().map(|ticket| (ticket.registration, ticket.seq, ticket.name)).collect::<Vec<_>>()
+    };
+    let since = took(one, 1, PushOutcome::Accepted, "a").await;
+    took(other, 1, PushOutcome::Accepted, "b").await;
+    let second = took(one, 2, PushOutcome::Accepted, "c").await;
+    took(of_fcm, 2, PushOutcome::Accepted, "d").await;
+    took(other, 2, PushOutcome::Accepted, "").await;
+    took(other, 3, PushOutcome::Failed, "e").await;
+    let end = book.world.now();
+    took(one, 3, PushOutcome::Accepted, "f").await;
+    let named = |registration, seq, name: &str| (registration, seq, name.to_owned());
+    assert_eq!(tickets(since, end).await, [named(one, 2, "c"), named(other, 1, "b")]);
+    assert_eq!(tickets(since, second).await, [named(other, 1, "b"), named(one, 1, "a")]);
+    assert_eq!(tickets(second, end).await, [named(one, 2, "c")]);
+    let all = book.push().tickets(PushProvider::Expo, since, end).await.expect("the store reads");
+    assert_eq!((all[0].token_hash, all[0].conversation), (token_hash(PushProvider::Expo, "one"), dm));
+    // Whoever has registered again is there; and what is off has no need to be asked for.
+    book.register(of_expo("one")).await;
+    assert_eq!(tickets(since, end).await, [named(other, 1, "b")]);
+    let hash = token_hash(PushProvider::Expo, "other");
+    assert!(book.push().switch_off(other, hash, "gone".to_owned(), book.world.now()).await.expect("an answer"));
+    assert_eq!(tickets(since, end).await, []);
+}

@@ -247,6 +247,7 @@ macro_rules! conformance_tests {
                 a_device_is_registered_as_it_says_and_shown_to_its_person_alone,
                 a_device_registered_again_keeps_its_id_and_what_it_was_told,
                 a_token_of_another_person_moves_and_takes_nothing_along,
+                of_what_a_provider_took_each_devices_latest_is_told,
                 a_refreshed_token_takes_over_what_its_device_was_told,
                 what_a_device_tells_while_it_is_off_counts,
                 more_devices_than_one_may_have_push_out_the_oldest,
