@@ -47,6 +47,8 @@ pub enum NotifyBug {
     ClaimedTwice,
     /// Two workers tell the same device of the same conversation at once.
     ToldBeside,
+    /// What a clock that has gone back put ahead of time waits for that time.
+    NeverRecalled,
 }
 
 /// Which bug, if any, a world has, and what is not left to its seed.

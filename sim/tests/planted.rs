@@ -55,6 +55,7 @@ found! {
     leaving_what_was_read_elsewhere_on_the_screen_is_found: notify NotifyBug::NeverWithdrawn;
     a_job_claimed_by_two_workers_is_found: notify NotifyBug::ClaimedTwice;
     two_workers_that_tell_the_same_at_once_are_found: notify NotifyBug::ToldBeside;
+    a_job_left_in_the_future_by_a_clock_that_went_back_is_found: notify NotifyBug::NeverRecalled;
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, join, select};
 use tertulia_store::jobs::{
-    Claim, ClaimKind, ClaimedJob, Finish, Held, JOBS_PER_CALL_MAX, JobEnd, NewJob, WorkerId, oversize_ends,
+    Claim, ClaimKind, ClaimedJob, Finish, Held, JOBS_PER_CALL_MAX, JobEnd, NewJob, Recall, WorkerId, oversize_ends,
 };
 use tertulia_store::{Reading, Store, StoreError, Timestamp};
 use tokio::sync::Notify;
@@ -22,7 +22,8 @@ use crate::counts::Counts;
 use crate::kind::{Job, Kind, Outcome};
 use crate::slots::{Key, Slot, Slots};
 
-/// How often it is looked whether what runs by itself is still queued: a dead letter of it, or a person who dropped it, would end it for ever.
+/// How often it is looked whether what runs by itself is still queued: a dead letter of it, or a person who dropped it, would end it for ever. And
+/// whether anything was written by a clock that has gone back since, this one or another's.
 const SEED_EVERY_MS: i64 = 60_000;
 
 /// Whatever a schedule or somebody's `Retry-After` says.
@@ -155,6 +156,7 @@ impl Runner {
             slots: Slots::default(),
             ended: Vec::new(),
             hungry,
+            seen: now,
             poll_at: now,
             seed_at: now,
             pause_until: now,
@@ -180,6 +182,11 @@ impl Runner {
         Self::ms(self.options.lease) / 3
     }
 
+    /// Clocks may disagree by so much.
+    fn sixth(&self) -> i64 {
+        Self::ms(self.options.lease) / 6
+    }
+
     /// After a failure nothing is asked for so long: leases are to be renewed, however seldom it is looked for jobs.
     fn pause(&self) -> i64 {
         Self::ms(self.options.poll.min(self.options.lease / 6))
@@ -195,6 +202,8 @@ struct Shift {
     ended: Vec<(usize, Finish)>,
     /// Of which kinds there may be more than was claimed.
     hungry: Vec<bool>,
+    /// What the clock said last.
+    seen: Timestamp,
     poll_at: Timestamp,
     seed_at: Timestamp,
     /// The store failed: nothing is asked before.
@@ -225,7 +234,9 @@ impl Shift {
             // Leases first: what takes long may not end them.
             let_go(&self.runner, &mut self.slots);
             self.renew().await;
-            self.seed().await;
+            if self.recall().await {
+                self.seed().await;
+            }
             self.exchange().await;
             // The clock may have been set back while the store was asked: what is waited for was set by the old one.
             let now = self.runner.surroundings.now();
@@ -249,6 +260,21 @@ impl Shift {
     /// Nothing is further away than it was when it was set: the clock may have been set back, and by how much is no reason to wait.
     fn bound(&mut self, now: Timestamp) {
         let runner = &self.runner;
+        let back_ms = self.seen.ms() - now.ms();
+        self.seen = now;
+        if back_ms > runner.sixth() {
+            tracing::warn!(back_ms, "the clock has gone back");
+            // What it left in the queue is recalled at once; what has no end there yet has its time moved along.
+            self.seed_at = now;
+            if !self.is_cut_off {
+                self.pause_until = now;
+            }
+            for (_, finish) in &mut self.ended {
+                if let JobEnd::Retry { at, .. } = &mut finish.end {
+                    *at = at.plus_ms(-back_ms);
+                }
+            }
+        }
         let within = |time: &mut Timestamp, ms: i64| *time = (*time).min(now.plus_ms(ms));
         within(&mut self.poll_at, Runner::ms(runner.options.poll));
         within(&mut self.seed_at, SEED_EVERY_MS);
@@ -261,7 +287,8 @@ impl Shift {
 
     /// Whether there is something to ask at once.
     fn goes_on(&self, now: Timestamp) -> bool {
-        now >= self.pause_until && (!self.ended.is_empty() || self.claim().is_some())
+        let seeds = now >= self.seed_at && self.stop_at.is_none();
+        now >= self.pause_until && (!self.ended.is_empty() || seeds || self.claim().is_some())
     }
 
     fn until_next(&self, now: Timestamp) -> Duration {
@@ -308,6 +335,32 @@ impl Shift {
             finish = Finish { end: again(None, format!("what it queues: {error}")), next: Vec::new(), ..finish };
         }
         self.ended.push((slot.kind, finish));
+    }
+
+    /// Brings back what was put ahead of time by a clock that has gone back, also while nobody looked, and perhaps that of another server. Whether that was all.
+    async fn recall(&mut self) -> bool {
+        let now = self.runner.surroundings.now();
+        if now < self.seed_at.max(self.pause_until) || self.stop_at.is_some() {
+            return false;
+        }
+        let runner = &self.runner;
+        let ahead = now.plus_ms(runner.sixth());
+        // Who holds a lease has looked at the clock within a third of it, and drops the handler a sixth before its end: so long it may last.
+        let lease_until = ahead.plus_ms(Runner::ms(runner.options.lease));
+        let kinds = runner.kinds.iter().map(|kind| kind.name.to_owned()).collect();
+        let recalling = runner.asked(runner.store.jobs().recall(Recall { kinds, now, ahead, lease_until }));
+        let recalled = match meanwhile(runner, &mut self.slots, recalling).await {
+            Ok(recalled) => recalled,
+            Err(error) => {
+                self.pause(&error);
+                return false;
+            }
+        };
+        if recalled > 0 {
+            tracing::warn!(jobs = recalled, "jobs of a clock that has gone back were recalled");
+            self.hungry.fill(true);
+        }
+        recalled < JOBS_PER_CALL_MAX
     }
 
     /// Queues what runs by itself, where it is neither ready nor running anywhere. What is ready already is as early.

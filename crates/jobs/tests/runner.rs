@@ -427,7 +427,6 @@ async fn a_handler_that_panics_while_it_is_dropped_has_failed() {
 
 #[tokio::test]
 async fn a_clock_that_is_set_back_stops_nothing() {
-    const DAY_MS: i64 = 86_400_000;
     let mut work = Work::new();
     let dropped = Arc::new(AtomicUsize::new(0));
     let tick = Kind::periodic("tick", Duration::from_secs(3600), |_| async { Outcome::Done });
@@ -477,11 +476,150 @@ async fn a_clock_that_is_set_back_while_the_store_is_asked_keeps_nobody_asleep()
     work.start(runner);
     // It asks for jobs and gets no answer yet.
     settle().await;
-    work.clock.set_back(86_400_000);
+    work.clock.set_back(DAY_MS);
     drop(stranger);
-    settle().await;
+    until("it waits for its next look", || work.clock.wakes_somebody_within(1000)).await.expect("soon");
     work.add("a", 1).await;
     work.clock.advance(1000);
+    until("it is done", || counts.look()["a"].done == 1).await.expect("soon");
+}
+
+const DAY_MS: i64 = 86_400_000;
+
+impl Work {
+    /// A job that is to run three seconds from now.
+    async fn add_soon(&self, kind: &str) {
+        let run_at = self.clock.at().plus_ms(3000);
+        let job = NewJob {
+            kind: kind.to_owned(),
+            unique_key: None,
+            unless_running: false,
+            payload: String::new(),
+            priority: Priority::Normal,
+            run_at,
+            now: self.clock.at(),
+        };
+        self.queue().enqueue(vec![job]).await.expect("a job is queued");
+    }
+}
+
+#[tokio::test]
+async fn what_a_clock_that_went_back_left_in_the_future_is_done_when_a_runner_starts() {
+    let mut work = Work::new();
+    work.add_soon("a").await;
+    work.clock.set_back(DAY_MS);
+    let runner = work.runner(1, vec![Kind::new("a", |_| async { Outcome::Done })]);
+    let counts = runner.counts();
+    work.start(runner);
+    until("it is done", || counts.look()["a"].done == 1).await.expect("soon");
+}
+
+#[tokio::test]
+async fn what_a_clock_that_goes_back_leaves_in_the_future_is_done_at_the_next_look() {
+    let mut work = Work::new();
+    let fails = Kind::new("fails", |job: Job| async move {
+        if job.tries == 1 { Outcome::RetryAfter(Duration::from_secs(3600), "busy".into()) } else { Outcome::Done }
+    });
+    work.add("fails", 1).await;
+    let runner = work.runner(1, vec![Kind::new("a", |_| async { Outcome::Done }), fails]);
+    let counts = runner.counts();
+    work.start(runner);
+    until("it has failed", || counts.look()["fails"].failed == 1).await.expect("soon");
+    work.add_soon("a").await;
+    work.clock.set_back(DAY_MS);
+    work.clock.advance(1000);
+    until("it is done", || counts.look()["a"].done == 1).await.expect("soon");
+    until("it is tried again", || counts.look()["fails"].done == 1).await.expect("soon");
+}
+
+/// Nothing in this process tells of it: the clock of whoever queued it is wrong.
+#[tokio::test]
+async fn what_another_clock_puts_far_ahead_is_done_within_a_minute() {
+    let mut work = Work::new();
+    let runner = work.runner(1, vec![Kind::new("a", |_| async { Outcome::Done })]);
+    let counts = runner.counts();
+    work.start(runner);
+    settle().await;
+    work.clock.set_back(-DAY_MS);
+    work.add_soon("a").await;
+    work.clock.set_back(DAY_MS);
+    for _ in 0..59 {
+        work.clock.advance(1000);
+        settle().await;
+    }
+    assert_eq!(counts.look()["a"].done, 0);
+    work.clock.advance(1000);
+    until("it is done", || counts.look()["a"].done == 1).await.expect("soon");
+}
+
+#[tokio::test]
+async fn what_runs_by_itself_goes_on_after_its_worker_died_under_a_clock_that_then_went_back() {
+    let mut work = Work::new();
+    let every = Duration::from_secs(600);
+    work.start(work.runner(1, vec![Kind::periodic("tick", every, |_| std::future::pending())]));
+    settle().await;
+    // Half a period at most, and then it runs.
+    for _ in 0..600 {
+        work.clock.advance(1000);
+        settle().await;
+        if !work.list(JobState::Running).await.is_empty() {
+            break;
+        }
+    }
+    work.until_listed(JobState::Running, 1).await;
+    work.workers.abort_all();
+    while work.workers.join_next().await.is_some() {}
+    work.clock.set_back(DAY_MS);
+    let runner = work.runner(2, vec![Kind::periodic("tick", every, |_| async { Outcome::Done })]);
+    let counts = runner.counts();
+    work.start(runner);
+    settle().await;
+    let lease_until = work.list(JobState::Running).await[0].lease_until.expect("a lease");
+    assert_eq!(lease_until, work.clock.at().plus_ms(70_000), "as long as whoever holds it could be at work");
+    for _ in 0..70 {
+        work.clock.advance(1000);
+        settle().await;
+    }
+    until("it is done", || counts.look()["tick"].done == 1).await.expect("soon");
+    let next = work.until_listed(JobState::Ready, 1).await;
+    assert!(next[0].run_at <= work.clock.at().plus_ms(600_000), "{next:?}");
+}
+
+/// The end of a failed try that can't be written yet has its time by the old clock.
+#[tokio::test]
+async fn a_retry_that_could_not_be_written_before_the_clock_went_back_waits_no_longer_for_that() {
+    let folder = Folder::new().expect("a folder");
+    let mut work = in_folder(&folder);
+    let (go, gone) = oneshot::channel::<()>();
+    let gone = parking_lot::Mutex::new(Some(gone));
+    let kind = Kind::new("a", move |_| {
+        let gone = gone.lock().take();
+        async move {
+            if let Some(gone) = gone {
+                drop(gone.await);
+                return Outcome::RetryAfter(Duration::from_secs(5), "busy".into());
+            }
+            Outcome::Done
+        }
+    });
+    work.add("a", 1).await;
+    let runner = work.runner(1, vec![kind]);
+    let counts = runner.counts();
+    work.start(runner);
+    work.until_listed(JobState::Running, 1).await;
+    settle().await;
+    let stranger = Stranger::in_the_way(&folder);
+    go.send(()).expect("it waits");
+    settle().await;
+    // The end gets no answer in time, and is kept; then the clock goes back.
+    work.clock.advance(10_000);
+    settle().await;
+    work.clock.set_back(DAY_MS);
+    drop(stranger);
+    for _ in 0..10 {
+        work.clock.advance(1000);
+        settle().await;
+    }
     until("it is done", || counts.look()["a"].done == 1).await.expect("soon");
 }
 

@@ -103,7 +103,7 @@ fn locked(place: &Place) -> Result<Option<File>, MoveError> {
     if !folder.exists() {
         return Ok(None);
     }
-    lock(folder).map(Some).map_err(|error| MoveError::Refused(format!("{error}: stop it, and try again")))
+    lock(folder).map(Some).map_err(|error| MoveError::Refused(format!("{error:#}")))
 }
 
 /// The same without making the file.

@@ -1,6 +1,6 @@
 //! `tertulia serve`.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -192,13 +192,17 @@ async fn stop(
     Ok(())
 }
 
-/// Two servers on one folder would each tell only half of the people.
+/// Two servers on one folder would each tell only half of the people. It ends with the process, however that ends.
 pub fn lock(folder: &Path) -> anyhow::Result<File> {
     let path = folder.join("serve.lock");
     let file = File::create(&path).with_context(|| format!("can't make {}", path.display()))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(_) => bail!("another server runs on {}, or `tertulia move` does", folder.display()),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another server runs on {}, or `tertulia move` does: stop it first (several servers at once need PostgreSQL: docs/cluster.md)",
+            folder.display()
+        ),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("can't lock {}", path.display())),
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
-use tertulia_testkit::{Options, Postgres, PostgresOptions, Server, until};
+use tertulia_testkit::{Options, Postgres, PostgresOptions, Server, until, within};
 
 const TERTULIA: &str = env!("CARGO_BIN_EXE_tertulia");
 
@@ -93,6 +93,23 @@ async fn a_folder_has_no_worker_of_its_own_and_says_why() -> Result<()> {
     let refused = server.command(&["worker"]).await?;
     let text = String::from_utf8_lossy(&refused.stderr).into_owned();
     ensure!(!refused.status.success() && text.contains("needs PostgreSQL") && text.contains("one writer"), "{text}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_has_one_server_until_that_is_gone_however_it_went() -> Result<()> {
+    let mut server = Server::start(Options::new(TERTULIA)).await?;
+    let folder = server.folder().path().display().to_string();
+    for _ in 0..2 {
+        let refused = within("an answer", server.command(&["serve", "--listen", "127.0.0.1:0"])).await??;
+        let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+        ensure!(!refused.status.success() && text.contains(&folder), "{text}");
+        ensure!(text.contains("another server runs") && text.contains("PostgreSQL"), "{text}");
+        // What an operator asks meanwhile is answered.
+        ensure!(server.command(&["jobs", "stats"]).await?.status.success());
+        server.kill()?;
+        server.launch().await?;
+    }
     Ok(())
 }
 

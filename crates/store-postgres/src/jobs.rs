@@ -149,6 +149,34 @@ async fn renew(session: &Session, held: &[Held], lease_until: Timestamp) -> Sql<
     Ok(held.iter().map(|one| renewed.contains(&(one.id, one.attempt))).collect())
 }
 
+/// When it got its time is told by its last failure (times of RFC 3339 are in order as texts), or, where it had none, by the job itself. One that was dead
+/// was due at once when it was tried again: that it has all its attempts before it and a history says so. Whose row somebody holds is for another time.
+const RECALL_READY: &str = "WITH found AS MATERIALIZED (
+        SELECT j.id FROM unnest($1::text[]) AS k (kind) CROSS JOIN unnest('{0,1,2}'::smallint[]) AS p (priority)
+        CROSS JOIN LATERAL (SELECT r.id FROM jobs r WHERE r.state = 0 AND r.kind = k.kind AND r.priority = p.priority AND r.run_at > $2
+            AND CASE WHEN r.reasons = '[]' THEN r.created_at > $2 WHEN r.attempt = r.spared THEN true
+                ELSE coalesce(substring(r.reasons from '.*\"at\":\"([^\"]*)\"') > $3, r.created_at > $2) END
+            LIMIT $5 FOR UPDATE SKIP LOCKED) j
+        LIMIT $5)
+     UPDATE jobs j SET run_at = $4 FROM found f WHERE j.id = f.id";
+
+const RECALL_LEASES: &str = "WITH found AS MATERIALIZED (
+        SELECT j.id FROM unnest($1::text[]) AS k (kind)
+        CROSS JOIN LATERAL (SELECT r.id FROM jobs r WHERE r.state = 1 AND r.kind = k.kind AND r.lease_until > $2
+            LIMIT $3 FOR UPDATE SKIP LOCKED) j
+        LIMIT $3)
+     UPDATE jobs j SET lease_until = $2 FROM found f WHERE j.id = f.id";
+
+async fn recall(session: &Session, recall: &Recall) -> Sql<usize> {
+    let Recall { kinds, now, ahead, lease_until } = recall;
+    let most = JOBS_PER_CALL_MAX;
+    let params: &[&dyn Param] = &[kinds, &ahead.ms(), &ahead.to_string(), &now.ms(), &limit(most)];
+    let ready = usize::try_from(session.execute(RECALL_READY, params).await?).unwrap_or(most);
+    let leases =
+        session.execute(RECALL_LEASES, &[kinds, &lease_until.ms(), &limit(most.saturating_sub(ready))]).await?;
+    Ok(ready.saturating_add(usize::try_from(leases).unwrap_or(most)))
+}
+
 const FORGET_SESSIONS: &str = "DELETE FROM sessions WHERE id IN
      (SELECT id FROM sessions WHERE expires_at < $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)";
 
@@ -174,6 +202,14 @@ impl JobQueue for PostgresStore {
         Box::pin(self.jobs.transact(move |s| {
             let ask = Arc::clone(&ask);
             async move { claim(&s, &ask).await }
+        }))
+    }
+
+    fn recall(&self, ask: Recall) -> Reading<'_, usize> {
+        let ask = Arc::new(ask);
+        Box::pin(self.jobs.transact(move |s| {
+            let ask = Arc::clone(&ask);
+            async move { recall(&s, &ask).await }
         }))
     }
 

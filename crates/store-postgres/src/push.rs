@@ -67,10 +67,19 @@ impl PushBook for PostgresStore {
             return Box::pin(std::future::ready(Err(error)));
         }
         let notes = Arc::new(notes);
-        Box::pin(self.changes.transact(move |s| {
-            let notes = Arc::clone(&notes);
-            async move { change::note(&s, &notes).await }
-        }))
+        Box::pin(async move {
+            let noting = self.changes.transact(|s| {
+                let notes = Arc::clone(&notes);
+                async move { change::note(&s, &notes).await }
+            });
+            noting.await?;
+            // Who was reading meanwhile had not seen the note, and what they read was not seen either: from here on one of both is. One at a time, because
+            // whoever waits for a member may not hold another one.
+            for told in change::told(&notes) {
+                self.changes.transact(|s| async move { change::until_read(&s, told).await }).await?;
+            }
+            Ok(())
+        })
     }
 
     fn push_attempts(&self, conversation: ConversationId, seq: Seq) -> Reading<'_, Vec<PushAttempt>> {

@@ -6,6 +6,7 @@ mod database;
 
 use std::collections::BTreeSet;
 
+use tertulia_store::conformance::book::Book;
 use tertulia_store::conformance::world::World;
 use tertulia_store::conformance::writes::sending;
 use tertulia_store::jobs::*;
@@ -49,6 +50,47 @@ async fn a_notification_is_not_claimed_while_a_message_that_counts_on_it_is_bein
     let claimed = world.store.jobs().claim(claim(1, "notify", 10)).await.expect("an answer");
     assert_eq!(claimed.len(), 1);
     assert_eq!(world.history(bob, dm).await.len(), 2);
+}
+
+/// What was read while a device was being told is found by whoever told it, or by the read: never by neither.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_note_of_what_a_device_was_told_waits_for_a_read_that_is_being_committed() {
+    let cluster = Cluster::start();
+    let log = cluster.log();
+    let book = Book::open(&log).await;
+    let [alice, bob] = book.world.people(["alice", "bob"]).await;
+    let dm = book.world.dm(alice, bob).await;
+    book.world.send(alice, dm, "one").await;
+    let phone = book.phone_of(bob, "phone").await;
+    // From now on a commit that moved a watermark waits for the stranger, behind all its statements.
+    cluster.psql(
+        log.name(),
+        "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NULL; END $$;
+         CREATE CONSTRAINT TRIGGER waits AFTER UPDATE ON members DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait()",
+    );
+    let stranger = log.raw().await;
+    stranger.run("SELECT pg_advisory_lock(1)").await;
+    let read = book.world.submit(book.read_on(bob, dm, 1, book.client_device()));
+    let looks = log.raw().await;
+    looks.until_waiting(1).await;
+    let mut noting = Box::pin(book.pushed(phone, dm, 1));
+    tokio::select! {
+        () = &mut noting => panic!("it is noted, and what is being read has found nothing to take away"),
+        () = looks.until_waiting(2) => {}
+    }
+    stranger.run("SELECT pg_advisory_unlock(1)").await;
+    read.await.expect("it is read");
+    noting.await;
+    // Whoever told it looks now, and sees that it was read.
+    let seat = book.seat(phone, dm).await;
+    assert_eq!((seat.pushed_seq, seat.withdrawn_seq, seat.read_seq), (1, 0, 1));
+    assert_eq!(book.to_withdraw().await, [], "the read itself could not know");
+    // A read after the note knows.
+    book.world.send(alice, dm, "two").await;
+    book.pushed(phone, dm, 2).await;
+    stranger.run("DROP TRIGGER waits ON members").await;
+    book.world.done(book.read_on(bob, dm, 2, book.client_device())).await;
+    assert_eq!(book.to_withdraw().await, [phone]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

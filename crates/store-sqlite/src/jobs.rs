@@ -42,6 +42,18 @@ impl JobQueue for SqliteStore {
         self.change(claim.jobs_max.min(JOBS_PER_CALL_MAX), move |c| write::jobs::claim(c, &claim))
     }
 
+    /// The readers look, so that the writer has to do with it only where there is something to do.
+    fn recall(&self, recall: Recall) -> Reading<'_, usize> {
+        let looked = recall.clone();
+        Box::pin(async move {
+            let found = self.read(move |c| read::jobs::ahead(c, &looked)).await?;
+            if found.is_empty() {
+                return Ok(0);
+            }
+            self.change(found.len(), move |c| write::jobs::recall(c, &recall, &found)).await
+        })
+    }
+
     fn renew(&self, held: Vec<Held>, lease_until: Timestamp) -> Reading<'_, Vec<bool>> {
         match too_many(held.len()) {
             Some(error) => refused(error),

@@ -137,6 +137,18 @@ pub struct Claim {
     pub lease_until: Timestamp,
 }
 
+/// What a clock that has gone back since left ahead of time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recall {
+    /// Of no others.
+    pub kinds: Vec<String>,
+    pub now: Timestamp,
+    /// Later than any clock can be that agrees with the caller's: what was written after it was written by one that did not.
+    pub ahead: Timestamp,
+    /// No lease can end later, whoever's it is: above that it is of such a clock.
+    pub lease_until: Timestamp,
+}
+
 /// A job as its worker gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimedJob {
@@ -255,6 +267,11 @@ pub trait JobQueue: Send + Sync {
     fn enqueue(&self, jobs: Vec<NewJob>) -> Reading<'_, Vec<bool>>;
     /// First those whose lease has ended (out of attempts: dead), then ready ones by priority and time, both only of the kinds named.
     fn claim(&self, claim: Claim) -> Reading<'_, Vec<ClaimedJob>>;
+    /// Ready jobs that were given a time after `ahead` when it was after `ahead` already are due `now`; leases that end after `lease_until` end then, and
+    /// not sooner, because who holds them may be at work. What was meant for later (quiet hours, somebody's `Retry-After`) comes early as well: how long it
+    /// was to wait nobody can tell any more, and a handler decides anew. How many; no more than [`JOBS_PER_CALL_MAX`] at a time, so that many may be left.
+    /// What was recalled is not recalled again. Where nothing is ahead nothing is written.
+    fn recall(&self, recall: Recall) -> Reading<'_, usize>;
     /// Which of them are still the caller's; those have the new end.
     fn renew(&self, held: Vec<Held>, lease_until: Timestamp) -> Reading<'_, Vec<bool>>;
     /// Which of them counted; of the others nothing was changed, because they are somebody else's by now. Ends and the jobs after them are together no

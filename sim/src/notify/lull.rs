@@ -1,7 +1,7 @@
 //! When servers, workers and providers are well again, and some devices are still away: whoever has to be told is told. Then people read elsewhere, and
 //! what was told is taken away.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use tertulia_engine::Command;
 use tertulia_store::Store as _;
 use tertulia_store::jobs::{DeadLetters, JobFilter, JobRecord, JobState};
@@ -14,6 +14,13 @@ use crate::{check, deeds, truth};
 
 /// Looks until all jobs are done. Each waits a few seconds, or for a time that was named.
 const LOOKS: usize = 400;
+
+/// The longest that anything waits on purpose: whoever has quiet hours is looked at as often.
+const WAIT_MAX_MS: i64 = 900_000;
+
+/// So many looks, of four seconds each, may find nothing but jobs of a time further away: a worker looks each minute for what a clock that has gone back
+/// left there.
+const FAR_LOOKS: usize = 45;
 
 impl World {
     pub fn lull(&mut self) -> Result<()> {
@@ -133,8 +140,10 @@ impl World {
         now_or_never(life.store.jobs().list_jobs(filter))?.map_err(Into::into)
     }
 
-    /// Where nothing is due, the server's clock goes to when something is: a jump, which has to do no harm anyway.
+    /// Where nothing is due, the server's clock goes to when something is: a jump, which has to do no harm anyway. But no further than anything waits on
+    /// purpose: what is later than that nobody would have been told of.
     fn drain(&mut self) -> Result<()> {
+        let mut far_looks = 0;
         for _ in 0..LOOKS {
             let now = self.server.clock_now();
             let ready = self.jobs(JobState::Ready)?.into_iter().map(|job| job.run_at);
@@ -143,7 +152,10 @@ impl World {
             let wait_ms = if running.is_empty() { 3000 } else { 120_000 };
             let Some(next) = ready.chain(running).min() else { return Ok(()) };
             let ahead = next.ms() - now.ms();
-            if ahead > wait_ms {
+            if ahead > WAIT_MAX_MS {
+                far_looks += 1;
+                ensure!(far_looks < FAR_LOOKS, "the next job is due in {ahead} ms: {:?}", self.jobs(JobState::Ready)?);
+            } else if ahead > wait_ms {
                 self.server_skew_ms += ahead;
                 self.say(|| format!("the server's clock goes {ahead} ms ahead"));
                 self.tell_time();

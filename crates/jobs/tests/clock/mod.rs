@@ -44,6 +44,12 @@ impl Clock {
 }
 
 impl Clock {
+    /// Whether somebody waits that is woken when so much time has passed.
+    pub fn wakes_somebody_within(&self, ms: i64) -> bool {
+        let state = self.0.lock();
+        state.asleep.iter().any(|(at, wake)| *at <= state.elapsed_ms + ms && !wake.is_closed())
+    }
+
     /// As when a person puts a clock right.
     pub fn set_back(&self, ms: i64) {
         self.0.lock().now_ms -= ms;

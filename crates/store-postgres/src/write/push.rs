@@ -3,7 +3,7 @@
 //! The order of locks is: the person who registers, devices by id, how far they have come by conversation and device, jobs by kind and key. Who notes how
 //! far a device has come holds the device meanwhile (`FOR KEY SHARE`), so that nothing is noted of one that goes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tertulia_proto::{
     ConversationId, Device, DeviceId, PushProvider, QuietHours, RegistrationId, Seq, Timestamp, UserId,
@@ -334,6 +334,22 @@ pub(crate) async fn note(session: &Session, notes: &[PushNote]) -> Sql<()> {
     session.execute(NOTE, &[&conversations, &seqs, &devices, &times, &outcomes, &details]).await?;
     let kept_max = i64::try_from(ATTEMPTS_MAX).unwrap_or(i64::MAX);
     session.execute(FORGET_OLDER, &[&conversations, &seqs, &devices, &kept_max]).await.map(drop)
+}
+
+/// Conversations and devices of which something was told.
+pub(crate) fn told(notes: &[PushNote]) -> BTreeSet<(Uuid, Uuid)> {
+    let accepted = notes.iter().filter(|note| note.outcome == PushOutcome::Accepted);
+    accepted.map(|note| (note.conversation.uuid(), note.registration.uuid())).collect()
+}
+
+/// Conflicts with whoever moves a watermark.
+const UNTIL_READ: &str = "SELECT 1 FROM devices d JOIN members m ON m.conversation_id = $1 AND m.user_id = d.user_id WHERE d.id = $2 FOR SHARE OF m";
+
+/// Waits for a read of the device's person that is under way. It has moved its watermark and then looked for what was told ([`WITHDRAW`]); a later one
+/// looks when the note is there. Nothing is changed, so the disk is not waited for.
+pub(crate) async fn until_read(session: &Session, (conversation, device): (Uuid, Uuid)) -> Sql<()> {
+    session.batch("SET LOCAL synchronous_commit = off").await?;
+    session.opt(UNTIL_READ, &[&conversation, &device]).await.map(drop)
 }
 
 const COUNT_REFUSALS: &str = "WITH held AS MATERIALIZED (

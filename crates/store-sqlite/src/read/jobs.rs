@@ -73,6 +73,40 @@ pub(crate) fn runs_beside(connection: &Connection, job: JobId) -> Sql<bool> {
         .query_row((job, BESIDE_MAX_MS), |row| row.get(0))
 }
 
+/// When it got its time is told by its last failure (times of RFC 3339 are in order as texts), or, where it had none, by the job itself. One that was dead
+/// was due at once when it was tried again: that it has all its attempts before it and a history says so.
+pub(crate) const IS_READY_AHEAD: &str =
+    "run_at > ?1 AND CASE WHEN reasons = '[]' OR NOT json_valid(reasons) THEN created_at > ?1
+        WHEN attempt = spared THEN 1 ELSE json_extract(reasons, '$[#-1].at') > ?2 END";
+
+const READY_AHEAD: &str = "SELECT id FROM jobs WHERE state = 0 AND kind = ?3 AND priority = ?4 AND ";
+
+const LEASED_AHEAD: &str = "SELECT id FROM jobs WHERE state = 1 AND kind = ?1 AND lease_until > ?2 LIMIT ?3";
+
+fn ready_ahead() -> String {
+    format!("{READY_AHEAD}{IS_READY_AHEAD} LIMIT ?5")
+}
+
+/// What a recall is about, as it was when it was looked.
+pub(crate) fn ahead(connection: &Connection, recall: &Recall) -> Sql<Vec<JobId>> {
+    let mut found: Vec<JobId> = Vec::new();
+    let left = |found: &Vec<JobId>| i64::try_from(JOBS_PER_CALL_MAX.saturating_sub(found.len())).unwrap_or(0);
+    let (ahead_ms, ahead_text) = (recall.ahead.ms(), recall.ahead.to_string());
+    for kind in &recall.kinds {
+        for priority in Priority::ALL {
+            let mut ready = connection.prepare_cached(&ready_ahead())?;
+            let params = (ahead_ms, &ahead_text, kind, priority.number(), left(&found));
+            let ids: Vec<JobId> = ready.query_map(params, |row| row.get(0))?.collect::<Sql<_>>()?;
+            found.extend(ids);
+        }
+        let mut leased = connection.prepare_cached(LEASED_AHEAD)?;
+        let params = (kind, recall.lease_until.ms(), left(&found));
+        let ids: Vec<JobId> = leased.query_map(params, |row| row.get(0))?.collect::<Sql<_>>()?;
+        found.extend(ids);
+    }
+    Ok(found)
+}
+
 /// Whose key ends with the conversation's id, and that did not die before: looks at the whole queue, and is for people.
 pub(crate) fn of_conversation(
     connection: &Connection,
@@ -96,6 +130,25 @@ fn state_at(row: &Row<'_>, index: usize) -> Sql<JobState> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// However many are due, and however many run: what is not ahead costs nothing.
+    #[test]
+    fn what_is_ahead_is_looked_for_among_what_is_later_alone() {
+        let connection = crate::schema::open_memory(None).unwrap();
+        for (statement, by) in [
+            (ready_ahead(), "jobs_ready (kind=? AND priority=? AND run_at>?)"),
+            (LEASED_AHEAD.to_owned(), "jobs_running (kind=? AND lease_until>?)"),
+        ] {
+            let mut explained = connection.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).unwrap();
+            let nothing = vec![rusqlite::types::Null; explained.parameter_count()];
+            let plan: Vec<String> = explained
+                .query_map(rusqlite::params_from_iter(nothing), |row| row.get(3))
+                .unwrap()
+                .collect::<Sql<_>>()
+                .unwrap();
+            assert!(plan.len() == 1 && plan[0].contains(by), "{plan:?}");
+        }
+    }
 
     /// However deep the queue is.
     #[test]

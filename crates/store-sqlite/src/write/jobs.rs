@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use tertulia_store::Timestamp;
 use tertulia_store::jobs::*;
 
+use crate::read::jobs::IS_READY_AHEAD;
 use crate::rows::Sql;
 
 const ENDED: &str = "SELECT id, attempt - spared, reasons FROM jobs WHERE state = 1 AND kind = ?1 AND lease_until <= ?2
@@ -136,6 +137,21 @@ pub(crate) fn renew(connection: &Connection, held: &[Held], lease_until: Timesta
         "UPDATE jobs SET lease_until = ?4 WHERE id = ?1 AND state = 1 AND worker = ?2 AND attempt = ?3",
     )?;
     held.iter().map(|one| Ok(renew.execute((one.id, one.worker, one.attempt, lease_until.ms()))? > 0)).collect()
+}
+
+/// Of what a look found, what is still so.
+pub(crate) fn recall(connection: &Connection, recall: &Recall, found: &[JobId]) -> Sql<usize> {
+    let ready = format!("UPDATE jobs SET run_at = ?4 WHERE id = ?3 AND state = 0 AND {IS_READY_AHEAD}");
+    let mut ready = connection.prepare_cached(&ready)?;
+    let mut leased = connection
+        .prepare_cached("UPDATE jobs SET lease_until = ?2 WHERE id = ?1 AND state = 1 AND lease_until > ?2")?;
+    let (ahead_ms, ahead_text) = (recall.ahead.ms(), recall.ahead.to_string());
+    let mut count = 0;
+    for id in found {
+        count += ready.execute((ahead_ms, &ahead_text, id, recall.now.ms()))?;
+        count += leased.execute((id, recall.lease_until.ms()))?;
+    }
+    Ok(count)
 }
 
 pub(crate) fn finish(connection: &Connection, finished: &[Finish], now: Timestamp) -> Sql<Vec<bool>> {

@@ -459,6 +459,92 @@ pub async fn a_job_of_the_future_is_not_claimed_before_its_time_and_is_after_it(
     assert_eq!(told(&queue.claim(BEN, &["a"], 10, 5001).await), ["next"]);
 }
 
+/// An hour: by so much a clock went back.
+const JUMP_MS: i64 = 3_600_000;
+
+/// As a worker asks whose clock says so; clocks may disagree by ten seconds.
+fn recall_of(kinds: &[&str], now: i64) -> Recall {
+    let kinds = kinds.iter().map(|kind| (*kind).to_owned()).collect();
+    Recall { kinds, now: at(now), ahead: at(now + 10_000), lease_until: at(now + 10_000 + LEASE_MS) }
+}
+
+pub async fn a_job_of_a_clock_that_went_back_is_recalled_once_and_others_wait_as_they_were_to(home: &impl Home) {
+    let queue = Queue::open(home).await;
+    let queued = |payload, made: i64, run_at| NewJob { now: at(made), ..keyed("a", payload, payload, run_at) };
+    // Each of these was written when the clock said an hour more.
+    let buried = queue.bury("a", "revived", JUMP_MS - 50).await;
+    assert_eq!(queue.jobs().retry_dead(DeadLetters::Of(buried), at(JUMP_MS)).await.expect("an answer"), 1);
+    queue.add(vec![queued("failed", 0, 0)]).await;
+    let failed = queue.one(ANN, "a", 0).await;
+    assert!(queue.end(ANN, &failed, retry(JUMP_MS + 5000, "no \"at\":\"0001\""), JUMP_MS).await);
+    queue.add(vec![queued("said", JUMP_MS, JUMP_MS + 3000), queued("quiet", JUMP_MS, 9 * JUMP_MS)]).await;
+    // And each of these, though later, when it said what it says now, or as good as that.
+    queue.add(vec![queued("busy", JUMP_MS, 0)]).await;
+    let busy = queue.one(ANN, "a", 0).await;
+    assert!(queue.end(ANN, &busy, retry(2 * JUMP_MS, "come in two hours"), 0).await);
+    queue.add(vec![queued("planned", 0, JUMP_MS), queued("near", 10_000, 13_000)]).await;
+
+    let recalled = async |now: i64| queue.jobs().recall(recall_of(&["a"], now)).await.expect("jobs are recalled");
+    assert_eq!(recalled(100).await, 4);
+    let times: BTreeSet<(String, i64)> =
+        queue.list(JobState::Ready).await.into_iter().map(|job| (job.payload, job.run_at.ms() - at(0).ms())).collect();
+    let expected = [
+        ("busy", 2 * JUMP_MS),
+        ("failed", 100),
+        ("near", 13_000),
+        ("planned", JUMP_MS),
+        ("quiet", 100),
+        ("revived", 100),
+        ("said", 100),
+    ];
+    assert_eq!(times, expected.map(|(payload, run_at)| (payload.to_owned(), run_at)).into());
+    assert_eq!(recalled(200).await, 0, "what was recalled is not ahead any more");
+    assert_eq!(queue.claim(ANN, &["a"], 10, 200).await.len(), 4);
+    // Its handler decides anew: it waits as it has to, by the clock of now.
+    let quiet = queue.list(JobState::Running).await.into_iter().find(|job| job.payload == "quiet").expect("it runs");
+    let again = Finish {
+        held: Held { id: quiet.id, worker: ANN, attempt: 1 },
+        end: JobEnd::Done,
+        next: vec![queued("quiet", 200, 900_200)],
+    };
+    assert_eq!(queue.jobs().finish(vec![again], at(200)).await.expect("an answer"), [true]);
+    assert_eq!(recalled(300).await, 0);
+}
+
+pub async fn a_lease_of_a_clock_that_went_back_is_cut_to_what_one_can_last(home: &impl Home) {
+    let queue = Queue::open(home).await;
+    queue.add(vec![keyed("a", "lost", "lost", 0), keyed("a", "held", "held", 0)]).await;
+    let claimed = queue.claim(ANN, &["a"], 10, JUMP_MS).await;
+    let [lost, alive] = [0, 1].map(|n| held(ANN, &claimed[n]));
+    assert_eq!(queue.jobs().recall(recall_of(&["a"], 0)).await.expect("leases are cut"), 2);
+    let leases: BTreeSet<Option<Timestamp>> =
+        queue.list(JobState::Running).await.into_iter().map(|job| job.lease_until).collect();
+    assert_eq!(leases, [Some(at(LEASE_MS + 10_000))].into());
+    assert_eq!(queue.claim(BEN, &["a"], 10, LEASE_MS + 9999).await, [], "whoever holds them may be at work");
+    // One is, and goes on; of the other its worker is gone.
+    assert_eq!(queue.jobs().renew(vec![alive], at(LEASE_MS + 40_000)).await.expect("an answer"), [true]);
+    assert_eq!(queue.jobs().recall(recall_of(&["a"], 30_000)).await.expect("an answer"), 0);
+    let rescued = queue.claim(BEN, &["a"], 10, LEASE_MS + 10_000).await;
+    assert_eq!(rescued.iter().map(|job| (job.id, job.tries)).collect::<Vec<_>>(), [(lost.id, 2)]);
+    let done = Finish { held: alive, end: JobEnd::Done, next: Vec::new() };
+    assert_eq!(queue.jobs().finish(vec![done], at(LEASE_MS)).await.expect("an answer"), [true]);
+}
+
+pub async fn many_jobs_ahead_are_recalled_in_bounded_calls_of_the_kinds_named(home: &impl Home) {
+    let queue = Queue::open(home).await;
+    let ahead = |kind: &str, priority| NewJob { priority, now: at(JUMP_MS), ..job(kind, "", JUMP_MS) };
+    for _ in 0..2 {
+        queue.add((0..400).map(|n| ahead("a", Priority::ALL[n % 3])).collect()).await;
+    }
+    queue.add(vec![ahead("b", Priority::Normal), ahead("c", Priority::Normal)]).await;
+    let mut counts = Vec::new();
+    for _ in 0..3 {
+        counts.push(queue.jobs().recall(recall_of(&["a", "b"], 0)).await.expect("jobs are recalled"));
+    }
+    assert_eq!(counts, [JOBS_PER_CALL_MAX, 801 - JOBS_PER_CALL_MAX, 0]);
+    assert_eq!(queue.claim(ANN, &["c"], 10, 0).await, [], "it is nobody's who asked");
+}
+
 pub async fn what_a_job_queues_comes_with_its_end_or_not_at_all(home: &impl Home) {
     let queue = Queue::open(home).await;
     queue.add(vec![keyed("tick", "tick", "1", 0)]).await;
