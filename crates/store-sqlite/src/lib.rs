@@ -258,6 +258,10 @@ impl Store for SqliteStore {
         self.read(move |c| read::accounts::api_key(c, &hash))
     }
 
+    fn api_keys(&self, above: Option<ApiKeyId>, limit: usize) -> Reading<'_, Vec<KeptApiKey>> {
+        self.read(move |c| read::accounts::api_keys(c, above, limit))
+    }
+
     fn api_key_stands(&self, id: ApiKeyId) -> Reading<'_, bool> {
         self.read(move |c| read::accounts::api_key_stands(c, id))
     }
