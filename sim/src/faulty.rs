@@ -109,6 +109,9 @@ impl Store for FaultyStore {
     fn api_key(&self, hash: [u8; 32]) -> Reading<'_, Option<ApiKeyRecord>> {
         self.inner.api_key(hash)
     }
+    fn api_keys(&self, above: Option<ApiKeyId>, limit: usize) -> Reading<'_, Vec<KeptApiKey>> {
+        self.inner.api_keys(above, limit)
+    }
     fn api_key_stands(&self, id: ApiKeyId) -> Reading<'_, bool> {
         self.inner.api_key_stands(id)
     }

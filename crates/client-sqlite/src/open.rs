@@ -64,8 +64,8 @@ impl OpenError {
 impl Store {
     /// Opens or makes a file. Nobody else may have it open.
     pub fn open(file: &Path) -> Result<Self, OpenError> {
+        make_private(file);
         let connection = Connection::open(file)?;
-        private(file);
         encryption::check_readable(&connection)?;
         Self::prepare(connection, true)
     }
@@ -73,8 +73,8 @@ impl Store {
     /// The same with a file that only this key opens, by SQLCipher: on the disk there is nothing to read, not even that it is a database. A file keeps the
     /// key it was made with; without encryption in this build, and for another key, it is an error and nothing is touched.
     pub fn open_encrypted(file: &Path, key: &Key) -> Result<Self, OpenError> {
+        make_private(file);
         let connection = Connection::open(file)?;
-        private(file);
         encryption::unlock(&connection, key)?;
         Self::prepare(connection, true)
     }
@@ -151,13 +151,19 @@ fn migrate(connection: &Connection) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Nobody else on the device reads the messages.
-fn private(file: &Path) {
+/// Nobody else on the device reads the messages: neither in the file nor in its write-ahead log, which SQLite makes with the file's mode. So the file has
+/// it before SQLite opens it.
+fn make_private(file: &Path) {
     #[cfg(unix)]
     {
-        use std::os::unix::fs::PermissionsExt as _;
-        // A file system without permissions is no reason not to work.
-        let _ = std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600));
+        use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+        // A file system without permissions is no reason not to work, and what else keeps the file from being made is said by SQLite.
+        let _ = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
+        for suffix in ["", "-wal"] {
+            let mut name = file.as_os_str().to_owned();
+            name.push(suffix);
+            let _ = std::fs::set_permissions(name, std::fs::Permissions::from_mode(0o600));
+        }
     }
     #[cfg(not(unix))]
     let _ = file;

@@ -360,3 +360,30 @@ fn a_file_that_is_too_large_loses_the_older_half() {
     store.prune(keep, 1000).unwrap();
     assert_eq!(shown(&store, None, 1000).first(), Some(&52));
 }
+
+#[cfg(unix)]
+#[test]
+fn nobody_else_on_the_device_reads_the_file_or_its_log_while_it_is_open() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = Folder::new().unwrap();
+    let file = folder.path().join("a.db");
+    let log = folder.path().join("a.db-wal");
+    let modes = || [&file, &log].map(|path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777);
+    let mut store = Store::open(&file).unwrap();
+    store.transaction(Durability::Power, |rows| rows.put_conversation(&talk(0, 0))).unwrap();
+    assert_eq!(modes(), [0o600, 0o600]);
+    // As one that was killed leaves it, made by a version that left it open to all.
+    let open = folder.path().join("copy");
+    std::fs::create_dir(&open).unwrap();
+    for path in [&file, &log] {
+        let copy = open.join(path.file_name().unwrap());
+        std::fs::copy(path, &copy).unwrap();
+        std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    let again = Store::open(&open.join("a.db")).unwrap();
+    for path in [&file, &log] {
+        let copy = open.join(path.file_name().unwrap());
+        assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600, "{}", copy.display());
+    }
+    drop(again);
+}

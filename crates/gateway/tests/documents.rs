@@ -76,6 +76,23 @@ fn a_schema_name_has_one_meaning_in_both_documents() {
     }
 }
 
+#[test]
+fn an_operation_has_each_parameter_once() {
+    let document = openapi();
+    let mut parameters = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let mut found = BTreeSet::new();
+            for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                let name = (parameter["name"].as_str().unwrap(), parameter["in"].as_str().unwrap());
+                assert!(found.insert(name), "{method} {path}: {name:?}");
+                parameters += 1;
+            }
+        }
+    }
+    assert!(parameters > 0);
+}
+
 /// The names of a channel's messages.
 fn names(document: &Value, channel: &str) -> BTreeSet<String> {
     let messages = document["channels"][channel]["messages"].as_object().unwrap();

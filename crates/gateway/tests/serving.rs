@@ -587,3 +587,127 @@ async fn a_server_that_stops_is_not_ready_and_still_alive() {
     assert_eq!((ready.status.as_u16(), ready.json()["status"].clone()), (503, json!("draining")));
     assert_eq!(server.call(Ask::new("GET /health/live")).await.status, 200);
 }
+
+/// What an owner's program asks, and what it is told.
+struct Owner {
+    server: Server,
+    key: String,
+}
+
+impl Owner {
+    async fn new() -> Self {
+        let server = Server::new(Wish::default());
+        let scopes = [Scope::Admin].into_iter().collect();
+        let key = server.services().auth().create_api_key("the owner", scopes).await.unwrap().token;
+        Self { server, key }
+    }
+
+    async fn ask(&self, line: &str, body: impl Into<axum::body::Body>) -> Answer {
+        self.server.call(Ask::new(line).bearer(&self.key).body(body)).await
+    }
+
+    /// The detail of a refusal.
+    async fn refused(&self, line: &str, body: impl Into<axum::body::Body>) -> String {
+        let answer = self.ask(line, body).await;
+        assert_problem(&answer, 400, "invalid");
+        answer.json()["detail"].as_str().unwrap().to_owned()
+    }
+}
+
+#[tokio::test]
+async fn an_address_to_be_told_is_kept_as_it_was_understood_and_has_nothing_that_is_not_seen() {
+    let owner = Owner::new().await;
+    for bad in [
+        "https://a.b/\0",
+        "https://a.b/\u{1b}[2J",
+        "https://a.b/\n",
+        "https://a.b/\u{85}",
+        "https://a.b/ ",
+        "https://a.b/\u{2028}",
+    ] {
+        let detail = owner.refused("POST /api/v1/admin/webhooks", json!({ "url": bad }).to_string()).await;
+        assert!(detail.starts_with("url: ") && !detail.contains(char::is_control), "{detail}");
+    }
+    let made = owner.ask("POST /api/v1/admin/webhooks", json!({ "url": "HTTPS://a.b/" }).to_string()).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made}");
+    let listed = owner.ask("GET /api/v1/admin/webhooks", "").await.json();
+    assert_eq!(listed["webhooks"].as_array().unwrap().len(), 1, "what was refused is not there");
+    assert_eq!(listed["webhooks"][0]["url"], "https://a.b/");
+}
+
+#[tokio::test]
+async fn what_an_owner_misspells_is_refused_and_does_not_mean_all() {
+    let owner = Owner::new().await;
+    let webhooks = "POST /api/v1/admin/webhooks";
+    let replay = format!("{webhooks}/0199b3c2-0000-7000-8000-000000000007/replay");
+    let skip = replay.replace("replay", "skip");
+    let cases = [
+        (webhooks, json!({ "url": "https://a.b/", "event": ["message.created"] }), "unknown field `event`"),
+        (webhooks, json!({ "url": "https://a.b/", "events": [] }), "events: must not be empty"),
+        (webhooks, json!({ "url": "https://a.b/", "events": ["message.create"] }), "events: "),
+        (&replay, json!({ "all": true, "sinse": "2026-11-20T00:00:00Z" }), "unknown field `sinse`"),
+        (&skip, json!({ "event": "x", "all": true }), "unknown field `all`"),
+        ("POST /api/v1/admin/jobs/drop", json!({ "kind": "notify", "ids": [1] }), "unknown field `ids`"),
+    ];
+    for (line, body, why) in cases {
+        let detail = owner.refused(line, body.to_string()).await;
+        assert!(detail.contains(why), "{line} {body}: {detail}");
+    }
+    for all in [json!({ "url": "https://a.b/" }), json!({ "url": "https://a.b/", "events": null })] {
+        assert_eq!(owner.ask(webhooks, all.to_string()).await.status, StatusCode::CREATED);
+    }
+    let listed = owner.ask("GET /api/v1/admin/webhooks", "").await.json();
+    assert_eq!(listed["webhooks"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_limit_of_an_owners_page_is_refused_on_both_sides_with_its_bound() {
+    let owner = Owner::new().await;
+    for (line, max) in [("GET /api/v1/admin/jobs", 512), ("GET /api/v1/admin/webhook-events", 200)] {
+        for bad in ["0".to_owned(), "-1".to_owned(), (max + 1).to_string(), i64::MAX.to_string()] {
+            let detail = owner.refused(&format!("{line}?limit={bad}"), "").await;
+            assert_eq!(detail, format!("limit: must be 1 to {max}"), "{bad}");
+        }
+        for good in [1, max] {
+            assert_eq!(owner.ask(&format!("{line}?limit={good}"), "").await.status, StatusCode::OK, "{line} {good}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_names_the_parameter_and_says_nothing_of_the_parser() {
+    let owner = Owner::new().await;
+    let id = "0199b3c2-0000-7000-8000-000000000007";
+    let cases = [
+        ("GET /api/v1/admin/jobs?limit=many".to_owned(), "limit: must be a whole number"),
+        ("GET /api/v1/admin/jobs?limit=".to_owned(), "limit: must be a whole number"),
+        ("GET /api/v1/admin/jobs?limit=99999999999999999999".to_owned(), "limit: too large a number"),
+        (
+            "GET /api/v1/admin/jobs?state=lost".to_owned(),
+            "state: unknown variant `lost`, expected one of `ready`, `running`, `dead`",
+        ),
+        (
+            "GET /api/v1/admin/trace?clientMsgId=a%20b".to_owned(),
+            "clientMsgId: must be 1 to 64 characters of A-Z a-z 0-9 _ -",
+        ),
+        ("GET /api/v1/admin/trace".to_owned(), "missing field `clientMsgId`"),
+        ("GET /api/v1/admin/trace/7".to_owned(), "message_id: must be a UUID of 36 characters"),
+        ("DELETE /api/v1/admin/webhooks/7".to_owned(), "id: must be a UUID of 36 characters"),
+        ("DELETE /api/v1/admin/webhooks/%ff".to_owned(), "id: must be UTF-8"),
+        ("POST /api/v1/admin/jobs/drop".to_owned(), "the body must be a JSON object"),
+    ];
+    for (line, detail) in cases {
+        assert_eq!(owner.refused(&line, "").await, detail, "{line}");
+    }
+    let long = owner.refused(&format!("GET /api/v1/admin/jobs?state={}", "x".repeat(5000)), "").await;
+    assert_eq!(long.chars().count(), 200, "what was sent comes back in part");
+    for body in ["[]", "[1]", "{", "null", "x"] {
+        let detail = owner.refused("POST /api/v1/admin/jobs/drop", body).await;
+        assert_eq!(detail, "the body must be a JSON object", "{body}");
+    }
+    let house = House::plain().await;
+    let two = house.call(&format!("DELETE /api/v1/conversations/{id}/messages/7")).await;
+    assert_problem(&two, 400, "invalid");
+    assert!(two.json()["detail"].as_str().unwrap().ends_with(": must be a UUID of 36 characters"), "{two}");
+    assert!(!two.json()["detail"].as_str().unwrap().contains("URL"), "{two}");
+}

@@ -245,7 +245,7 @@ impl ClientRequest {
     /// Reads the payload of a request by its name (dots or colons). The error names the field.
     pub fn parse(name: &str, payload: &str) -> Result<Self, ApiError> {
         fn read<'a, T: Deserialize<'a>>(payload: &'a str) -> Result<T, ApiError> {
-            read_json(payload.as_bytes())
+            read_json(payload.as_bytes(), "payload")
         }
         Ok(match name {
             "message.send" | "message:send" => Self::SendMessage(read(payload)?),
@@ -288,8 +288,13 @@ pub fn parse_frame(text: &str) -> (Option<u64>, Result<ClientRequest, ApiError>)
 /// Characters of an error's detail that may come from what was sent.
 const DETAIL_MAX_CHARS: usize = 200;
 
-/// Reads a JSON body; the error names the field. Only what fails is read again to find out where.
-pub fn read_json<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, ApiError> {
+/// Reads a JSON object; the error names the field, or says that `what` is none. Only what fails is read again to find out where.
+pub fn read_json<'a, T: Deserialize<'a>>(bytes: &'a [u8], what: &str) -> Result<T, ApiError> {
+    let no_object = || ApiError::invalid(format!("the {what} must be a JSON object"));
+    // Fields without their names would be taken as well.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(no_object());
+    }
     let failed = match serde_json::from_slice(bytes) {
         Ok(value) => return Ok(value),
         Err(error) => error,
@@ -299,6 +304,8 @@ pub fn read_json<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, ApiError>
     let text = failed.to_string();
     let text = text.rfind(" at line ").map_or(text.as_str(), |at| &text[..at]);
     let detail = match path.as_deref() {
+        _ if failed.is_eof() => return Err(no_object()),
+        None | Some("." | "?") if failed.is_syntax() => return Err(no_object()),
         None | Some("." | "?") => text.to_owned(),
         Some(path) => format!("{path}: {text}"),
     };
@@ -331,6 +338,29 @@ mod tests {
         let (id, request) = parse_frame(r#"{"type":"message.send","id":3,"clientMsgId":"a","body":"x"}"#);
         assert_eq!(id, Some(3));
         assert_eq!(request.unwrap_err().detail, "missing field `conversationId`");
+    }
+
+    #[test]
+    fn what_is_no_object_is_said_to_be_none_and_not_how_the_parser_failed() {
+        let bad = [
+            "",
+            " ",
+            "null",
+            "7",
+            "[]",
+            "[\"admin\"]",
+            "{",
+            "{\"role\"",
+            "{\"role\":\"adm",
+            "{\"role\":\"admin\"} x",
+            "\u{feff}{}",
+        ];
+        for text in bad {
+            let error = read_json::<RoleBody>(text.as_bytes(), "body").unwrap_err();
+            assert_eq!(error.detail, "the body must be a JSON object", "{text}");
+        }
+        let error = read_json::<RoleBody>(b" {\"role\": 7}", "body").unwrap_err();
+        assert!(error.detail.starts_with("role: "), "{error}");
     }
 
     #[test]

@@ -295,6 +295,7 @@ pub struct ParkedAt {
 /// An event that an endpoint is not to be told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
 pub struct SkipBody {
     /// The first one that waits in its conversation.
     pub event: String,
@@ -303,13 +304,14 @@ pub struct SkipBody {
 /// An endpoint to be told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NewWebhook {
     /// https; at most 2048 bytes.
     pub url: String,
     /// Names such as `message.created`, groups such as `conversation.*`; all where absent.
-    #[serde(default)]
-    pub events: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_items = 1))]
+    pub events: Option<Vec<String>>,
 }
 
 /// The only time that a secret is shown.
@@ -332,7 +334,7 @@ impl fmt::Debug for WebhookSecret {
 /// From where on events are sent again: one of these.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReplayBody {
     #[serde(default)]
     pub since: Option<Timestamp>,

@@ -6,7 +6,6 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -43,6 +42,16 @@ impl fmt::Display for Forbidden {
 
 impl Error for Forbidden {}
 
+/// What a connection fails with when its name leads nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    #[error("the name could not be resolved")]
+    Unresolved,
+    /// Of plain http, which stays within one's own network.
+    #[error("the name leads out of the private network")]
+    Public,
+}
+
 /// Reads an address. The parser is that of browsers, so `https://2130706433`, `https://0x7f.1` and `https://127.1` are 127.0.0.1 here too.
 pub fn check(address: &str, allow_private: bool) -> Result<Url, Refusal> {
     let url = Url::parse(address).map_err(|_| Refusal::NotAnAddress)?;
@@ -54,17 +63,23 @@ pub fn check(address: &str, allow_private: bool) -> Result<Url, Refusal> {
     }
     let host = url.host_str().ok_or(Refusal::NotAnAddress)?;
     let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    if !allow_private && literal.is_ok_and(|ip| !is_public(ip)) {
+    if !allow_private && (literal.is_ok_and(|ip| !is_public(ip)) || is_this_host(host)) {
         return Err(Refusal::Private);
     }
     Ok(url)
+}
+
+/// Names that lead here whatever a resolver says (RFC 6761, 6.3). All others are looked up at each connection.
+fn is_this_host(host: &str) -> bool {
+    let host = host.trim_end_matches('.');
+    host == "localhost" || host.ends_with(".localhost")
 }
 
 /// A client for addresses that passed [`check`] with the same `allow_private`.
 pub fn client(builder: ClientBuilder, allow_private: bool) -> ClientBuilder {
     // A proxy would resolve the name itself, behind our back.
     let builder = builder.redirect(reqwest::redirect::Policy::none()).no_proxy();
-    if allow_private { builder } else { builder.dns_resolver(Arc::new(Public)) }
+    builder.dns_resolver(Arc::new(if allow_private { Names::All } else { Names::Public }))
 }
 
 /// As [`check`]; where private addresses are allowed, also plain http to them, because certificates for a host of one's own network are hard to come by. What
@@ -83,35 +98,38 @@ pub fn check_with_http(address: &str, allow_private: bool) -> Result<Url, Refusa
 
 /// A client for plain http within one's own network: names lead nowhere else.
 pub fn private_client(builder: ClientBuilder) -> ClientBuilder {
-    builder.redirect(reqwest::redirect::Policy::none()).no_proxy().dns_resolver(Arc::new(Private))
+    builder.redirect(reqwest::redirect::Policy::none()).no_proxy().dns_resolver(Arc::new(Names::Private))
 }
 
-/// The system's resolver, without what is public.
-struct Private;
+/// The system's resolver, and which of the addresses it finds are asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Names {
+    All,
+    Public,
+    Private,
+}
 
-impl Resolve for Private {
+impl Resolve for Names {
     fn resolve(&self, name: Name) -> Resolving {
+        let which = *self;
         Box::pin(async move {
-            let all = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let private: Vec<SocketAddr> = all.filter(|address| !is_public(address.ip())).collect();
-            if private.is_empty() {
-                return Err(Box::new(io::Error::from(io::ErrorKind::NotFound)) as Box<dyn Error + Send + Sync>);
-            }
-            Ok(Box::new(private.into_iter()) as Addrs)
+            let all = tokio::net::lookup_host((name.as_str(), 0)).await.map_err(|_| NameError::Unresolved)?;
+            let asked = match which {
+                Self::All => all.collect(),
+                Self::Public => public_of(all)?,
+                Self::Private => private_of(all)?,
+            };
+            Ok(Box::new(asked.into_iter()) as Addrs)
         })
     }
 }
 
-/// The system's resolver, without what is not public.
-struct Public;
-
-impl Resolve for Public {
-    fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            let all = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let public = public_of(all)?;
-            Ok(Box::new(public.into_iter()) as Addrs)
-        })
+fn private_of(all: impl Iterator<Item = SocketAddr>) -> Result<Vec<SocketAddr>, NameError> {
+    let (public, private): (Vec<SocketAddr>, Vec<SocketAddr>) = all.partition(|address| is_public(address.ip()));
+    match (private.is_empty(), public.is_empty()) {
+        (false, _) => Ok(private),
+        (true, false) => Err(NameError::Public),
+        (true, true) => Err(NameError::Unresolved),
     }
 }
 
@@ -120,7 +138,7 @@ fn public_of(all: impl Iterator<Item = SocketAddr>) -> Result<Vec<SocketAddr>, B
     match (public.is_empty(), private.is_empty()) {
         (false, _) => Ok(public),
         (true, false) => Err(Box::new(Forbidden)),
-        (true, true) => Err(Box::new(io::Error::from(io::ErrorKind::NotFound))),
+        (true, true) => Err(Box::new(NameError::Unresolved)),
     }
 }
 
@@ -292,6 +310,11 @@ mod tests {
             ("https://[::1]/a", Err(Refusal::Private)),
             ("https://[::ffff:127.0.0.1]/a", Err(Refusal::Private)),
             ("https://[fd00::1]/a", Err(Refusal::Private)),
+            ("https://localhost/a", Err(Refusal::Private)),
+            ("https://LOCALHOST.:8443/a", Err(Refusal::Private)),
+            ("https://push.localhost/a", Err(Refusal::Private)),
+            ("https://notlocalhost/a", Ok(())),
+            ("https://localhost.example.net/a", Ok(())),
             ("https:///", Err(Refusal::NotAnAddress)),
             ("push.example.net", Err(Refusal::NotAnAddress)),
             ("", Err(Refusal::NotAnAddress)),
@@ -300,6 +323,7 @@ mod tests {
             assert_eq!(check(address, false).map(drop), wanted, "{address}");
         }
         assert!(check("https://127.0.0.1/a", true).is_ok());
+        assert!(check("https://localhost/a", true).is_ok());
         assert_eq!(check("http://127.0.0.1/a", true), Err(Refusal::NotHttps));
     }
 
@@ -327,5 +351,18 @@ mod tests {
         assert_eq!(of(&["10.0.0.1", "8.8.8.8", "::1"]).unwrap(), ["8.8.8.8"]);
         assert!(of(&["10.0.0.1", "::1"]).unwrap_err().is::<Forbidden>());
         assert!(!of(&[]).unwrap_err().is::<Forbidden>());
+        let private = |all: &[&str]| private_of(all.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), 0)));
+        assert_eq!(private(&["8.8.8.8", "10.0.0.1"]).unwrap(), [SocketAddr::new("10.0.0.1".parse().unwrap(), 0)]);
+        assert_eq!(private(&["8.8.8.8"]), Err(NameError::Public));
+        assert_eq!(private(&[]), Err(NameError::Unresolved));
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_into_a_private_network_is_not_connected_to_whatever_was_checked_before() {
+        // Past the check, as a name is whose answer has changed since.
+        let client = client(reqwest::Client::builder(), false).build().unwrap();
+        let error = client.get("https://localhost:1/").send().await.unwrap_err();
+        let mut causes = std::iter::successors(error.source(), |cause| (*cause).source());
+        assert!(causes.any(|cause| cause.is::<Forbidden>()), "{error:?}");
     }
 }

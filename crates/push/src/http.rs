@@ -2,13 +2,14 @@
 
 use std::error::Error;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Certificate, ClientBuilder, RequestBuilder, StatusCode};
 use tertulia_proto::Timestamp;
 
-use crate::guard::Forbidden;
+use crate::guard::{Forbidden, NameError, Names};
 use crate::provider::{Answer, ConfigError};
 
 /// Who is asked to wait longer than this comes back after it all the same: by then somebody may have mended it.
@@ -41,7 +42,8 @@ impl Network {
         let builder = reqwest::Client::builder()
             .connect_timeout(self.connect_timeout)
             .timeout(self.timeout)
-            .redirect(reqwest::redirect::Policy::none());
+            .redirect(reqwest::redirect::Policy::none())
+            .dns_resolver(Arc::new(Names::All));
         Ok(if roots.is_empty() { builder } else { builder.tls_certs_merge(roots) })
     }
 }
@@ -81,14 +83,51 @@ fn unanswered(error: &reqwest::Error) -> Answer {
         return Answer::refused(Forbidden::REASON);
     }
     if error.is_timeout() {
-        return Answer::later("no answer in time");
+        return Answer::later(if error.is_connect() { "no connection in time" } else { "no answer in time" });
     }
     if error.is_builder() {
         return Answer::refused("no request can be made of this");
     }
-    let kind = causes(error).find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
     let what = if error.is_connect() { "no connection" } else { "the connection broke" };
-    Answer::later(kind.map_or_else(|| what.to_owned(), |kind| format!("{what}: {kind}")))
+    Answer::later(why(error).map_or_else(|| what.to_owned(), |why| format!("{what}: {why}")))
+}
+
+/// In fixed words, where it is known.
+fn why(error: &reqwest::Error) -> Option<String> {
+    if let Some(name) = causes(error).find_map(|cause| cause.downcast_ref::<NameError>()) {
+        return Some(name.to_string());
+    }
+    if let Some(tls) = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
+        return Some(of_tls(tls).to_owned());
+    }
+    let kind = causes(error).find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind)?;
+    matches!(
+        kind,
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::TimedOut
+    )
+    .then(|| kind.to_string())
+}
+
+const fn of_tls(error: &rustls::Error) -> &'static str {
+    use rustls::CertificateError as Why;
+    match error {
+        rustls::Error::InvalidCertificate(
+            Why::Expired | Why::ExpiredContext { .. } | Why::NotValidYet | Why::NotValidYetContext { .. },
+        ) => "TLS failed, the certificate is not valid now",
+        rustls::Error::InvalidCertificate(Why::NotValidForName | Why::NotValidForNameContext { .. }) => {
+            "TLS failed, the certificate is for another name"
+        }
+        rustls::Error::InvalidCertificate(_) => "TLS failed, the certificate is not trusted",
+        _ => "TLS failed",
+    }
 }
 
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

@@ -1,7 +1,8 @@
 //! What an operator does from the shell, beside a running server or without one.
 
 use anyhow::{Context as _, bail};
-use tertulia_core::auth::Scopes;
+use tertulia_core::auth::{ListedApiKey, Scope, Scopes};
+use tertulia_proto::{ApiError, ErrorCode};
 
 use crate::settings::Settings;
 use crate::wiring::{self, Parts};
@@ -36,19 +37,37 @@ impl Whose {
     }
 }
 
-/// The key is the last line.
-pub async fn create_api_key(settings: &Settings, name: &str, scopes: &str, whose: Whose) -> anyhow::Result<String> {
+/// What a bot needs to read and to answer.
+const BOTS_SCOPES: &str = "chat:read,chat:write";
+
+/// The key is the last line. A bot's key has the bot's name and what bots need, unless said.
+pub async fn create_api_key(
+    settings: &Settings,
+    name: Option<&str>,
+    scopes: Option<&str>,
+    whose: Whose,
+) -> anyhow::Result<String> {
+    let (name, scopes) = match &whose {
+        Whose::Bots(bot) => (name.unwrap_or(bot), scopes.unwrap_or(BOTS_SCOPES)),
+        Whose::Anybodys | Whose::Persons(_) => {
+            (name.context("--name is needed")?, scopes.context("--scopes are needed")?)
+        }
+    };
     let scopes: Scopes = scopes.parse().map_err(|e| anyhow::anyhow!("--scopes: {e}"))?;
     let parts = wiring::open(settings, false).await?;
     let auth = parts.services.auth();
-    let (key, user) = match whose {
+    let (key, user) = match &whose {
         Whose::Anybodys => (auth.create_api_key(name, scopes).await?, None),
         Whose::Persons(email) => {
-            let user = auth.user_by_email(&email).await.context("--as-user")?;
+            let user = auth
+                .user_by_email(email)
+                .await
+                .map_err(|error| where_not_found(error, || format!("there is nobody with the e-mail {email}")));
+            let user = user.context("--as-user")?;
             (auth.create_api_key_of(name, scopes, user).await?, Some(user))
         }
         Whose::Bots(bot) => {
-            let (user, key) = auth.create_bot(&bot, name, scopes).await.context("--bot")?;
+            let (user, key) = auth.create_bot(bot, name, scopes).await.context("--bot")?;
             (key, Some(user))
         }
     };
@@ -57,9 +76,28 @@ pub async fn create_api_key(settings: &Settings, name: &str, scopes: &str, whose
 }
 
 pub async fn revoke_api_key(settings: &Settings, id: &str) -> anyhow::Result<()> {
-    let id = id.parse().map_err(|e| anyhow::anyhow!("--id: {e}"))?;
-    let parts = wiring::open(settings, false).await?;
-    Ok(parts.services.auth().revoke_api_key(id).await?)
+    let parsed = id.parse().map_err(|e| anyhow::anyhow!("--id: {e}"))?;
+    let parts = wiring::open_existing(settings).await?;
+    let revoked = parts.services.auth().revoke_api_key(parsed).await;
+    revoked.map_err(|error| where_not_found(error, || format!("there is no API key {id}")))
+}
+
+/// A line each, without what opens with them.
+pub async fn list_api_keys(settings: &Settings) -> anyhow::Result<String> {
+    let parts = wiring::open_existing(settings).await?;
+    let keys = parts.services.auth().api_keys().await?;
+    let line = |key: &ListedApiKey| {
+        let scopes: Vec<&str> = key.scopes.iter().map(Scope::as_str).collect();
+        let whose = key.user.map_or_else(|| "anybody".to_owned(), |user| user.to_string());
+        // The name last: it may have spaces in it.
+        format!("{} created {} acts for {whose} scopes {} name {}", key.id, key.created_at, scopes.join(","), key.name)
+    };
+    Ok(keys.iter().map(line).collect::<Vec<_>>().join("\n"))
+}
+
+/// In the operator's own shell there is nothing that is not for them to see.
+pub fn where_not_found(error: ApiError, what: impl FnOnce() -> String) -> anyhow::Error {
+    if error.code == ErrorCode::NotFound { anyhow::anyhow!(what()) } else { error.into() }
 }
 
 pub async fn migrate(settings: &Settings) -> anyhow::Result<String> {
@@ -81,9 +119,7 @@ pub async fn doctor(settings: &Settings, new_epoch: bool) -> anyhow::Result<Stri
     if settings.database_url.is_some() {
         bail!("doctor looks at the file of an embedded database; PostgreSQL has its own tools (pg_amcheck)");
     }
-    if !settings.data.join("tertulia.db").exists() {
-        bail!("there is no database in {}", settings.data.display());
-    }
+    settings.is_there()?;
     let found = tertulia_store_sqlite::maintenance::check(&settings.data)?;
     if !found.is_empty() {
         bail!("{}", found.join("\n"));

@@ -3,7 +3,7 @@
 //! The only crate that names concrete homes and reads the ambient clock and randomness. The way through: [`settings`] what can be set; [`wiring`] how
 //! the parts fit; [`serve`] the server; [`jobs`] work for later and [`queue`] what is seen of it; [`push`] notifications; [`webhooks`] other programs that are told;
 //! [`trace`] the life of a message; [`moving`] a log that changes homes; [`commands`] the
-//! rest.
+//! rest. [`unset`] shows settings that have no value.
 
 mod cluster;
 mod commands;
@@ -19,10 +19,12 @@ mod queue;
 mod serve;
 mod settings;
 mod trace;
+mod unset;
 mod web;
 mod webhooks;
 mod wiring;
 
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -184,11 +186,12 @@ enum ApiKeyCommand {
     Create {
         #[command(flatten)]
         common: Common,
-        #[arg(long)]
-        name: String,
-        /// Comma separated: chat:read, chat:write, users:read, users:write, tokens:write, admin.
-        #[arg(long)]
-        scopes: String,
+        /// What the key is called in lists. [default with --bot: the bot's name]
+        #[arg(long, required_unless_present = "bot")]
+        name: Option<String>,
+        /// Comma separated: chat:read, chat:write, users:read, users:write, tokens:write, admin. [default with --bot: chat:read,chat:write]
+        #[arg(long, required_unless_present = "bot")]
+        scopes: Option<String>,
         /// Acts for this person (e-mail) and nobody else, without Tertulia-User.
         #[arg(long, value_name = "EMAIL", conflicts_with = "bot")]
         as_user: Option<String>,
@@ -196,10 +199,16 @@ enum ApiKeyCommand {
         #[arg(long, value_name = "NAME")]
         bot: Option<String>,
     },
+    /// All keys that were not revoked, a line each; not what opens with them.
+    List {
+        #[command(flatten)]
+        common: Common,
+    },
     /// From now on the key is refused.
     Revoke {
         #[command(flatten)]
         common: Common,
+        /// As `apikey list` shows it.
         #[arg(long)]
         id: String,
     },
@@ -229,7 +238,7 @@ fn main() -> std::process::ExitCode {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "a program's last word")]
+#[expect(clippy::print_stderr, reason = "what is no answer")]
 fn say_error(text: &str) {
     eprintln!("{text}");
 }
@@ -237,6 +246,11 @@ fn say_error(text: &str) {
 #[expect(clippy::print_stdout, reason = "what a command was asked for")]
 fn say(text: &str) {
     println!("{text}");
+}
+
+/// What may have no line; then there is nothing on standard output for who reads it line by line, and a word beside it for people.
+fn say_list(text: &str) {
+    if text.is_empty() { say_error("none") } else { say(text) }
 }
 
 fn run(command: Command) -> anyhow::Result<()> {
@@ -272,15 +286,23 @@ fn run(command: Command) -> anyhow::Result<()> {
             }
             Command::Apikey { command: ApiKeyCommand::Create { common, name, scopes, as_user, bot } } => {
                 let whose = commands::Whose::of(as_user, bot);
-                say(&commands::create_api_key(&common.settings()?, &name, &scopes, whose).await?);
+                let (name, scopes) = (name.as_deref(), scopes.as_deref());
+                say(&commands::create_api_key(&common.settings()?, name, scopes, whose).await?);
             }
             Command::Apikey { command: ApiKeyCommand::Revoke { common, id } } => {
                 commands::revoke_api_key(&common.settings()?, &id).await?
             }
-            Command::Jobs { common, ask } => say(&queue::answer(&common.settings()?, &ask).await?),
+            Command::Apikey { command: ApiKeyCommand::List { common } } => {
+                say_list(&commands::list_api_keys(&common.settings()?).await?);
+            }
+            Command::Jobs { common, ask } => say_list(&queue::answer(&common.settings()?, &ask).await?),
             Command::Push { common, ask } => say(&push::command::answer(&common.settings()?, &ask).await?),
-            Command::Webhooks { common, ask } => say(&webhooks::command::answer(&common.settings()?, ask).await?),
-            Command::Trace { common, ask } => say(&trace::command::answer(&common.settings()?, &ask).await?),
+            Command::Webhooks { common, ask } => say_list(&webhooks::command::answer(&common.settings()?, ask).await?),
+            Command::Trace { common, ask } => {
+                let settings = common.settings()?;
+                settings.is_there()?;
+                say(&trace::command::answer(&settings, &ask).await?);
+            }
             Command::Doctor { common, new_epoch } => say(&commands::doctor(&common.settings()?, new_epoch).await?),
             Command::Move { from, to, dry_run, start_over, config } => {
                 let settings = Settings::load(config.as_deref(), std::env::vars().collect())?;
@@ -294,9 +316,12 @@ fn run(command: Command) -> anyhow::Result<()> {
 }
 
 fn start_log(settings: &Settings) -> anyhow::Result<()> {
-    // Whatever is asked for: at `debug` the driver writes down what is in a statement, passwords' hashes and messages among it.
-    let filter = tracing_subscriber::EnvFilter::try_new(&settings.log)?.add_directive("tokio_postgres=info".parse()?);
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Whatever is asked for: at `debug` the driver writes down what is in a statement, passwords' hashes and messages among it, and at `info` the notices
+    // of a database whose tables are there already.
+    let filter = tracing_subscriber::EnvFilter::try_new(&settings.log)?.add_directive("tokio_postgres=warn".parse()?);
+    // Colours are for people; a file or a pipe has them as signs between the words (no-color.org).
+    let is_coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(is_coloured);
     match settings.log_format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),

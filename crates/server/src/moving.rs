@@ -62,7 +62,7 @@ pub async fn command(settings: &Settings, wish: Wish, move_id: [u8; 16]) -> Resu
     // Before anything is opened, so that no server starts on either folder meanwhile.
     if let Place::Sqlite(folder) = &wish.to {
         let cause = |error| MoveError::Refused(format!("can't make {}: {error}", folder.display()));
-        std::fs::create_dir_all(folder).map_err(cause)?;
+        tertulia_store_sqlite::files::make_folder(folder).map_err(cause)?;
     }
     let _locks = [locked(&wish.from)?, locked(&wish.to)?];
     let mut source: Box<dyn Source> = match &wish.from {

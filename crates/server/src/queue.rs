@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use anyhow::bail;
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand, ValueEnum};
-use tertulia_store::jobs::{DeadLetters, JOBS_PER_CALL_MAX, JobFilter, JobRecord, JobState};
+use tertulia_store::jobs::{DeadLetters, JOBS_PER_CALL_MAX, JobFilter, JobQueue, JobRecord, JobState};
 
 use crate::powers::powers;
 use crate::settings::Settings;
@@ -53,15 +54,15 @@ pub struct Page {
     /// Above this id: the last one of the page before.
     #[arg(long, default_value_t = 0)]
     after: i64,
-    /// At most 512.
-    #[arg(long, default_value_t = 50)]
+    /// 1 to 512.
+    #[arg(long, default_value_t = 50, value_parser = RangedU64ValueParser::<usize>::new().range(1..=JOBS_PER_CALL_MAX as u64))]
     limit: usize,
 }
 
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 pub struct Which {
-    /// One of them.
+    /// One of them, as `jobs dead` shows it.
     id: Option<i64>,
     /// All of a kind.
     #[arg(long)]
@@ -69,7 +70,7 @@ pub struct Which {
 }
 
 pub async fn answer(settings: &Settings, ask: &Ask) -> anyhow::Result<String> {
-    let parts = wiring::open(settings, false).await?;
+    let parts = wiring::open_existing(settings).await?;
     let store = parts.home.store();
     let jobs = store.jobs();
     let now = powers().now();
@@ -99,7 +100,7 @@ pub async fn answer(settings: &Settings, ask: &Ask) -> anyhow::Result<String> {
                 let some = jobs.retry_dead(which.letters()?, now).await?;
                 count += some;
                 if some < JOBS_PER_CALL_MAX {
-                    return which.told(count, "retried");
+                    return which.told(jobs, count, "retried").await;
                 }
             }
         }
@@ -109,7 +110,7 @@ pub async fn answer(settings: &Settings, ask: &Ask) -> anyhow::Result<String> {
                 let some = jobs.drop_dead(which.letters()?).await?;
                 count += some;
                 if some < JOBS_PER_CALL_MAX {
-                    return which.told(count, "dropped");
+                    return which.told(jobs, count, "dropped").await;
                 }
             }
         }
@@ -131,10 +132,18 @@ impl Which {
         }
     }
 
-    fn told(&self, count: usize, what: &str) -> anyhow::Result<String> {
-        match self.id.filter(|_| count == 0) {
-            Some(id) => bail!("there is no dead letter {id}"),
-            None => Ok(format!("{what} {count}")),
+    /// Where nothing was met, also what there is: a kind may be misspelt.
+    async fn told(&self, jobs: &dyn JobQueue, count: usize, what: &str) -> anyhow::Result<String> {
+        match (self.id, &self.kind) {
+            (Some(id), _) if count == 0 => bail!("there is no dead letter {id}"),
+            (None, Some(kind)) if count == 0 => {
+                let stats = jobs.job_stats(usize::MAX).await?;
+                let dead = stats.iter().filter(|one| one.state == JobState::Dead).map(|one| one.kind.as_str());
+                let kinds: Vec<&str> = dead.collect();
+                let there = if kinds.is_empty() { "none".to_owned() } else { kinds.join(", ") };
+                Ok(format!("{what} 0; of the kind {kind:?} there are no dead letters, of others: {there}"))
+            }
+            _ => Ok(format!("{what} {count}")),
         }
     }
 }

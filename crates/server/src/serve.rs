@@ -11,6 +11,7 @@ use tertulia_gateway::flaky::Trouble;
 use tertulia_gateway::{BusWatch, Gateway, JobsWatch, Times};
 use tertulia_jobs::{Counts, Runner};
 use tertulia_realtime::Closing;
+use tertulia_store_sqlite::files;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -41,7 +42,7 @@ const LAST_COMMITS: Duration = Duration::from_secs(1);
 pub async fn serve(settings: &Settings, works: bool) -> anyhow::Result<()> {
     // A folder is one server's; a database of its own may be several servers'.
     let _lock = if settings.database_url.is_none() {
-        std::fs::create_dir_all(&settings.data).with_context(|| format!("can't make {}", settings.data.display()))?;
+        files::make_folder(&settings.data).with_context(|| format!("can't make {}", settings.data.display()))?;
         Some(lock(&settings.data)?)
     } else {
         None
@@ -195,6 +196,7 @@ async fn stop(
 /// Two servers on one folder would each tell only half of the people. It ends with the process, however that ends.
 pub fn lock(folder: &Path) -> anyhow::Result<File> {
     let path = folder.join("serve.lock");
+    files::make_private(&path).with_context(|| format!("can't make {}", path.display()))?;
     let file = File::create(&path).with_context(|| format!("can't make {}", path.display()))?;
     match file.try_lock() {
         Ok(()) => Ok(file),

@@ -14,6 +14,7 @@ use tertulia_proto::{Limits, ServerId};
 
 use crate::push::PushSettings;
 use crate::trace::TraceSettings;
+use crate::unset;
 use crate::webhooks::WebhookSettings;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -394,7 +395,24 @@ impl Settings {
         };
         let mut table = toml::Table::try_from(&shown)?;
         table.sort_keys_recursive();
-        Ok(toml::to_string(&table)?)
+        let sections = [
+            ("", unset::names::<Self>()),
+            ("auth", unset::names::<AuthSettings>()),
+            ("jobs", unset::names::<JobSettings>()),
+            ("push", unset::names::<PushSettings>()),
+            ("push.urls", &["fcm", "apns", "expo"]),
+            ("webhooks", unset::names::<WebhookSettings>()),
+            ("trace", unset::names::<TraceSettings>()),
+        ];
+        Ok(unset::shown(&toml::to_string(&table)?, &table, &sections))
+    }
+
+    /// An error where there is no folder with a database, of which there has to be one.
+    pub fn is_there(&self) -> anyhow::Result<()> {
+        if self.database_url.is_none() && !self.data.join("tertulia.db").exists() {
+            bail!("there is no database in {}; --data names the folder", self.data.display());
+        }
+        Ok(())
     }
 }
 
@@ -517,7 +535,7 @@ mod tests {
         let error = with(&[redis]).unwrap_err();
         assert!(error.to_string().contains("database_url"), "{error}");
         let settings = with(&[redis, database]).unwrap();
-        assert!(!settings.print().unwrap().contains("secret"));
+        assert!(!settings.print().unwrap().contains("secret@"));
         assert!(settings.postgres([0; 64]).is_some() && settings.bus(ServerId::from_bytes([0; 16])).unwrap().is_some());
         let error = with(&[database, ("TERTULIA_REDIS_URL", "http://secret")]).unwrap_err().to_string();
         assert!(error.contains("redis url") && !error.contains("secret"), "{error}");
@@ -529,7 +547,7 @@ mod tests {
         let replicas = |urls| ("TERTULIA_DATABASE_REPLICA_URLS", urls);
         let two = replicas("postgres://me:secret@r/tertulia,postgres://me:secret@s/tertulia");
         let settings = with(&[database, two, ("TERTULIA_DATABASE_REPLICA_LAG_MAX_MS", "250")]).unwrap();
-        assert!(!settings.print().unwrap().contains("secret"));
+        assert!(!settings.print().unwrap().contains("secret@"));
         let options = settings.postgres([0; 64]).unwrap();
         assert_eq!((options.replicas.len(), options.replica_lag_max), (2, Duration::from_millis(250)));
         for (variables, told) in [
@@ -542,6 +560,24 @@ mod tests {
             assert!(error.contains("database_replica_urls") && error.contains(told), "{error}");
             assert!(!error.contains("secret"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_is_set_is_shown_with_its_value_and_what_is_not_with_its_name_alone() {
+        let set = [
+            ("TERTULIA_WEBHOOKS__CA_FILE", "/etc/ca.pem"),
+            ("TERTULIA_PUSH__URLS__FCM", "https://proxy.example"),
+            ("TERTULIA_AUTH__HOST_SECRET", "0123456789abcdef0123456789abcdef"),
+        ];
+        let printed = with(&set).unwrap().print().unwrap();
+        let section =
+            |name: &str| printed.split("\n\n").find(|text| text.starts_with(name)).unwrap_or_default().to_owned();
+        let webhooks = section("[webhooks]");
+        assert!(webhooks.contains("ca_file = \"/etc/ca.pem\"") && !webhooks.contains('#'), "{webhooks}");
+        assert!(section("[push]").contains("\n# ca_file =\n"), "another one of that name");
+        assert_eq!(section("[push.urls]"), "[push.urls]\nfcm = \"https://proxy.example\"\n# apns =\n# expo =");
+        assert!(section("[auth]").contains("\n# host_secret =") && !printed.contains("0123"), "{printed}");
+        toml::from_str::<Settings>(&printed).unwrap();
     }
 
     #[test]

@@ -78,6 +78,12 @@ pub struct Parts {
     pub me: ServerId,
 }
 
+/// For commands that look at what is there, or change something of it: none of them makes an empty database where the folder is misspelt.
+pub async fn open_existing(settings: &Settings) -> anyhow::Result<Parts> {
+    settings.is_there()?;
+    open(settings, false).await
+}
+
 /// Opens the store and makes the services. `serves`: as the server, which keeps the search index and watches for restores; else as a tool beside it.
 pub async fn open(settings: &Settings, serves: bool) -> anyhow::Result<Parts> {
     let powers = powers();

@@ -279,6 +279,10 @@ impl Store for PostgresStore {
         self.read(move |s| async move { read::accounts::api_key(&s, &hash).await })
     }
 
+    fn api_keys(&self, above: Option<ApiKeyId>, limit: usize) -> Reading<'_, Vec<KeptApiKey>> {
+        self.read(move |s| async move { read::accounts::api_keys(&s, above, limit).await })
+    }
+
     fn api_key_stands(&self, id: ApiKeyId) -> Reading<'_, bool> {
         self.read(move |s| async move { read::accounts::api_key_stands(&s, id).await })
     }

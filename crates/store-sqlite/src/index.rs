@@ -2,7 +2,7 @@
 //! or of another epoch. The log's writer never waits for it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, OptionalExtension};
 use tertulia_store::SearchLag;
 
+use crate::files;
 use crate::read::accounts::log_state;
 use crate::rows::{Sql, message_key, seq_of};
 use crate::schema::OpenError;
@@ -155,10 +156,8 @@ impl Indexer {
 }
 
 pub(crate) fn remove(index: &Path) {
-    for suffix in ["", "-wal", "-shm"] {
-        let mut name = index.as_os_str().to_owned();
-        name.push(suffix);
-        let _ = std::fs::remove_file(PathBuf::from(name));
+    for suffix in files::PARTS {
+        let _ = std::fs::remove_file(files::part(index, suffix));
     }
 }
 
@@ -166,6 +165,7 @@ fn open(log: &Path, index: &Path) -> Result<Connection, OpenError> {
     let connection = crate::schema::open_reader(log)?;
     let failed = |e: rusqlite::Error| OpenError::failed(index, e);
     connection.execute_batch("PRAGMA query_only = OFF").map_err(failed)?;
+    files::make_private_database(index).map_err(|e| OpenError::failed(index, e))?;
     // ATTACH opens what is there; it makes nothing on a connection that may not.
     drop(Connection::open(index).map_err(failed)?);
     attach(&connection, &index.display().to_string()).map_err(failed)?;

@@ -6,9 +6,10 @@
 //! This crate must not know: who may do what (it asks `Rules`), HTTP, sockets, clocks.
 //!
 //! The way through: `migrations/` the tables; [`write`] one commit; [`read`] one lookup; [`rows`] how rows look; [`schema`] opening a file;
-//! [`portable`] a move to or from another home.
+//! [`files`] who may read it; [`portable`] a move to or from another home.
 
 mod error;
+pub mod files;
 mod index;
 mod jobs;
 pub mod maintenance;
@@ -69,10 +70,9 @@ impl SqliteStore {
         rules: Arc<dyn Rules>,
         sink: Arc<dyn CommitSink>,
     ) -> Result<Arc<Self>, OpenError> {
-        std::fs::create_dir_all(folder).map_err(|e| OpenError::failed(folder, e))?;
+        files::make_folder(folder).map_err(|e| OpenError::failed(folder, e))?;
         let (log, index) = (folder.join("tertulia.db"), folder.join("search.db"));
         let connection = schema::open_writer(&log)?;
-        private(&log);
         portable::refuse(&connection, folder)?;
         let witness = folder.join("incarnation");
         let is_new: i64 = connection
@@ -205,17 +205,6 @@ impl Drop for SqliteStore {
     }
 }
 
-/// Nobody else on the machine reads the messages.
-pub(crate) fn private(file: &Path) {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        if let Err(error) = std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)) {
-            tracing::warn!(%error, "the database's permissions could not be narrowed");
-        }
-    }
-}
-
 impl Store for SqliteStore {
     fn submit(&self, write: Write, done: Completion) {
         match &self.home {
@@ -267,6 +256,10 @@ impl Store for SqliteStore {
 
     fn api_key(&self, hash: [u8; 32]) -> Reading<'_, Option<ApiKeyRecord>> {
         self.read(move |c| read::accounts::api_key(c, &hash))
+    }
+
+    fn api_keys(&self, above: Option<ApiKeyId>, limit: usize) -> Reading<'_, Vec<KeptApiKey>> {
+        self.read(move |c| read::accounts::api_keys(c, above, limit))
     }
 
     fn api_key_stands(&self, id: ApiKeyId) -> Reading<'_, bool> {

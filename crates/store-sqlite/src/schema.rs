@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags};
 
+use crate::files;
+
 /// "Tert" in ASCII: tells our files from other people's.
 const APPLICATION_ID: i32 = 0x5465_7274;
 
@@ -54,6 +56,7 @@ impl OpenError {
 /// The connection that writes; makes and migrates the file.
 pub(crate) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     let failed = |e: rusqlite::Error| OpenError::failed(path, e);
+    files::make_private_database(path).map_err(|e| OpenError::failed(path, e))?;
     let connection = Connection::open(path).map_err(failed)?;
     // Other processes (`tertulia token`) write beside a running server, a row or two at a time.
     connection.busy_timeout(std::time::Duration::from_secs(10)).map_err(failed)?;
@@ -201,6 +204,7 @@ pub(crate) fn write_witness(path: &Path, incarnations: &[&[u8]], position: i64) 
     let mut text: String = incarnations.iter().map(|bytes| hex(bytes) + "\n").collect();
     text.push_str(&format!("position {position}\n"));
     let beside = path.with_extension("new");
+    files::make_private(&beside).map_err(failed)?;
     let mut file = fs::File::create(&beside).map_err(failed)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
     fs::rename(&beside, path).map_err(failed)?;

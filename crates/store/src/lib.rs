@@ -90,6 +90,8 @@ pub trait Store: Send + Sync + 'static {
     /// The user's sessions that stand at `now`, newest first; never more than `limit`.
     fn sessions(&self, user: UserId, now: Timestamp, limit: usize) -> Reading<'_, Vec<OpenSession>>;
     fn api_key(&self, hash: [u8; 32]) -> Reading<'_, Option<ApiKeyRecord>>;
+    /// Keys that stand, in order of id, above one; never more than `limit`. What opens with them is not to be had: only its hash is kept.
+    fn api_keys(&self, above: Option<ApiKeyId>, limit: usize) -> Reading<'_, Vec<KeptApiKey>>;
     /// Whether the key is there and not revoked.
     fn api_key_stands(&self, id: ApiKeyId) -> Reading<'_, bool>;
     /// The secret that signs this log's own tokens, made with the log.

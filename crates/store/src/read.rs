@@ -57,6 +57,17 @@ pub struct ApiKeyRecord {
     pub user: Option<UserId>,
 }
 
+/// A key as the owner of the server sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptApiKey {
+    pub id: ApiKeyId,
+    pub name: String,
+    pub scopes: Vec<String>,
+    /// Whom it acts for; else each call says so.
+    pub user: Option<UserId>,
+    pub created_at: Timestamp,
+}
+
 #[derive(Debug, Clone)]
 pub struct Membership {
     pub role: Role,

@@ -1,12 +1,13 @@
 //! The ratchets: what would loosen a little with every change if nobody counted.
 //!
 //! The way through: [`files`] lists what belongs to the project, [`mask`] blanks comments and strings so that the rest can be searched,
-//! [`rust`], [`text`] and [`migrations`] judge files, [`edges`] judges crates.
+//! [`rust`], [`text`], [`migrations`] and [`paths`] judge files, [`edges`] judges crates.
 
 mod edges;
 mod files;
 mod mask;
 mod migrations;
+mod paths;
 mod rust;
 mod text;
 
@@ -28,13 +29,17 @@ pub fn check(workspace: &Workspace) -> Result<()> {
 
 fn findings(workspace: &Workspace) -> Result<Vec<String>> {
     let mut findings = edges::findings(&workspace.packages);
-    for file in files::list(&workspace.root)? {
+    let files = files::list(&workspace.root)?;
+    for file in &files {
         // What is not text (pictures, archives) has no lines to judge.
-        let Ok(source) = std::fs::read_to_string(workspace.root.join(&file)) else { continue };
-        let mut found = text::findings(&file, &source);
-        found.extend(migrations::findings(&file, &source));
+        let Ok(source) = std::fs::read_to_string(workspace.root.join(file)) else { continue };
+        let mut found = text::findings(file, &source);
+        found.extend(migrations::findings(file, &source));
         if file.ends_with(".rs") {
-            found.extend(rust::findings(&file, &source));
+            found.extend(rust::findings(file, &source));
+        }
+        if file == paths::PICTURE {
+            found.extend(paths::findings(&source, &files));
         }
         findings.extend(found.into_iter().map(|(line, what)| format!("{file}:{line}: {what}")));
     }

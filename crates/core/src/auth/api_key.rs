@@ -6,8 +6,8 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
-use tertulia_proto::{ApiError, ApiKeyId, UserId};
-use tertulia_store::{AccountLookup, NewUser, Write};
+use tertulia_proto::{ApiError, ApiKeyId, Timestamp, UserId};
+use tertulia_store::{AccountLookup, KeptApiKey, NewUser, Write};
 
 use super::Auth;
 use super::field::{normalize_email, normalize_name};
@@ -15,6 +15,9 @@ use super::scope::{Scope, Scopes};
 use crate::write::{store_failed, write, write_failed};
 
 const PREFIX: &str = "tk_";
+
+/// Keys that are read at a time.
+const PAGE: usize = 200;
 
 /// A key at the only moment it can be seen.
 pub struct NewApiKey {
@@ -45,6 +48,25 @@ impl ApiKeyIdentity {
             true => Ok(()),
             false => Err(ApiError::forbidden(format!("the API key lacks the scope {scope}"))),
         }
+    }
+}
+
+/// A key that stands, without what opens with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedApiKey {
+    pub id: ApiKeyId,
+    pub name: String,
+    /// Those that this version knows.
+    pub scopes: Scopes,
+    /// Whom it acts for, and nobody else.
+    pub user: Option<UserId>,
+    pub created_at: Timestamp,
+}
+
+impl From<KeptApiKey> for ListedApiKey {
+    fn from(key: KeptApiKey) -> Self {
+        let scopes = Scopes::from_stored(&key.scopes, key.user.is_some());
+        Self { id: key.id, name: key.name, scopes, user: key.user, created_at: key.created_at }
     }
 }
 
@@ -106,6 +128,20 @@ impl Auth {
         let create = Write::CreateApiKey { id, hash: digest(&token), name, scopes, user, now };
         write(&*self.store, create).await.map_err(write_failed)?;
         Ok(NewApiKey { id, token })
+    }
+
+    /// All keys that stand, without what opens with them. For who has the shell of the server.
+    pub async fn api_keys(&self) -> Result<Vec<ListedApiKey>, ApiError> {
+        let mut found: Vec<ListedApiKey> = Vec::new();
+        loop {
+            let above = found.last().map(|key| key.id);
+            let page = self.store.api_keys(above, PAGE).await.map_err(|error| store_failed(&error))?;
+            let is_last = page.len() < PAGE;
+            found.extend(page.into_iter().map(ListedApiKey::from));
+            if is_last {
+                return Ok(found);
+            }
+        }
     }
 
     /// From now on the key is refused. `not_found` where there is no such key any more.

@@ -32,7 +32,7 @@ use tertulia_proto::{ApiError, ErrorCode, SessionId, Timestamp, UserId};
 use tertulia_store::{Effect, Store};
 use tokio::sync::OnceCell;
 
-pub use api_key::{ApiKeyIdentity, NewApiKey, is_api_key};
+pub use api_key::{ApiKeyIdentity, ListedApiKey, NewApiKey, is_api_key};
 pub use config::{AuthConfig, ConfigError, HOST_SECRET_MIN_BYTES, HostIssuer, HostKey, JwksTiming};
 pub use field::{check_password, normalize_email, normalize_name};
 pub use jwk::JWKS_KEYS_MAX;

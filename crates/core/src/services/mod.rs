@@ -313,7 +313,16 @@ impl Identity {
     }
 }
 
-/// A page's size as asked for: the default where nothing was asked, drawn to 1..=max.
+/// A page's size as it is asked for by an owner of the server: the default where nothing was asked, and what is not in 1..=max is refused.
+pub(crate) fn whole_page(asked: Option<i64>, default: usize, max: usize) -> Result<usize, ApiError> {
+    match asked.map(usize::try_from) {
+        None => Ok(default.min(max)),
+        Some(Ok(size)) if (1..=max).contains(&size) => Ok(size),
+        Some(_) => Err(ApiError::invalid(format!("limit: must be 1 to {max}"))),
+    }
+}
+
+/// A page's size as it is asked for by a client: the default where nothing was asked, drawn to 1..=max.
 pub(crate) fn page_size(asked: Option<i64>, default: usize, max: usize) -> Result<usize, ApiError> {
     match asked {
         None => Ok(default.min(max)),

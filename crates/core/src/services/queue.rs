@@ -4,7 +4,7 @@
 use tertulia_proto::ApiError;
 use tertulia_store::jobs::{DeadLetters, JOBS_PER_CALL_MAX, JobFilter, JobId, JobRecord, JobState, JobStats};
 
-use super::{Services, page_size};
+use super::{Services, whole_page};
 use crate::auth::{ApiKeyIdentity, Scope};
 use crate::write::store_failed;
 
@@ -59,7 +59,7 @@ impl Services {
     ) -> Result<Vec<JobRecord>, ApiError> {
         key.require(Scope::Admin)?;
         kind.as_deref().map_or(Ok(()), well_formed)?;
-        let limit = page_size(limit, 50, JOBS_PER_CALL_MAX)?;
+        let limit = whole_page(limit, 50, JOBS_PER_CALL_MAX)?;
         let filter = JobFilter { state, kind, after: after.unwrap_or(0), limit };
         self.store.jobs().list_jobs(filter).await.map_err(|error| store_failed(&error))
     }

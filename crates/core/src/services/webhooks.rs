@@ -12,11 +12,11 @@ use tertulia_proto::webhook::{
 use tertulia_proto::{ApiError, ErrorCode, Timestamp, WebhookId};
 use tertulia_store::webhooks::{ENDPOINTS_MAX, KEPT_MAX, Line, NewEndpoint, Secret, WakeJob};
 
-use super::{Services, page_size};
+use super::{Services, whole_page};
 use crate::write::store_failed;
 
-/// Why an address may not be told; what has no reason may.
-pub type AddressCheck = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+/// The address as it was understood, or why it may not be told.
+pub type AddressCheck = Arc<dyn Fn(&str) -> Result<String, String> + Send + Sync>;
 
 const URL_MAX_BYTES: usize = 2048;
 
@@ -30,20 +30,38 @@ impl Services {
     }
 
     pub async fn add_webhook(&self, new: NewWebhook) -> Result<WebhookSecret, ApiError> {
-        if new.url.len() > URL_MAX_BYTES {
-            return Err(ApiError::too_large("url", URL_MAX_BYTES, "bytes"));
-        }
-        let Some(check) = &self.webhook_addresses else {
-            return Err(ApiError::invalid("url: this server tells no other programs"));
+        let url = self.webhook_address(&new.url)?;
+        let filter = match new.events.as_deref() {
+            Some([]) => return Err(ApiError::invalid("events: must not be empty; without it, all are sent")),
+            Some(patterns) => EventFilter::of_patterns(patterns),
+            None => Ok(EventFilter::all()),
         };
-        check(&new.url).map_err(|why| ApiError::invalid(format!("url: {why}")))?;
-        let filter = EventFilter::of_patterns(&new.events).map_err(|e| ApiError::invalid(format!("events: {e}")))?;
+        let filter = filter.map_err(|e| ApiError::invalid(format!("events: {e}")))?;
         let (id, secret) = (WebhookId::from_uuid(self.powers.new_uuid()), self.new_secret());
-        let endpoint = NewEndpoint { id, url: new.url, filter, secret, now: self.now() };
+        let endpoint = NewEndpoint { id, url, filter, secret, now: self.now() };
         match self.store.webhooks().add_endpoint(endpoint).await.map_err(|e| store_failed(&e))? {
             true => Ok(shown(id, secret)),
             false => Err(ApiError::new(ErrorCode::Conflict, format!("there are {ENDPOINTS_MAX} webhooks already"))),
         }
+    }
+
+    /// As it is kept and asked: what the parser of addresses passes over is in no list and no request.
+    fn webhook_address(&self, text: &str) -> Result<String, ApiError> {
+        let fits = |text: &str| match text.len() {
+            0..=URL_MAX_BYTES => Ok(()),
+            _ => Err(ApiError::too_large("url", URL_MAX_BYTES, "bytes")),
+        };
+        fits(text)?;
+        if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return Err(ApiError::invalid("url: must have no control characters and no white space"));
+        }
+        let Some(check) = &self.webhook_addresses else {
+            return Err(ApiError::invalid("url: this server tells no other programs"));
+        };
+        let url = check(text).map_err(|why| ApiError::invalid(format!("url: {why}")))?;
+        // Characters outside of ASCII take more room when they are written as in a request.
+        fits(&url)?;
+        Ok(url)
     }
 
     pub async fn remove_webhook(&self, id: WebhookId) -> Result<(), ApiError> {
@@ -118,7 +136,7 @@ impl Services {
         before: Option<Timestamp>,
         limit: Option<i64>,
     ) -> Result<Vec<KeptEvent>, ApiError> {
-        let (before, limit) = (before.unwrap_or(Timestamp::from_ms(i64::MAX)), page_size(limit, 50, KEPT_MAX)?);
+        let (before, limit) = (before.unwrap_or(Timestamp::from_ms(i64::MAX)), whole_page(limit, 50, KEPT_MAX)?);
         self.store.webhooks().kept_events(before, limit).await.map_err(|e| store_failed(&e))
     }
 

@@ -112,6 +112,7 @@ forwarded! {
     session(session: SessionId) -> Option<store::SessionRecord>;
     sessions(user: UserId, now: Timestamp, limit: usize) -> Vec<store::OpenSession>;
     api_key(hash: [u8; 32]) -> Option<store::ApiKeyRecord>;
+    api_keys(above: Option<store::ApiKeyId>, limit: usize) -> Vec<store::KeptApiKey>;
     api_key_stands(id: tertulia_proto::ApiKeyId) -> bool;
     token_secret() -> [u8; 32];
     memberships(user: UserId) -> Vec<ConversationId>;

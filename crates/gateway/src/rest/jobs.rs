@@ -120,6 +120,7 @@ struct Which {
     /// Above this id: the last one of the page before.
     after: Option<JobId>,
     /// 50 unless said, at most 512.
+    #[param(minimum = 1, maximum = 512)]
     limit: Option<i64>,
 }
 
@@ -129,7 +130,7 @@ struct Jobs {
 }
 
 /// Jobs of a state, in order of their ids.
-#[utoipa::path(get, path = "/admin/jobs", tag = "admin", params(Which, ("state" = Option<QueueState>, Query)), security(("bearer" = [])),
+#[utoipa::path(get, path = "/admin/jobs", tag = "admin", params(Which), security(("bearer" = [])),
     responses((status = 200, body = Jobs), Problems))]
 async fn list(State(app): State<App>, KeyHolder(key): KeyHolder, Query(which): Query<Which>) -> Answer<Json<Jobs>> {
     let state = which.state.map_or(JobState::Ready, JobState::from);
@@ -168,6 +169,7 @@ async fn stats(State(app): State<App>, KeyHolder(key): KeyHolder) -> Answer<Json
 
 /// One of the two.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct Letters {
     id: Option<JobId>,
     /// All of a kind.

@@ -127,6 +127,7 @@ async fn skip(
 struct Page {
     before: Option<Timestamp>,
     /// 50 unless said, at most 200.
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
 }
 

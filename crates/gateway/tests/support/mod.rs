@@ -133,7 +133,14 @@ impl Server {
         let journal =
             wish.noting.then(|| Arc::new(Journal::new(ServerId::from_bytes([9; 16]), clock_of_journal, noted)));
         let tracing = Tracing { journal, ..Tracing::default() };
-        let services = Services::new(store, hub, powers, limits, auth, wish.rate_limits).with_tracing(tracing);
+        // What a server asks of an address is its own business; here it is that it begins so, and is understood in lower case.
+        let addresses = |url: &str| match url.to_lowercase() {
+            url if url.starts_with("https://") => Ok(url),
+            _ => Err("the address is not https".to_owned()),
+        };
+        let services = Services::new(store, hub, powers, limits, auth, wish.rate_limits)
+            .with_tracing(tracing)
+            .with_webhook_addresses(Arc::new(addresses));
         let services = Arc::new(services);
         let gateway = Gateway::new(services, wish.settings);
         let router = tertulia_gateway::router(&gateway);

@@ -38,7 +38,7 @@ pub async fn answer(settings: &Settings, ask: &Ask) -> anyhow::Result<String> {
 }
 
 async fn test(settings: &Settings, user: &str) -> anyhow::Result<String> {
-    let parts = wiring::open(settings, false).await?;
+    let parts = wiring::open_existing(settings).await?;
     let store = parts.home.store();
     let lookup = match user.parse::<UserId>() {
         Ok(id) => AccountLookup::Id(id),

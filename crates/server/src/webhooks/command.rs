@@ -2,10 +2,14 @@
 
 use std::fmt::Write as _;
 
+use anyhow::bail;
 use clap::Subcommand;
-use tertulia_proto::Timestamp;
+use tertulia_core::Services;
 use tertulia_proto::webhook::{NewWebhook, ReplayBody, WebhookEndpoint};
+use tertulia_proto::{Timestamp, WebhookId};
+use tertulia_store::webhooks::KEPT_MAX;
 
+use crate::commands::where_not_found;
 use crate::settings::Settings;
 use crate::wiring;
 
@@ -23,28 +27,36 @@ pub enum Ask {
     /// All endpoints, and how they do.
     List,
     /// Nothing is sent there any more.
-    Remove { id: String },
+    Remove {
+        /// The endpoint's, as `webhooks list` shows it.
+        id: String,
+    },
     /// A new secret, printed as the last line; the one before signs as well, until the rotation is finished.
     Rotate {
+        /// The endpoint's, as `webhooks list` shows it.
         id: String,
         /// Only the newest secret signs from now on.
         #[arg(long)]
         finish: bool,
     },
     /// Switches it on again; it is told from where it stood.
-    Enable { id: String },
+    Enable {
+        /// The endpoint's, as `webhooks list` shows it.
+        id: String,
+    },
     /// The latest events that are kept.
     Events {
         /// Those before this time (RFC 3339).
         #[arg(long)]
         before: Option<String>,
-        /// At most 200.
-        #[arg(long, default_value_t = 50)]
+        /// 1 to 200.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=KEPT_MAX as i64))]
         limit: i64,
     },
     /// Sends kept events once more.
     #[command(group = clap::ArgGroup::new("from").required(true))]
     Replay {
+        /// The endpoint's id, as `webhooks list` shows it.
         #[arg(long)]
         endpoint: String,
         /// Everything since this time (RFC 3339).
@@ -58,30 +70,36 @@ pub enum Ask {
         all: bool,
     },
     /// Goes on behind an event that is not taken, and is not told: the first that waits in its conversation.
-    Skip { id: String, event: String },
+    Skip {
+        /// The endpoint's, as `webhooks list` shows it.
+        id: String,
+        /// The event's id, as `webhooks list` shows it.
+        event: String,
+    },
 }
 
 pub async fn answer(settings: &Settings, ask: Ask) -> anyhow::Result<String> {
-    let parts = wiring::open(settings, false).await?;
+    let parts = wiring::open_existing(settings).await?;
     let services = &parts.services;
-    let id = |text: &str| text.parse().map_err(|e| anyhow::anyhow!("the id of a webhook: {e}"));
+    let id = async |text: &str| known(services, text).await;
     match ask {
         Ask::Add { url, events } => {
+            let events = Some(events).filter(|events| !events.is_empty());
             let made = services.add_webhook(NewWebhook { url, events }).await?;
             Ok(format!("id {}\n{}", made.id, made.secret))
         }
         Ask::List => Ok(services.webhooks().await?.iter().map(shown).collect::<Vec<_>>().join("\n")),
         Ask::Remove { id: text } => {
-            services.remove_webhook(id(&text)?).await?;
+            services.remove_webhook(id(&text).await?).await?;
             Ok("removed".into())
         }
         Ask::Rotate { id: text, finish: true } => {
-            services.finish_webhook_rotation(id(&text)?).await?;
+            services.finish_webhook_rotation(id(&text).await?).await?;
             Ok("only the newest secret signs from now on".into())
         }
-        Ask::Rotate { id: text, finish: false } => Ok(services.rotate_webhook(id(&text)?).await?.secret),
+        Ask::Rotate { id: text, finish: false } => Ok(services.rotate_webhook(id(&text).await?).await?.secret),
         Ask::Enable { id: text } => {
-            services.enable_webhook(id(&text)?).await?;
+            services.enable_webhook(id(&text).await?).await?;
             Ok("it is on".into())
         }
         Ask::Events { before, limit } => {
@@ -92,14 +110,30 @@ pub async fn answer(settings: &Settings, ask: Ask) -> anyhow::Result<String> {
         }
         Ask::Replay { endpoint, since, event, all } => {
             let since = since.as_deref().map(time).transpose()?;
-            services.replay_webhook(id(&endpoint)?, ReplayBody { since, event, all }).await?;
+            let named = event.clone().unwrap_or_default();
+            let replayed = services.replay_webhook(id(&endpoint).await?, ReplayBody { since, event, all }).await;
+            replayed.map_err(|error| where_not_found(error, || not_kept(&named)))?;
             Ok("under way".into())
         }
         Ask::Skip { id: text, event } => {
-            services.skip_webhook_event(id(&text)?, &event).await?;
+            let skipped = services.skip_webhook_event(id(&text).await?, &event).await;
+            skipped.map_err(|error| where_not_found(error, || not_kept(&event)))?;
             Ok("skipped".into())
         }
     }
+}
+
+/// The endpoint that is meant, which is there.
+async fn known(services: &Services, text: &str) -> anyhow::Result<WebhookId> {
+    let id: WebhookId = text.parse().map_err(|e| anyhow::anyhow!("the id of a webhook: {e}"))?;
+    if !services.webhooks().await?.iter().any(|endpoint| endpoint.id == id) {
+        bail!("there is no webhook {text}");
+    }
+    Ok(id)
+}
+
+fn not_kept(event: &str) -> String {
+    format!("there is no event {event} that is kept")
 }
 
 fn time(text: &str) -> anyhow::Result<Timestamp> {

@@ -31,15 +31,22 @@ impl Sender {
         Ok(Self { https, http, allow_private })
     }
 
-    pub fn check(&self, address: &str) -> Result<Url, Refusal> {
-        guard::check_with_http(address, self.allow_private)
+    pub fn check(&self, address: &str) -> Result<Url, String> {
+        guard::check_with_http(address, self.allow_private).map_err(|refusal| match refusal {
+            Refusal::Private => format!("{refusal}; webhooks.private_addresses = \"on\" allows that"),
+            Refusal::NotHttps if !self.allow_private => {
+                format!("{refusal}; webhooks.private_addresses = \"on\" allows plain http within the private network")
+            }
+            Refusal::NotHttps => format!("{refusal}; plain http is for private addresses"),
+            Refusal::NotAnAddress | Refusal::Credentials => refusal.to_string(),
+        })
     }
 
     /// Once. It ends within the time limit of the network. With HTTP's status, where there was an answer.
     pub async fn send(&self, sending: &Sending, now: Timestamp) -> (TryResult, Option<u16>) {
         let url = match self.check(&sending.url) {
             Ok(url) => url,
-            Err(refusal) => return (failed(refusal.to_string()), None),
+            Err(refusal) => return (failed(refusal), None),
         };
         let Ok(body) = serde_json::to_vec(&sending.batch) else {
             return (failed("no JSON can be made of this"), None);

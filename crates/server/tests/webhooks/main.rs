@@ -165,15 +165,26 @@ async fn an_endpoint_that_fails_is_tried_again_switched_off_and_goes_on_where_it
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn private_addresses_are_told_where_the_owner_says_so_and_nowhere_else() -> Result<()> {
     let server = Server::start(Options::new(TERTULIA)).await?;
-    for url in ["http://127.0.0.1:1/", "https://127.0.0.1/", "https://10.0.0.1/", "http://example.org/", "ftp://a.b/"] {
+    let private = [
+        "http://127.0.0.1:1/",
+        "https://127.0.0.1/",
+        "https://10.0.0.1/",
+        "https://localhost/",
+        "https://a.localhost/",
+    ];
+    for url in private.into_iter().chain(["http://example.org/", "ftp://a.b/"]) {
         let refused = server.command(&["webhooks", "add", "--url", url]).await?;
         let text = String::from_utf8_lossy(&refused.stderr).into_owned();
         ensure!(!refused.status.success() && text.contains("url: the address"), "{url}: {text}");
+        ensure!(text.contains("webhooks.private_addresses"), "{url}: {text}");
     }
     let refused = server.command(&["webhooks", "add", "--url", "https://example.org", "--events", "message"]).await?;
     ensure!(String::from_utf8_lossy(&refused.stderr).contains("message.created"));
-    // The name leads there: nothing is sent, and it says so.
-    server.run(&["webhooks", "add", "--url", "https://localhost:1/told"]).await?;
+    // Of a time when it was allowed: nothing is sent, and it says so.
+    server.run(&["webhooks", "add", "--url", "https://example.org/told"]).await?;
+    let log = rusqlite::Connection::open(server.folder().path().join("tertulia.db"))?;
+    log.busy_timeout(Duration::from_secs(10))?;
+    log.execute("UPDATE webhook_endpoints SET url = 'https://localhost:1/told'", [])?;
     let people = server.people(["alice", "bob"]).await?;
     server.api(&people[0]).dm(&people[1]).await?;
     let mut listed = String::new();

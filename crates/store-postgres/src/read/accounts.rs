@@ -2,7 +2,7 @@
 
 use tertulia_proto::{ApiKeyId, SessionId, Timestamp, User, UserId};
 use tertulia_store::{
-    Account, AccountLookup, Acquaintance, ApiKeyRecord, JobCounts, LogState, OpenSession, SessionRecord,
+    Account, AccountLookup, Acquaintance, ApiKeyRecord, JobCounts, KeptApiKey, LogState, OpenSession, SessionRecord,
 };
 use uuid::Uuid;
 
@@ -148,13 +148,32 @@ pub(crate) async fn session(session: &Session, id: SessionId) -> Sql<Option<Sess
 pub(crate) async fn api_key(session: &Session, hash: &[u8; 32]) -> Sql<Option<ApiKeyRecord>> {
     let select = "SELECT id, name, scopes, user_id FROM api_keys WHERE hash = $1 AND revoked_at IS NULL";
     let Some(row) = session.opt(select, &[&hash.as_slice()]).await? else { return Ok(None) };
-    let scopes: &str = at(&row, 2)?;
     Ok(Some(ApiKeyRecord {
         id: ApiKeyId::from_uuid(at(&row, 0)?),
         name: at(&row, 1)?,
-        scopes: scopes.split(',').filter(|s| !s.is_empty()).map(str::to_owned).collect(),
+        scopes: scopes(at(&row, 2)?),
         user: at::<Option<uuid::Uuid>>(&row, 3)?.map(UserId::from_uuid),
     }))
+}
+
+fn scopes(kept: &str) -> Vec<String> {
+    kept.split(',').filter(|scope| !scope.is_empty()).map(str::to_owned).collect()
+}
+
+pub(crate) async fn api_keys(session: &Session, above: Option<ApiKeyId>, limit: usize) -> Sql<Vec<KeptApiKey>> {
+    let select = "SELECT id, name, scopes, user_id, created_at FROM api_keys
+        WHERE ($1::uuid IS NULL OR id > $1) AND revoked_at IS NULL ORDER BY id LIMIT $2";
+    let rows = session.rows(select, &[&above.map(|id| id.uuid()), &limit_of(limit)]).await?;
+    let key = |row: &_| {
+        Ok(KeptApiKey {
+            id: ApiKeyId::from_uuid(at(row, 0)?),
+            name: at(row, 1)?,
+            scopes: scopes(at(row, 2)?),
+            user: at::<Option<uuid::Uuid>>(row, 3)?.map(UserId::from_uuid),
+            created_at: Timestamp::from_ms(at(row, 4)?),
+        })
+    };
+    rows.iter().map(key).collect()
 }
 
 pub(crate) async fn api_key_stands(session: &Session, id: ApiKeyId) -> Sql<bool> {

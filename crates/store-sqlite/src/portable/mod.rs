@@ -56,7 +56,7 @@ impl SqliteEnd {
 
     /// Made where it is not there. The caller sees to it that no server starts on the folder meanwhile.
     pub fn destination(folder: &Path) -> Result<Self, MoveError> {
-        std::fs::create_dir_all(folder).map_err(|e| refused(OpenError::failed(folder, e)))?;
+        crate::files::make_folder(folder).map_err(|e| refused(OpenError::failed(folder, e)))?;
         let path = folder.join("tertulia.db");
         // One that is there already may be somebody's: it is not brought up to this version here.
         if path.exists() {
@@ -66,7 +66,6 @@ impl SqliteEnd {
             }
         }
         let connection = schema::open_writer(&path).map_err(refused)?;
-        crate::private(&path);
         // Batches need not be on the disk one by one: what is lost with the power is brought again.
         connection.execute_batch("PRAGMA synchronous = NORMAL").map_err(|e| refused(OpenError::failed(&path, e)))?;
         Ok(Self { folder: absolute(folder), connection })

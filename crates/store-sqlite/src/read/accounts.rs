@@ -2,7 +2,9 @@
 
 use rusqlite::{Connection, OptionalExtension};
 use tertulia_proto::{ApiKeyId, SessionId, Timestamp, User, UserId};
-use tertulia_store::{Account, AccountLookup, Acquaintance, ApiKeyRecord, LogState, OpenSession, SessionRecord};
+use tertulia_store::{
+    Account, AccountLookup, Acquaintance, ApiKeyRecord, KeptApiKey, LogState, OpenSession, SessionRecord,
+};
 
 use crate::rows::{Sql, USER_COLUMNS, user_from, user_no};
 
@@ -125,15 +127,37 @@ pub(crate) fn api_key(connection: &Connection, hash: &[u8; 32]) -> Sql<Option<Ap
     connection
         .prepare_cached("SELECT id, name, scopes, user_id FROM api_keys WHERE hash = ?1 AND revoked_at IS NULL")?
         .query_row([hash.as_slice()], |row| {
-            let scopes: String = row.get(2)?;
             Ok(ApiKeyRecord {
                 id: ApiKeyId::from_bytes(row.get(0)?),
                 name: row.get(1)?,
-                scopes: scopes.split(',').filter(|s| !s.is_empty()).map(str::to_owned).collect(),
+                scopes: scopes(row.get_ref(2)?.as_str()?),
                 user: row.get::<_, Option<[u8; 16]>>(3)?.map(UserId::from_bytes),
             })
         })
         .optional()
+}
+
+fn scopes(kept: &str) -> Vec<String> {
+    kept.split(',').filter(|scope| !scope.is_empty()).map(str::to_owned).collect()
+}
+
+pub(crate) fn api_keys(connection: &Connection, above: Option<ApiKeyId>, limit: usize) -> Sql<Vec<KeptApiKey>> {
+    // The empty blob is below every id.
+    let above = above.map(|id| id.as_bytes().to_vec()).unwrap_or_default();
+    connection
+        .prepare_cached(
+            "SELECT id, name, scopes, user_id, created_at FROM api_keys WHERE id > ?1 AND revoked_at IS NULL ORDER BY id LIMIT ?2",
+        )?
+        .query_map((above, i64::try_from(limit).unwrap_or(i64::MAX)), |row| {
+            Ok(KeptApiKey {
+                id: ApiKeyId::from_bytes(row.get(0)?),
+                name: row.get(1)?,
+                scopes: scopes(row.get_ref(2)?.as_str()?),
+                user: row.get::<_, Option<[u8; 16]>>(3)?.map(UserId::from_bytes),
+                created_at: Timestamp::from_ms(row.get(4)?),
+            })
+        })?
+        .collect()
 }
 
 pub(crate) fn api_key_stands(connection: &Connection, id: ApiKeyId) -> Sql<bool> {

@@ -274,6 +274,31 @@ pub async fn an_api_key_is_known_by_its_hash_until_it_is_revoked(home: &impl Hom
     assert!(read(2).await.is_some());
 }
 
+pub async fn the_keys_that_stand_are_listed_in_pages(home: &impl Home) {
+    let world = World::open(home).await;
+    let mut made = Vec::new();
+    for byte in 1..=5_u8 {
+        let key = KeptApiKey {
+            // Not in the order in which they are made.
+            id: ApiKeyId::from_bytes([40 - byte; 16]),
+            name: format!("key {byte}"),
+            scopes: (byte > 1).then(|| "chat:read".to_owned()).into_iter().collect(),
+            user: (byte == 2).then_some(UserId::from_bytes([9; 16])),
+            created_at: world.now(),
+        };
+        let KeptApiKey { id, name, scopes, user, created_at: now } = key.clone();
+        world.done(Write::CreateApiKey { id, hash: [byte; 32], name, scopes, user, now }).await;
+        made.push(key);
+    }
+    world.done(Write::RevokeApiKey { id: made.remove(2).id, now: world.now() }).await;
+    made.reverse();
+    let page = async |above, limit| world.store.api_keys(above, limit).await.expect("the store reads");
+    assert_eq!(page(None, 100).await, made);
+    assert_eq!(page(None, 3).await, made[..3]);
+    assert_eq!(page(Some(made[2].id), 3).await, made[3..]);
+    assert_eq!(page(Some(made[3].id), 3).await, []);
+}
+
 pub async fn a_log_has_one_epoch_and_one_secret(home: &impl Home) {
     let world = World::open(home).await;
     let secret = world.store.token_secret().await.expect("the store reads");
