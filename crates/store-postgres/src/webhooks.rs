@@ -33,11 +33,11 @@ impl WebhookBook for PostgresStore {
         Box::pin(self.changes.transact(move |s| async move { change::rotate(&s, id, secret).await }))
     }
 
-    fn enable_endpoint(&self, id: WebhookId, now: Timestamp, jobs: Vec<NewJob>) -> Reading<'_, bool> {
+    fn enable_endpoint(&self, id: WebhookId, jobs: Vec<NewJob>) -> Reading<'_, bool> {
         let jobs = Arc::new(jobs);
         Box::pin(self.changes.transact(move |s| {
             let jobs = Arc::clone(&jobs);
-            async move { change::enable(&s, id, now, &jobs).await }
+            async move { change::enable(&s, id, &jobs).await }
         }))
     }
 

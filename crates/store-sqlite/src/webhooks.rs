@@ -30,8 +30,8 @@ impl WebhookBook for SqliteStore {
         self.change(1, move |c| change::rotate(c, id, secret))
     }
 
-    fn enable_endpoint(&self, id: WebhookId, now: Timestamp, jobs: Vec<NewJob>) -> Reading<'_, bool> {
-        self.change(1 + jobs.len(), move |c| change::enable(c, id, now, &jobs))
+    fn enable_endpoint(&self, id: WebhookId, jobs: Vec<NewJob>) -> Reading<'_, bool> {
+        self.change(1 + jobs.len(), move |c| change::enable(c, id, &jobs))
     }
 
     fn kept_event(&self, id: EventId) -> Reading<'_, Option<KeptEvent>> {

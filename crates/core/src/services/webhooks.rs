@@ -67,7 +67,7 @@ impl Services {
         let (wake, now) = (WakeJob { endpoint: id, above: None, since: None, after: None }, self.now());
         let second = tertulia_store::jobs::NewJob { unique_key: None, ..wake.job(now.plus_ms(SECOND_LOOK_MS), now) };
         let jobs = vec![wake.job(now, now), second];
-        there(self.store.webhooks().enable_endpoint(id, now, jobs).await.map_err(|e| store_failed(&e))?)
+        there(self.store.webhooks().enable_endpoint(id, jobs).await.map_err(|e| store_failed(&e))?)
     }
 
     /// Goes on behind an event that is not taken, and is not told.

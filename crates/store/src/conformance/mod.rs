@@ -13,6 +13,7 @@ pub mod asking;
 pub mod book;
 pub mod devices;
 pub mod difference;
+pub mod failing;
 pub mod holding;
 pub mod hooks;
 pub mod house;
@@ -308,6 +309,14 @@ macro_rules! conformance_tests {
                 positions_of_those_who_are_gone_are_cleaned_up_in_small_portions,
                 lines_are_looked_at_by_pages,
             ],
+            failing: [
+                an_answer_about_what_was_sent_keeps_no_other_line_waiting,
+                half_is_tried_after_the_third_of_any_answer,
+                what_is_under_way_beside_a_failure_does_not_end_its_wait,
+                a_clock_that_goes_back_keeps_no_line_waiting,
+                who_is_switched_on_again_begins_anew_also_with_a_clock_that_went_back,
+                what_happens_after_an_endpoint_was_added_is_told_whatever_the_clock_says,
+            ],
             traces: [
                 a_message_is_found_by_its_id_and_by_its_senders_name_for_it,
                 what_was_noted_of_a_message_is_told_with_it_and_changes_nothing_else,
@@ -355,6 +364,7 @@ mod tests {
             include_str!("pushed.rs"),
             include_str!("webhooks.rs"),
             include_str!("lines.rs"),
+            include_str!("failing.rs"),
             include_str!("traces.rs"),
             include_str!("random.rs"),
         ];

@@ -252,7 +252,7 @@ pub async fn an_endpoint_that_fails_to_the_end_is_off_and_goes_on_where_it_stood
     assert_eq!(hooks.queued().await, queued);
     assert!(hooks.behind(all, None).await.is_empty());
     let jobs = vec![here.job(world.now(), world.now())];
-    assert!(hooks.book().enable_endpoint(all, world.now(), jobs).await.expect("it is enabled"));
+    assert!(hooks.book().enable_endpoint(all, jobs).await.expect("it is enabled"));
     assert!(hooks.queued().await.contains(&here));
     let behind = hooks.behind(all, None).await;
     assert_eq!(behind, sorted(vec![dm.uuid(), other.uuid()]));
@@ -261,7 +261,7 @@ pub async fn an_endpoint_that_fails_to_the_end_is_off_and_goes_on_where_it_stood
     assert_eq!(hooks.take(here).await, [("message.created", 3)]);
     assert_eq!(hooks.take(line(all, other)).await, [("message.created", 2)]);
     let nobody = WebhookId::from_bytes([3; 16]);
-    assert!(!hooks.book().enable_endpoint(nobody, world.now(), vec![]).await.expect("an answer"));
+    assert!(!hooks.book().enable_endpoint(nobody, vec![]).await.expect("an answer"));
 }
 
 pub async fn whoever_wants_no_more_is_off_at_once(home: &impl Home) {
