@@ -127,7 +127,7 @@ mod tests {
 
     /// One of each in turn ends, and as many begin as there is room for.
     fn turns<'a>(gates: &'a Gates, slow: &mut [Vec<Pass<'a>>]) {
-        for _ in 0..2 * ONE_MAX {
+        for _ in 0..5 * ONE_MAX {
             for (n, passes) in (1..).zip(&mut *slow) {
                 passes.pop();
                 passes.extend(all(gates, id(n)));
