@@ -200,6 +200,7 @@ macro_rules! conformance_tests {
                 a_person_sees_the_sessions_that_stand,
                 one_sees_whom_one_has_blocked,
                 an_api_key_is_known_by_its_hash_until_it_is_revoked,
+                a_bot_and_its_key_are_made_together_or_not_at_all,
                 a_log_has_one_epoch_and_one_secret,
                 acquaintances_are_neither_strangers_nor_those_who_blocked_me,
                 a_block_is_known_to_both_sides_of_a_dm_and_shown_to_one,
