@@ -45,7 +45,7 @@ impl WebhookBook for PostgresStore {
         self.read(move |s| async move { read::webhooks::kept_event(&s, id).await })
     }
 
-    fn kept_events(&self, before: Timestamp, limit: usize) -> Reading<'_, Vec<KeptEvent>> {
+    fn kept_events(&self, before: EventPlace, limit: usize) -> Reading<'_, Vec<KeptEvent>> {
         self.read(move |s| async move { read::webhooks::kept_events(&s, before, limit).await })
     }
 

@@ -38,7 +38,7 @@ impl WebhookBook for SqliteStore {
         self.read(move |c| read::webhooks::kept_event(c, id))
     }
 
-    fn kept_events(&self, before: Timestamp, limit: usize) -> Reading<'_, Vec<KeptEvent>> {
+    fn kept_events(&self, before: EventPlace, limit: usize) -> Reading<'_, Vec<KeptEvent>> {
         self.read(move |c| read::webhooks::kept_events(c, before, limit))
     }
 

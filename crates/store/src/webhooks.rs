@@ -169,6 +169,13 @@ pub struct EventPlace {
     pub number: i64,
 }
 
+impl EventPlace {
+    /// Before all events of this time.
+    pub const fn at(at: Timestamp) -> Self {
+        Self { at, stream: Uuid::nil(), number: i64::MIN }
+    }
+}
+
 /// Streams where an endpoint has something to be told, among those that were looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Behind {
@@ -407,8 +414,8 @@ pub trait WebhookBook: Send + Sync {
 
     /// `None` where nothing is kept of it: it is no event, or was not wanted by anybody, or is too old.
     fn kept_event(&self, id: EventId) -> Reading<'_, Option<KeptEvent>>;
-    /// The latest events that are kept, before a time.
-    fn kept_events(&self, before: Timestamp, limit: usize) -> Reading<'_, Vec<KeptEvent>>;
+    /// The latest events that are kept, before a place.
+    fn kept_events(&self, before: EventPlace, limit: usize) -> Reading<'_, Vec<KeptEvent>>;
 
     fn next(&self, line: Line, now: Timestamp) -> Reading<'_, Next>;
     /// Whether the line is the caller's.

@@ -90,7 +90,14 @@ async fn what_happens_is_told_in_order_and_signed() -> Result<()> {
     ensure!(receiver.complaints().is_empty(), "{:?}", receiver.complaints());
     let listed = server.run(&["webhooks", "list"]).await?;
     ensure!(listed.contains(&format!("{id} on")) && !listed.contains("whsec_"), "{listed}");
-    ensure!(server.run(&["webhooks", "events"]).await?.contains("conversation.member_removed"));
+    let events = server.run(&["webhooks", "events", "--limit", "2"]).await?;
+    let last = events.split_whitespace().last().context("an id")?;
+    let older = server.run(&["webhooks", "events", "--before", last, "--limit", "200"]).await?;
+    let ids =
+        |text: &str| text.lines().filter_map(|line| line.split(' ').next_back().map(str::to_owned)).collect::<Vec<_>>();
+    let all = server.run(&["webhooks", "events", "--limit", "200"]).await?;
+    ensure!(all.contains("conversation.member_removed"), "{all}");
+    ensure!(ids(&events).len() == 2 && [ids(&events), ids(&older)].concat() == ids(&all), "{all}");
     ensure!(alice.metric(&format!("tertulia_webhook_on{{endpoint=\"{id}\"}}")).await? == 1);
     ensure!(!server.log().contains("hello") && !server.log().contains(&receiver.url()), "{}", server.log());
     server.run(&["webhooks", "remove", &id]).await?;
@@ -212,7 +219,11 @@ async fn keys_with_the_scope_admin_manage_webhooks_and_others_do_not() -> Result
     let event = json!({ "event": format!("{}_00000000_1", uuid()) });
     ensure!(admin.post(&format!("{path}/skip"), &event).await?.status == 404);
     ensure!(admin.post(&format!("{path}/skip"), &json!({ "event": "x" })).await?.status == 400);
-    ensure!(admin.get("/api/v1/admin/webhook-events?limit=5").await?.body["events"] == json!([]));
+    let events = async |query: &str| admin.get(&format!("/api/v1/admin/webhook-events?{query}")).await;
+    ensure!(events("limit=5").await?.body["events"] == json!([]));
+    ensure!(events("before=2026-11-22T10:00:00.000Z").await?.body["events"] == json!([]));
+    ensure!(events(&format!("before={}_00000000_1", uuid())).await?.status == 404);
+    ensure!(events("before=soon").await?.status == 400);
     ensure!(admin.delete(&path).await?.status == 204 && admin.delete(&path).await?.status == 404);
     let person = server.person("alice").await?;
     ensure!(server.api(&person).get("/api/v1/admin/webhooks").await?.status == 403);

@@ -91,11 +91,13 @@ pub(crate) async fn kept_event(session: &Session, id: EventId) -> Sql<Option<Kep
     session.opt(KEPT_EVENT, &[&id.stream, &id.number, &&id.epoch[..]]).await?.as_ref().map(kept_from).transpose()
 }
 
-const KEPT_EVENTS: &str = "SELECT stream_id, epoch, number, kind, seq, at FROM webhook_events WHERE at < $1
-     ORDER BY at DESC, stream_id DESC, number DESC LIMIT $2";
+const KEPT_EVENTS: &str =
+    "SELECT stream_id, epoch, number, kind, seq, at FROM webhook_events WHERE (at, stream_id, number) < ($1, $2, $3)
+     ORDER BY at DESC, stream_id DESC, number DESC LIMIT $4";
 
-pub(crate) async fn kept_events(session: &Session, before: Timestamp, limit: usize) -> Sql<Vec<KeptEvent>> {
-    let rows = session.rows(KEPT_EVENTS, &[&before.ms(), &limit_of(limit.min(KEPT_MAX))]).await?;
+pub(crate) async fn kept_events(session: &Session, before: EventPlace, limit: usize) -> Sql<Vec<KeptEvent>> {
+    let EventPlace { at, stream, number } = before;
+    let rows = session.rows(KEPT_EVENTS, &[&at.ms(), &stream, &number, &limit_of(limit.min(KEPT_MAX))]).await?;
     rows.iter().map(kept_from).collect()
 }
 
@@ -337,7 +339,7 @@ const FIRST_EVENTS: &str = "SELECT v.at, v.stream_id, v.number,
      FROM webhook_events v WHERE (v.at, v.stream_id, v.number) > ($2, $3, $4) ORDER BY v.at, v.stream_id, v.number LIMIT $5";
 
 pub(crate) async fn first_events(session: &Session, since: Timestamp, after: Option<EventPlace>) -> Sql<Firsts> {
-    let after = after.unwrap_or(EventPlace { at: since, stream: Uuid::nil(), number: i64::MIN });
+    let after = after.unwrap_or(EventPlace::at(since));
     let params: &[&dyn Param] =
         &[&since.ms(), &after.at.ms(), &after.stream, &after.number, &limit_of(EVENTS_LOOKED_MAX)];
     let from = |row: &Row| {

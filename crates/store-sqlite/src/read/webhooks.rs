@@ -84,13 +84,15 @@ pub(crate) fn kept_event(connection: &Connection, id: EventId) -> Sql<Option<Kep
         .optional()
 }
 
-pub(crate) fn kept_events(connection: &Connection, before: Timestamp, limit: usize) -> Sql<Vec<KeptEvent>> {
+const KEPT_EVENTS: &str =
+    "SELECT stream_id, epoch, number, kind, seq, at FROM webhook_events WHERE (at, stream_id, number) < (?1, ?2, ?3)
+     ORDER BY at DESC, stream_id DESC, number DESC LIMIT ?4";
+
+pub(crate) fn kept_events(connection: &Connection, before: EventPlace, limit: usize) -> Sql<Vec<KeptEvent>> {
+    let EventPlace { at, stream, number } = before;
     connection
-        .prepare_cached(
-            "SELECT stream_id, epoch, number, kind, seq, at FROM webhook_events WHERE at < ?1
-             ORDER BY at DESC, stream_id DESC, number DESC LIMIT ?2",
-        )?
-        .query_map((before.ms(), limit_of(limit.min(KEPT_MAX))), kept_from)?
+        .prepare_cached(KEPT_EVENTS)?
+        .query_map((at.ms(), stream.as_bytes().as_slice(), number, limit_of(limit.min(KEPT_MAX))), kept_from)?
         .collect()
 }
 
@@ -323,7 +325,7 @@ const FIRST_EVENTS: &str = "SELECT v.at, v.stream_id, v.number,
      FROM webhook_events v WHERE (v.at, v.stream_id, v.number) > (?2, ?3, ?4) ORDER BY v.at, v.stream_id, v.number LIMIT ?5";
 
 pub(crate) fn first_events(connection: &Connection, since: Timestamp, after: Option<EventPlace>) -> Sql<Firsts> {
-    let after = after.unwrap_or(EventPlace { at: since, stream: Uuid::nil(), number: i64::MIN });
+    let after = after.unwrap_or(EventPlace::at(since));
     let stream = after.stream.as_bytes().as_slice();
     let looked_at = connection
         .prepare_cached(FIRST_EVENTS)?
@@ -359,6 +361,13 @@ mod tests {
     fn the_first_events_since_a_time_are_found_by_it_and_already_in_order() {
         let plan = plan_of(FIRST_EVENTS);
         assert!(plan[0].contains("webhook_events_by_time ((at,stream_id,number)>(?,?,?))"), "{plan:?}");
+        assert!(plan.iter().all(|line| !line.contains("SCAN") && !line.contains("TEMP B-TREE")), "{plan:?}");
+    }
+
+    #[test]
+    fn the_latest_events_are_found_by_index_and_already_in_order() {
+        let plan = plan_of(KEPT_EVENTS);
+        assert!(plan[0].contains("webhook_events_by_time ((at,stream_id,number)<(?,?,?))"), "{plan:?}");
         assert!(plan.iter().all(|line| !line.contains("SCAN") && !line.contains("TEMP B-TREE")), "{plan:?}");
     }
 

@@ -136,7 +136,7 @@ impl Hooks {
     }
 
     pub async fn kept(&self) -> usize {
-        let later = Timestamp::from_ms(i64::MAX);
+        let later = EventPlace::at(Timestamp::from_ms(i64::MAX));
         self.book().kept_events(later, KEPT_MAX).await.expect("events are listed").len()
     }
 

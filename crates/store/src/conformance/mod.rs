@@ -295,6 +295,7 @@ macro_rules! conformance_tests {
                 events_and_positions_are_forgotten_when_they_are_old,
                 a_secret_signs_beside_its_successor_until_the_rotation_ends,
                 an_event_is_named_by_its_number_and_the_epoch_that_gave_it,
+                events_of_one_moment_are_on_one_page_or_on_the_next,
                 there_are_only_so_many_endpoints,
                 a_burst_of_sends_is_told_whole_and_in_order,
             ],

@@ -415,6 +415,30 @@ pub async fn an_event_is_named_by_its_number_and_the_epoch_that_gave_it(home: &i
     assert_eq!(kept(EventId { epoch: [a, b, c, !d], ..id }).await, None, "another epoch's");
 }
 
+pub async fn events_of_one_moment_are_on_one_page_or_on_the_next(home: &impl Home) {
+    let Stage { hooks, alice, dm, other, .. } = Stage::open(home).await;
+    let world = &hooks.world;
+    world.step_clock_by(0);
+    world.send_many(alice, dm, 3).await;
+    world.send_many(alice, other, 2).await;
+    world.step_clock_by(1000);
+    world.send(alice, dm, "later").await;
+    let all = hooks.book().kept_events(EventPlace::at(world.now()), KEPT_MAX).await.expect("events are listed");
+    assert_eq!(all.len(), 6);
+    assert!(all.is_sorted_by(|a, b| a.timestamp >= b.timestamp), "the latest first: {all:?}");
+    let (mut before, mut found) = (EventPlace::at(world.now()), Vec::new());
+    loop {
+        let page = hooks.book().kept_events(before, 2).await.expect("events are listed");
+        let Some(last) = page.last() else { break };
+        let EventId { stream, number, .. } = last.id.parse().expect("an event's id");
+        before = EventPlace { at: last.timestamp, stream, number };
+        found.extend(page);
+    }
+    assert_eq!(found, all);
+    let none = hooks.book().kept_events(EventPlace::at(all[5].timestamp), 2).await.expect("events are listed");
+    assert_eq!(none, [], "before a time is before all of that time");
+}
+
 pub async fn there_are_only_so_many_endpoints(home: &impl Home) {
     let hooks = Hooks::open(home).await;
     let mut ids = Vec::new();
