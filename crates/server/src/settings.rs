@@ -1,13 +1,15 @@
 //! What can be set: defaults, then a file, then the environment (`TERTULIA_...`, `__` between levels), then flags.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use config::{Config, Environment, File, FileFormat};
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use tertulia_core::auth::{AuthConfig, HostIssuer, HostKey};
 use tertulia_gateway::flaky::Flaky;
 use tertulia_proto::{Limits, ServerId};
@@ -141,8 +143,10 @@ pub struct JobSettings {
     /// How long running jobs have when the process stops; then they are handed back.
     pub grace_ms: u64,
     /// Waits between the attempts of jobs that carry messages on, and of clean-ups; each spread by a fifth. One attempt more than waits.
+    #[serde(deserialize_with = "one_or_many")]
     pub message_waits_s: Vec<u64>,
     /// The same of notifications. Nobody works on those yet.
+    #[serde(deserialize_with = "one_or_many")]
     pub notification_waits_s: Vec<u64>,
     /// How long dead letters are kept.
     pub dead_retention_days: u16,
@@ -160,6 +164,37 @@ impl Default for JobSettings {
             dead_retention_days: 30,
         }
     }
+}
+
+/// A list, or its only number: one alone in the environment is no list.
+pub fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u64>, D::Error> {
+    struct OneOrMany;
+
+    impl<'de> Visitor<'de> for OneOrMany {
+        type Value = Vec<u64>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a number, or a list of numbers")
+        }
+
+        fn visit_u64<E: Error>(self, one: u64) -> Result<Vec<u64>, E> {
+            Ok(vec![one])
+        }
+
+        fn visit_i64<E: Error>(self, one: i64) -> Result<Vec<u64>, E> {
+            u64::try_from(one).map(|one| vec![one]).map_err(|_| E::custom(format!("{one} is less than 0")))
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<u64>, A::Error> {
+            let mut all = Vec::new();
+            while let Some(one) = list.next_element()? {
+                all.push(one);
+            }
+            Ok(all)
+        }
+    }
+
+    deserializer.deserialize_any(OneOrMany)
 }
 
 const DAY_MS: u64 = 86_400_000;
@@ -505,6 +540,22 @@ mod tests {
         assert_eq!(settings.cors_origins.len(), 2);
         let jobs = JobSettings { workers: 7, message_waits_s: vec![1, 2, 3, 4], ..JobSettings::default() };
         assert_eq!(settings.jobs, jobs);
+    }
+
+    #[test]
+    fn waits_are_one_or_many() {
+        let names = ["JOBS__MESSAGE_WAITS_S", "JOBS__NOTIFICATION_WAITS_S", "WEBHOOKS__WAITS_S"];
+        let set =
+            |text| with(&names.map(|name| format!("TERTULIA_{name}")).each_ref().map(|name| (name.as_str(), text)));
+        let waits = |text| {
+            let settings = set(text).unwrap();
+            [settings.jobs.message_waits_s, settings.jobs.notification_waits_s, settings.webhooks.waits_s]
+        };
+        assert_eq!(waits("20"), [[20], [20], [20]]);
+        assert_eq!(waits("20,30"), [[20, 30], [20, 30], [20, 30]]);
+        for wrong in ["-1", "soon", "1,soon", "1.5", "true"] {
+            assert!(set(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

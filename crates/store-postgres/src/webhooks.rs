@@ -33,11 +33,11 @@ impl WebhookBook for PostgresStore {
         Box::pin(self.changes.transact(move |s| async move { change::rotate(&s, id, secret).await }))
     }
 
-    fn enable_endpoint(&self, id: WebhookId, now: Timestamp, jobs: Vec<NewJob>) -> Reading<'_, bool> {
+    fn enable_endpoint(&self, id: WebhookId, jobs: Vec<NewJob>) -> Reading<'_, bool> {
         let jobs = Arc::new(jobs);
         Box::pin(self.changes.transact(move |s| {
             let jobs = Arc::clone(&jobs);
-            async move { change::enable(&s, id, now, &jobs).await }
+            async move { change::enable(&s, id, &jobs).await }
         }))
     }
 
@@ -45,7 +45,7 @@ impl WebhookBook for PostgresStore {
         self.read(move |s| async move { read::webhooks::kept_event(&s, id).await })
     }
 
-    fn kept_events(&self, before: Timestamp, limit: usize) -> Reading<'_, Vec<KeptEvent>> {
+    fn kept_events(&self, before: EventPlace, limit: usize) -> Reading<'_, Vec<KeptEvent>> {
         self.read(move |s| async move { read::webhooks::kept_events(&s, before, limit).await })
     }
 

@@ -159,7 +159,9 @@ impl Twins {
                 let (id, scopes) =
                     (ApiKeyId::from_bytes(world.id()), vec!["chat:read".to_owned(), "chat:write".to_owned()]);
                 let now = world.now();
-                world.done(Write::CreateApiKey { id, hash, name: name.to_owned(), scopes, user: None, now }).await;
+                world
+                    .done(Write::CreateApiKey { id, hash, name: name.to_owned(), scopes, user: None, bot: None, now })
+                    .await;
                 if name == "till" {
                     world.done(Write::RevokeApiKey { id, now }).await;
                 }

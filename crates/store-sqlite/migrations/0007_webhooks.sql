@@ -17,11 +17,12 @@ CREATE TABLE webhook_endpoints (
     off_reason TEXT,
     -- Whether events are kept for it: while it is on, and after that for as long as events are kept.
     listens INTEGER NOT NULL DEFAULT 1,
-    -- When it was last switched on: failures of before count no more.
-    enabled_at INTEGER,
-    -- In a row, since then; nothing is sent before `retry_at`.
+    -- How often it was switched on: failures of before count no more.
+    enabled_count INTEGER NOT NULL DEFAULT 0,
+    -- In a row, since then; nothing is sent before `retry_at`, which was set at `retry_from`.
     failures INTEGER NOT NULL DEFAULT 0,
     failing_since INTEGER,
+    retry_from INTEGER,
     retry_at INTEGER,
     -- Events that were forgotten before it took them.
     forgotten INTEGER NOT NULL DEFAULT 0,
@@ -68,7 +69,10 @@ CREATE TABLE webhook_cursors (
     lease_until INTEGER,
     failures INTEGER NOT NULL DEFAULT 0,
     failing_since INTEGER,
+    retry_from INTEGER,
     retry_at INTEGER,
+    -- The endpoint's of when it failed or was parked.
+    enabled_count INTEGER NOT NULL DEFAULT 0,
     -- Of one that is passed over, while the endpoint takes all others.
     parked_at INTEGER,
     parked_reason TEXT,
@@ -77,7 +81,7 @@ CREATE TABLE webhook_cursors (
 
 CREATE INDEX webhook_cursors_by_time ON webhook_cursors (moved_at);
 
-CREATE INDEX webhook_cursors_parked ON webhook_cursors (endpoint_id, parked_at) WHERE parked_at IS NOT NULL;
+CREATE INDEX webhook_cursors_parked ON webhook_cursors (endpoint_id, enabled_count, parked_at) WHERE parked_at IS NOT NULL;
 
 -- What endpoints answered. Of requests alone: neither where they went nor what they said.
 CREATE TABLE webhook_attempts (

@@ -30,15 +30,15 @@ impl WebhookBook for SqliteStore {
         self.change(1, move |c| change::rotate(c, id, secret))
     }
 
-    fn enable_endpoint(&self, id: WebhookId, now: Timestamp, jobs: Vec<NewJob>) -> Reading<'_, bool> {
-        self.change(1 + jobs.len(), move |c| change::enable(c, id, now, &jobs))
+    fn enable_endpoint(&self, id: WebhookId, jobs: Vec<NewJob>) -> Reading<'_, bool> {
+        self.change(1 + jobs.len(), move |c| change::enable(c, id, &jobs))
     }
 
     fn kept_event(&self, id: EventId) -> Reading<'_, Option<KeptEvent>> {
         self.read(move |c| read::webhooks::kept_event(c, id))
     }
 
-    fn kept_events(&self, before: Timestamp, limit: usize) -> Reading<'_, Vec<KeptEvent>> {
+    fn kept_events(&self, before: EventPlace, limit: usize) -> Reading<'_, Vec<KeptEvent>> {
         self.read(move |c| read::webhooks::kept_events(c, before, limit))
     }
 

@@ -4,17 +4,20 @@
 //! lie in streams, one for each conversation and person, numbered in the order of their changes; a *line* is one endpoint's way along one stream. Each line
 //! has one job, one position and at most one request under way, so a line is told in order.
 
+mod due;
+mod failing;
+
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tertulia_proto::Timestamp;
-use tertulia_proto::webhook::{
-    EventFilter, EventId, EventKind, KeptEvent, WebhookBatch, WebhookEndpoint, WebhookEvent,
-};
+use tertulia_proto::webhook::{EventFilter, EventId, EventKind, KeptEvent, WebhookBatch, WebhookEndpoint};
 use tertulia_proto::{ConversationId, Seq, UserId, WebhookId};
 use uuid::Uuid;
 
+pub use self::due::{Cursor, Due, Kept, Stand, Wanted, bare};
+pub use self::failing::{CLOCKS_APART_MS, Ending, Failed, Failing, Health, LineHealth};
 use crate::Reading;
 use crate::jobs::{NewJob, Priority};
 
@@ -166,6 +169,13 @@ pub struct EventPlace {
     pub number: i64,
 }
 
+impl EventPlace {
+    /// Before all events of this time.
+    pub const fn at(at: Timestamp) -> Self {
+        Self { at, stream: Uuid::nil(), number: i64::MIN }
+    }
+}
+
 /// Streams where an endpoint has something to be told, among those that were looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Behind {
@@ -286,7 +296,7 @@ pub struct End {
     pub now: Timestamp,
     /// Between the tries of one line, and of one endpoint. After the last one the endpoint is switched off, or where it takes others the line parked.
     pub waits: Vec<Duration>,
-    /// A failure is for what was sent: the next try ends with this event.
+    /// The last event of the first half of what was sent, where it were several. The next try may end with it: see [`Ending`].
     pub half: Option<i64>,
 }
 
@@ -389,108 +399,6 @@ pub enum After {
     Lost,
 }
 
-/// Failures in a row, since when, and when it is tried again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Failing {
-    pub failures: i64,
-    pub since: Option<Timestamp>,
-    pub retry_at: Option<Timestamp>,
-}
-
-impl Failing {
-    /// Those that count: what failed before the endpoint was switched on is forgiven.
-    pub fn counted(self, enabled_at: Option<Timestamp>) -> Self {
-        if self.since > enabled_at { self } else { Self::default() }
-    }
-
-    /// Once more. `None`: that was the last, or it has been so for as long as all waits together, and a fifth, whatever was asked for.
-    fn again(self, end: &End, not_before: Option<Timestamp>) -> Option<Self> {
-        let wait = end.waits.get(usize::try_from(self.failures).ok()?)?;
-        let since = self.since.unwrap_or(end.now);
-        let last = since.plus_ms(millis(end.waits.iter().sum::<Duration>() * 6 / 5));
-        if self.failures > 0 && end.now >= last {
-            return None;
-        }
-        let retry_at = not_before.max(Some(end.now.plus_ms(millis(*wait)))).min(Some(last));
-        Some(Self { failures: self.failures + 1, since: Some(since), retry_at })
-    }
-}
-
-fn millis(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4)
-}
-
-/// What of an endpoint decides when a request fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Health {
-    pub failing: Failing,
-    pub enabled_at: Option<Timestamp>,
-    pub last_taken_at: Option<Timestamp>,
-}
-
-/// What a failure makes of a line and its endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    Again { line: Failing, endpoint: Failing },
-    Parked { endpoint: Failing },
-    Off,
-}
-
-/// The rule of both homes.
-///
-/// The endpoint counts for itself, so that where nobody answers not each of ten thousand lines has to find that out. Those that were under way together
-/// fail together and count as one. A line that is at its end switches the endpoint off only if that has taken nothing since the line began to fail: one
-/// event that nobody can take must not keep all others from being told.
-pub fn after_failure(line: Failing, endpoint: Health, end: &End, not_before: Option<Timestamp>) -> Verdict {
-    let line = line.counted(endpoint.enabled_at);
-    let is_known = endpoint.failing.retry_at.is_some_and(|at| at > end.began_at);
-    let all = if is_known { Some(endpoint.failing) } else { endpoint.failing.again(end, not_before) };
-    match (line.again(end, not_before), all) {
-        (_, None) => Verdict::Off,
-        (Some(line), Some(endpoint)) => Verdict::Again { line, endpoint },
-        (None, Some(all)) if line.since.is_some() && endpoint.last_taken_at > line.since => {
-            Verdict::Parked { endpoint: all }
-        }
-        (None, Some(_)) => Verdict::Off,
-    }
-}
-
-/// The beginning of a reason, cut at a character within [`FAILURE_MAX_BYTES`].
-pub fn kept_failure(reason: &str) -> String {
-    let mut end = reason.len().min(FAILURE_MAX_BYTES);
-    while !reason.is_char_boundary(end) {
-        end -= 1;
-    }
-    // Text of PostgreSQL can't hold it.
-    reason[..end].replace('\0', "")
-}
-
-/// How many of these make one request: as many as fit, and one at least.
-pub fn fitting(events: &[WebhookEvent]) -> usize {
-    let mut bytes = 0;
-    for (count, event) in events.iter().enumerate() {
-        bytes += serde_json::to_vec(event).map_or(0, |text| text.len());
-        if bytes > BATCH_MAX_BYTES && count > 0 {
-            return count;
-        }
-    }
-    events.len()
-}
-
-/// An event without what it says.
-pub fn bare(id: EventId, kind: EventKind, seq: Option<Seq>, at: Timestamp) -> WebhookEvent {
-    let is_of_person = matches!(kind, EventKind::UserCreated | EventKind::UserUpdated);
-    WebhookEvent {
-        id: id.to_string(),
-        kind,
-        timestamp: at,
-        conversation_id: (!is_of_person).then(|| ConversationId::from_uuid(id.stream)),
-        rev: (!is_of_person).then_some(id.number),
-        seq,
-        data: Default::default(),
-    }
-}
-
 /// The endpoints, and what was sent to them. Each change is one transaction, durable when it answers.
 pub trait WebhookBook: Send + Sync {
     /// `false` where there are [`ENDPOINTS_MAX`] already. It is told of what happens from now on.
@@ -502,12 +410,12 @@ pub trait WebhookBook: Send + Sync {
     /// With a secret: from now on it signs, and beside it the one before. Without: only the newest signs from now on. Whether there is such an endpoint.
     fn rotate_secret(&self, id: WebhookId, secret: Option<Secret>) -> Reading<'_, bool>;
     /// Told again, from where each line stood, those that are parked too. `jobs` are queued with it. Whether there is such an endpoint.
-    fn enable_endpoint(&self, id: WebhookId, now: Timestamp, jobs: Vec<NewJob>) -> Reading<'_, bool>;
+    fn enable_endpoint(&self, id: WebhookId, jobs: Vec<NewJob>) -> Reading<'_, bool>;
 
     /// `None` where nothing is kept of it: it is no event, or was not wanted by anybody, or is too old.
     fn kept_event(&self, id: EventId) -> Reading<'_, Option<KeptEvent>>;
-    /// The latest events that are kept, before a time.
-    fn kept_events(&self, before: Timestamp, limit: usize) -> Reading<'_, Vec<KeptEvent>>;
+    /// The latest events that are kept, before a place.
+    fn kept_events(&self, before: EventPlace, limit: usize) -> Reading<'_, Vec<KeptEvent>>;
 
     fn next(&self, line: Line, now: Timestamp) -> Reading<'_, Next>;
     /// Whether the line is the caller's.
@@ -545,81 +453,6 @@ pub trait WebhookBook: Send + Sync {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn end(began_at: i64, now: i64) -> End {
-        End {
-            holder: [0; 16],
-            events: (1, 1),
-            status: None,
-            result: TryResult::Gone { reason: String::new() },
-            began_at: Timestamp::from_ms(began_at),
-            now: Timestamp::from_ms(now),
-            waits: [10, 30].map(Duration::from_millis).to_vec(),
-            half: None,
-        }
-    }
-
-    fn failing(failures: i64, since: i64, retry_at: i64) -> Failing {
-        let at = Timestamp::from_ms;
-        Failing { failures, since: Some(at(since)), retry_at: Some(at(retry_at)) }
-    }
-
-    fn health(failing: Failing) -> Health {
-        Health { failing, ..Health::default() }
-    }
-
-    fn again(line: Failing, endpoint: Failing, end: &End) -> (Failing, Failing) {
-        match after_failure(line, health(endpoint), end, None) {
-            Verdict::Again { line, endpoint } => (line, endpoint),
-            other => panic!("it is tried again, and not {other:?}"),
-        }
-    }
-
-    #[test]
-    fn what_fails_together_counts_once_for_the_endpoint() {
-        let none = Failing::default();
-        let (line, endpoint) = again(none, none, &end(100, 105));
-        assert_eq!((line, endpoint), (failing(1, 105, 115), failing(1, 105, 115)));
-        let (other, same) = again(none, endpoint, &end(101, 107));
-        assert_eq!((other, same), (failing(1, 107, 117), endpoint));
-        let (line, endpoint) = again(line, endpoint, &end(115, 120));
-        assert_eq!((line, endpoint), (failing(2, 105, 150), failing(2, 105, 150)));
-        let off = |line| after_failure(line, health(endpoint), &end(150, 151), None);
-        assert_eq!(off(line), Verdict::Off, "the schedule has ended");
-        assert_eq!(off(other), Verdict::Off, "also where another line fails");
-    }
-
-    #[test]
-    fn an_endpoint_that_asks_for_more_time_has_it_and_for_less_does_not_but_not_for_ever() {
-        let none = Failing::default();
-        let ask = |line, now, at| after_failure(line, Health::default(), &end(now, now), Some(Timestamp::from_ms(at)));
-        let tried = |verdict| match verdict {
-            Verdict::Again { line, .. } => line,
-            other => panic!("it is tried again, and not {other:?}"),
-        };
-        assert_eq!(tried(ask(none, 100, 130)), failing(1, 100, 130));
-        assert_eq!(tried(ask(none, 100, 101)), failing(1, 100, 110));
-        // All waits together are 40, and a fifth more.
-        let long = tried(ask(none, 100, 5000));
-        assert_eq!(long, failing(1, 100, 148));
-        assert_eq!(tried(ask(long, 147, 5000)), failing(2, 100, 148));
-        assert_eq!(ask(long, 148, 5000), Verdict::Off);
-    }
-
-    #[test]
-    fn a_line_at_its_end_is_parked_where_others_were_taken_since_and_what_was_forgiven_counts_no_more() {
-        let (line, at) = (failing(2, 100, 140), |ms| Some(Timestamp::from_ms(ms)));
-        let of = |last_taken_at, enabled_at| {
-            let health = Health { last_taken_at, enabled_at, ..Health::default() };
-            after_failure(line, health, &end(140, 141), None)
-        };
-        assert_eq!(of(None, None), Verdict::Off);
-        assert_eq!(of(at(100), None), Verdict::Off);
-        assert_eq!(of(at(101), None), Verdict::Parked { endpoint: failing(1, 141, 151) });
-        assert_eq!(of(at(101), at(99)), Verdict::Parked { endpoint: failing(1, 141, 151) });
-        let forgiven = Verdict::Again { line: failing(1, 141, 151), endpoint: failing(1, 141, 151) };
-        assert_eq!(of(at(101), at(100)), forgiven);
-    }
 
     #[test]
     fn a_page_ends_with_so_many_events_or_lines_and_says_where() {

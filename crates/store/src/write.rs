@@ -154,6 +154,8 @@ pub enum Write {
         scopes: Vec<String>,
         /// Whom it acts for; else each call says so.
         user: Option<UserId>,
+        /// That one, where they are made with it.
+        bot: Option<Box<NewUser>>,
         now: Timestamp,
     },
     RevokeApiKey {

@@ -93,24 +93,22 @@ fn digest(token: &str) -> [u8; 32] {
 impl Auth {
     /// A key that says with each call whom it acts for.
     pub async fn create_api_key(&self, name: &str, scopes: Scopes) -> Result<NewApiKey, ApiError> {
-        self.insert_api_key(name, scopes, None).await
+        self.insert_api_key(name, scopes, (None, None)).await
     }
 
     /// A key that acts for one person. It may not do what reaches beyond them.
     pub async fn create_api_key_of(&self, name: &str, scopes: Scopes, user: UserId) -> Result<NewApiKey, ApiError> {
         stay_with_one(scopes)?;
-        self.insert_api_key(name, scopes, Some(user)).await
+        self.insert_api_key(name, scopes, (Some(user), None)).await
     }
 
     /// Somebody without e-mail and password, for whom nobody but a key can act; and that key.
     pub async fn create_bot(&self, bot: &str, name: &str, scopes: Scopes) -> Result<(UserId, NewApiKey), ApiError> {
         stay_with_one(scopes)?;
-        normalize_name(name, &self.config.limits)?;
         let id = UserId::from_uuid(self.powers.new_uuid());
         let bot = normalize_name(bot, &self.config.limits)?;
         let new = NewUser { id, email: None, name: bot, password_hash: None, avatar_url: None, now: self.powers.now() };
-        write(&*self.store, Write::CreateUser(new)).await.map_err(write_failed)?;
-        Ok((id, self.insert_api_key(name, scopes, Some(id)).await?))
+        Ok((id, self.insert_api_key(name, scopes, (Some(id), Some(Box::new(new)))).await?))
     }
 
     /// The person of an e-mail.
@@ -120,12 +118,17 @@ impl Auth {
         found.map(|account| account.user.id).ok_or_else(|| ApiError::not_found("user"))
     }
 
-    async fn insert_api_key(&self, name: &str, scopes: Scopes, user: Option<UserId>) -> Result<NewApiKey, ApiError> {
+    async fn insert_api_key(
+        &self,
+        name: &str,
+        scopes: Scopes,
+        (user, bot): (Option<UserId>, Option<Box<NewUser>>),
+    ) -> Result<NewApiKey, ApiError> {
         let name = normalize_name(name, &self.config.limits)?;
         let id = ApiKeyId::from_uuid(self.powers.new_uuid());
         let token = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(self.powers.bytes::<32>()));
         let (scopes, now) = (scopes.to_stored(user.is_some()), self.powers.now());
-        let create = Write::CreateApiKey { id, hash: digest(&token), name, scopes, user, now };
+        let create = Write::CreateApiKey { id, hash: digest(&token), name, scopes, user, bot, now };
         write(&*self.store, create).await.map_err(write_failed)?;
         Ok(NewApiKey { id, token })
     }

@@ -10,7 +10,7 @@ use tertulia_proto::webhook::{
     EventFilter, EventId, KeptEvent, NewWebhook, ReplayBody, WebhookEndpoint, WebhookSecret,
 };
 use tertulia_proto::{ApiError, ErrorCode, Timestamp, WebhookId};
-use tertulia_store::webhooks::{ENDPOINTS_MAX, KEPT_MAX, Line, NewEndpoint, Secret, WakeJob};
+use tertulia_store::webhooks::{ENDPOINTS_MAX, EventPlace, KEPT_MAX, Line, NewEndpoint, Secret, WakeJob};
 
 use super::{Services, whole_page};
 use crate::write::store_failed;
@@ -85,7 +85,7 @@ impl Services {
         let (wake, now) = (WakeJob { endpoint: id, above: None, since: None, after: None }, self.now());
         let second = tertulia_store::jobs::NewJob { unique_key: None, ..wake.job(now.plus_ms(SECOND_LOOK_MS), now) };
         let jobs = vec![wake.job(now, now), second];
-        there(self.store.webhooks().enable_endpoint(id, now, jobs).await.map_err(|e| store_failed(&e))?)
+        there(self.store.webhooks().enable_endpoint(id, jobs).await.map_err(|e| store_failed(&e))?)
     }
 
     /// Goes on behind an event that is not taken, and is not told.
@@ -130,14 +130,24 @@ impl Services {
         self.store.webhooks().rewind_line(line, event.number, self.now()).await.map_err(|e| store_failed(&e))
     }
 
-    /// The latest that are kept, before a time.
-    pub async fn webhook_events(
-        &self,
-        before: Option<Timestamp>,
-        limit: Option<i64>,
-    ) -> Result<Vec<KeptEvent>, ApiError> {
-        let (before, limit) = (before.unwrap_or(Timestamp::from_ms(i64::MAX)), whole_page(limit, 50, KEPT_MAX)?);
+    /// The latest that are kept, before a time (RFC 3339), or before the event of this id: `not_found` where that is not kept.
+    pub async fn webhook_events(&self, before: Option<&str>, limit: Option<i64>) -> Result<Vec<KeptEvent>, ApiError> {
+        let limit = whole_page(limit, 50, KEPT_MAX)?;
+        let before = match before {
+            Some(before) => self.place(before).await?,
+            None => EventPlace::at(Timestamp::from_ms(i64::MAX)),
+        };
         self.store.webhooks().kept_events(before, limit).await.map_err(|e| store_failed(&e))
+    }
+
+    async fn place(&self, before: &str) -> Result<EventPlace, ApiError> {
+        if let Ok(id) = before.parse::<EventId>() {
+            let kept = self.store.webhooks().kept_event(id).await.map_err(|e| store_failed(&e))?;
+            let at = kept.ok_or_else(|| ApiError::not_found("event"))?.timestamp;
+            return Ok(EventPlace { at, stream: id.stream, number: id.number });
+        }
+        let at = serde_json::from_value(before.into());
+        at.map(EventPlace::at).map_err(|_| ApiError::invalid("before: neither a time of RFC 3339 nor an event's id"))
     }
 
     fn new_secret(&self) -> Secret {

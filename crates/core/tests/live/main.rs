@@ -4,5 +4,6 @@
 
 mod joining;
 mod news;
+mod telling;
 mod town;
 mod watching;

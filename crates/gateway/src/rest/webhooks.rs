@@ -5,8 +5,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tertulia_core::auth::Scope;
+use tertulia_proto::WebhookId;
 use tertulia_proto::webhook::{KeptEvent, NewWebhook, ReplayBody, SkipBody, WebhookEndpoint, WebhookSecret};
-use tertulia_proto::{Timestamp, WebhookId};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -125,7 +125,8 @@ async fn skip(
 
 #[derive(Deserialize, IntoParams)]
 struct Page {
-    before: Option<Timestamp>,
+    /// A time (RFC 3339), or an event's id: the last of the page before.
+    before: Option<String>,
     /// 50 unless said, at most 200.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
@@ -141,5 +142,5 @@ struct Events {
     responses((status = 200, body = Events), Problems))]
 async fn events(State(app): State<App>, KeyHolder(key): KeyHolder, Query(page): Query<Page>) -> Answer<Json<Events>> {
     key.require(Scope::Admin)?;
-    Ok(Json(Events { events: app.services.webhook_events(page.before, page.limit).await? }))
+    Ok(Json(Events { events: app.services.webhook_events(page.before.as_deref(), page.limit).await? }))
 }

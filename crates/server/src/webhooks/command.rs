@@ -46,7 +46,7 @@ pub enum Ask {
     },
     /// The latest events that are kept.
     Events {
-        /// Those before this time (RFC 3339).
+        /// Those before this time (RFC 3339), or before the event of this id.
         #[arg(long)]
         before: Option<String>,
         /// 1 to 200.
@@ -103,8 +103,7 @@ pub async fn answer(settings: &Settings, ask: Ask) -> anyhow::Result<String> {
             Ok("it is on".into())
         }
         Ask::Events { before, limit } => {
-            let before = before.as_deref().map(time).transpose()?;
-            let events = services.webhook_events(before, Some(limit)).await?;
+            let events = services.webhook_events(before.as_deref(), Some(limit)).await?;
             let lines = events.iter().map(|event| format!("{} {} {}", event.timestamp, event.kind, event.id));
             Ok(lines.collect::<Vec<_>>().join("\n"))
         }

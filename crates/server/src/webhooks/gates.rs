@@ -1,9 +1,12 @@
-//! How many requests are under way to each endpoint: a slow one leaves room for the others.
+//! How many requests are under way to each endpoint: slow ones leave room for the others.
 
 use std::collections::HashMap;
 
 use parking_lot::Mutex;
 use tertulia_proto::{Timestamp, WebhookId};
+
+/// Requests at a time, to all endpoints.
+pub const CONCURRENCY: usize = 32;
 
 /// Requests to one endpoint at a time.
 const ONE_MAX: usize = 8;
@@ -34,13 +37,17 @@ pub struct Pass<'a> {
 }
 
 impl Gates {
+    /// An endpoint has at most as many under way as there is room left for all: so however many are slow, there is room for one that is not (dynamic
+    /// thresholds, Choudhury and Hahne 1998; of n slow ones each has a share of n + 1).
+    ///
     /// Where there is no room: when there may be. Each has a time of its own, as far apart as requests end, so that ten thousand lines of a slow endpoint do not
     /// keep coming at once.
     pub fn enter(&self, endpoint: WebhookId, now: Timestamp) -> Result<Pass<'_>, Timestamp> {
         let mut all = self.0.lock();
+        let left = CONCURRENCY.saturating_sub(all.values().map(|gate| gate.under_way).sum());
         let gate = all.entry(endpoint).or_insert(Gate { under_way: 0, took_ms: TOOK_MS, last: now });
-        if gate.under_way >= ONE_MAX {
-            let apart = (gate.took_ms / i64::try_from(ONE_MAX).unwrap_or(1)).max(1);
+        if gate.under_way >= ONE_MAX.min(left) {
+            let apart = (gate.took_ms / i64::try_from(gate.under_way.max(1)).unwrap_or(1)).max(1);
             let later = gate.last.plus_ms(apart).max(now.plus_ms(LATER_MIN_MS)).min(now.plus_ms(LATER_MAX_MS));
             gate.last = later;
             return Err(later);
@@ -71,10 +78,19 @@ impl Drop for Pass<'_> {
 mod tests {
     use super::*;
 
+    fn id(n: u8) -> WebhookId {
+        WebhookId::from_bytes([n; 16])
+    }
+
+    /// As many as there is room for.
+    fn all(gates: &Gates, endpoint: WebhookId) -> Vec<Pass<'_>> {
+        std::iter::from_fn(|| gates.enter(endpoint, Timestamp::from_ms(1000)).ok()).collect()
+    }
+
     #[test]
     fn one_endpoint_has_so_many_and_another_its_own() {
         let (gates, now) = (Gates::default(), Timestamp::from_ms(1000));
-        let (slow, fast) = (WebhookId::from_bytes([1; 16]), WebhookId::from_bytes([2; 16]));
+        let (slow, fast) = (id(1), id(2));
         let mut passes: Vec<Pass<'_>> = (0..ONE_MAX).filter_map(|_| gates.enter(slow, now).ok()).collect();
         assert_eq!(passes.len(), ONE_MAX);
         assert_eq!(gates.enter(slow, now).err(), Some(Timestamp::from_ms(1100)));
@@ -89,5 +105,33 @@ mod tests {
         }
         drop(passes);
         assert!(gates.enter(slow, now).is_ok());
+    }
+
+    #[test]
+    fn however_many_are_slow_there_is_room_for_one_more() {
+        let gates = Gates::default();
+        let mut slow: Vec<Vec<Pass<'_>>> = (1..=6).map(|n| all(&gates, id(n))).collect();
+        assert_eq!(slow.iter().map(Vec::len).collect::<Vec<_>>(), [8, 8, 8, 4, 2, 1]);
+        assert_eq!(all(&gates, id(7)).len(), 1);
+        // Each that ends makes room for those who have less.
+        turns(&gates, &mut slow);
+        let shares: Vec<usize> = slow.iter().map(Vec::len).collect();
+        assert!(shares.iter().all(|share| (3..=6).contains(share)), "{shares:?}");
+        assert!(all(&gates, id(7)).len() >= 2, "{shares:?}");
+        // Also where all are slow that there may be.
+        drop(slow);
+        let mut slow: Vec<Vec<Pass<'_>>> = std::iter::repeat_with(Vec::new).take(CONCURRENCY).collect();
+        turns(&gates, &mut slow);
+        assert!(slow.iter().all(|passes| passes.len() == 1), "each has one");
+    }
+
+    /// One of each in turn ends, and as many begin as there is room for.
+    fn turns<'a>(gates: &'a Gates, slow: &mut [Vec<Pass<'a>>]) {
+        for _ in 0..5 * ONE_MAX {
+            for (n, passes) in (1..).zip(&mut *slow) {
+                passes.pop();
+                passes.extend(all(gates, id(n)));
+            }
+        }
     }
 }

@@ -23,12 +23,9 @@ use tertulia_store::webhooks::{
 };
 use tertulia_store::{Store, StoreError};
 
-use self::gates::Gates;
+use self::gates::{CONCURRENCY, Gates};
 use self::send::Sender;
 pub use self::settings::WebhookSettings;
-
-/// Requests at a time, to all endpoints.
-const CONCURRENCY: usize = 32;
 
 /// Pages of one look: most lines of most servers have nothing to send.
 const PAGES_MAX: usize = 16;
@@ -108,12 +105,12 @@ impl Telling {
         if !book.begin_try(line, begin).await? {
             return Ok(Some(line.job(now.plus_ms(BUSY_MS), now)));
         }
-        let (result, status) = self.sender.send(&sending, now).await;
+        let (result, status) = self.sender.send(&sending, now, &self.powers).await;
         let now = self.powers.now();
         pass.took(now.ms() - begin.now.ms());
         let waits = self.waits.iter().map(|wait| self.spread(*wait)).collect();
         let events = (sending.first, sending.up_to);
-        let half = sending.half.filter(|_| status.is_some_and(is_about_what_was_sent));
+        let half = sending.half;
         let end = End { holder, events, status, result: result.clone(), began_at: begin.now, now, waits, half };
         let after = book.end_try(line, end).await?;
         self.say(line, &sending, &result, after);
@@ -148,11 +145,6 @@ impl Telling {
             }
         }
     }
-}
-
-/// Answers that tell of one of the events rather than of the endpoint: with fewer of them it is found.
-const fn is_about_what_was_sent(status: u16) -> bool {
-    matches!(status, 400 | 406 | 409 | 411..=417 | 422)
 }
 
 /// Queues the lines that were found, and the look at what comes after them.

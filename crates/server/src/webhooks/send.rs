@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, StatusCode, Url};
+use tertulia_core::Powers;
 use tertulia_proto::Timestamp;
 use tertulia_push::guard::{self, Refusal};
 use tertulia_push::http::{self, Network};
@@ -43,7 +44,7 @@ impl Sender {
     }
 
     /// Once. It ends within the time limit of the network. With HTTP's status, where there was an answer.
-    pub async fn send(&self, sending: &Sending, now: Timestamp) -> (TryResult, Option<u16>) {
+    pub async fn send(&self, sending: &Sending, now: Timestamp, powers: &Powers) -> (TryResult, Option<u16>) {
         let url = match self.check(&sending.url) {
             Ok(url) => url,
             Err(refusal) => return (failed(refusal), None),
@@ -72,6 +73,8 @@ impl Sender {
             }
             Ok(reply) => {
                 let reason = format!("it answered {}", reply.status.as_u16());
+                // Counted from the answer, however long it took.
+                let now = powers.now();
                 let not_before = match reply.later(now, None, "") {
                     Answer::Later { after: Some(after), .. } => Some(now.plus_ms(millis(after))),
                     _ => None,

@@ -12,7 +12,7 @@ use tertulia_push::Network;
 use super::Telling;
 use super::gates::Gates;
 use super::send::Sender;
-use crate::settings::Switch;
+use crate::settings::{Switch, one_or_many};
 
 const DAY_S: u64 = 86_400;
 
@@ -27,8 +27,9 @@ pub struct WebhookSettings {
     /// How long a connection may take, and a whole request, in milliseconds.
     pub connect_timeout_ms: u64,
     pub timeout_ms: u64,
-    /// Waits between the tries, each spread by a fifth; after the last one, or after so long and a fifth, the endpoint is switched off. Where it takes
-    /// everything else, the one conversation is parked.
+    /// Waits between the tries, each spread by a fifth, and longer where the endpoint asks for it; after the last one the endpoint is switched off. Where it
+    /// takes everything else, the one conversation is parked.
+    #[serde(deserialize_with = "one_or_many")]
     pub waits_s: Vec<u64>,
     /// How long events are kept, for replays and for endpoints that are switched off.
     pub retention_days: u16,

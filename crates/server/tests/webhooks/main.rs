@@ -1,5 +1,6 @@
 //! Other programs that are told by the real binary: signatures, order, failures, and servers that are killed.
 
+mod answers;
 mod receiver;
 
 use std::collections::BTreeMap;
@@ -89,7 +90,14 @@ async fn what_happens_is_told_in_order_and_signed() -> Result<()> {
     ensure!(receiver.complaints().is_empty(), "{:?}", receiver.complaints());
     let listed = server.run(&["webhooks", "list"]).await?;
     ensure!(listed.contains(&format!("{id} on")) && !listed.contains("whsec_"), "{listed}");
-    ensure!(server.run(&["webhooks", "events"]).await?.contains("conversation.member_removed"));
+    let events = server.run(&["webhooks", "events", "--limit", "2"]).await?;
+    let last = events.split_whitespace().last().context("an id")?;
+    let older = server.run(&["webhooks", "events", "--before", last, "--limit", "200"]).await?;
+    let ids =
+        |text: &str| text.lines().filter_map(|line| line.split(' ').next_back().map(str::to_owned)).collect::<Vec<_>>();
+    let all = server.run(&["webhooks", "events", "--limit", "200"]).await?;
+    ensure!(all.contains("conversation.member_removed"), "{all}");
+    ensure!(ids(&events).len() == 2 && [ids(&events), ids(&older)].concat() == ids(&all), "{all}");
     ensure!(alice.metric(&format!("tertulia_webhook_on{{endpoint=\"{id}\"}}")).await? == 1);
     ensure!(!server.log().contains("hello") && !server.log().contains(&receiver.url()), "{}", server.log());
     server.run(&["webhooks", "remove", &id]).await?;
@@ -222,7 +230,11 @@ async fn keys_with_the_scope_admin_manage_webhooks_and_others_do_not() -> Result
     let event = json!({ "event": format!("{}_00000000_1", uuid()) });
     ensure!(admin.post(&format!("{path}/skip"), &event).await?.status == 404);
     ensure!(admin.post(&format!("{path}/skip"), &json!({ "event": "x" })).await?.status == 400);
-    ensure!(admin.get("/api/v1/admin/webhook-events?limit=5").await?.body["events"] == json!([]));
+    let events = async |query: &str| admin.get(&format!("/api/v1/admin/webhook-events?{query}")).await;
+    ensure!(events("limit=5").await?.body["events"] == json!([]));
+    ensure!(events("before=2026-11-22T10:00:00.000Z").await?.body["events"] == json!([]));
+    ensure!(events(&format!("before={}_00000000_1", uuid())).await?.status == 404);
+    ensure!(events("before=soon").await?.status == 400);
     ensure!(admin.delete(&path).await?.status == 204 && admin.delete(&path).await?.status == 404);
     let person = server.person("alice").await?;
     ensure!(server.api(&person).get("/api/v1/admin/webhooks").await?.status == 403);
@@ -273,56 +285,6 @@ async fn a_key_of_a_bot_acts_for_it_and_for_nobody_else() -> Result<()> {
 
 fn uuid() -> &'static str {
     "0199b3c2-0000-7000-8000-000000000007"
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slow_endpoint_leaves_room_for_the_others() -> Result<()> {
-    let server = Server::start(options()).await?;
-    let (slow, fast) = (Receiver::start().await?, Receiver::start().await?);
-    slow.is(Mood::Slow(Duration::from_millis(300)));
-    for receiver in [&slow, &fast] {
-        listen(&server, receiver, "message.created").await?;
-    }
-    let people = server.people(["alice", "bob"]).await?;
-    let alice = server.api(&people[0]);
-    for n in 0..30 {
-        let group = alice.group(&format!("Group {n}"), &people[1..]).await?;
-        alice.send(group.id, &n.to_string(), "x").await?;
-    }
-    until("all is told", || fast.taken().len() == 30 && slow.taken().len() == 30).await?;
-    ensure!(slow.most_at_a_time() <= 8, "{} requests at a time", slow.most_at_a_time());
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_event_that_is_never_taken_keeps_no_other_conversation_from_being_told() -> Result<()> {
-    let server = Server::start(options().env("TERTULIA_WEBHOOKS__WAITS_S", "1,1,1")).await?;
-    let receiver = Receiver::start().await?;
-    let id = listen(&server, &receiver, "message.created").await?;
-    let people = server.people(["alice", "bob"]).await?;
-    let alice = server.api(&people[0]);
-    let (bad, good) = (alice.dm(&people[1]).await?.id, alice.group("Fine", &people[1..]).await?.id);
-    receiver.is(Mood::Chokes("poison"));
-    alice.send(bad, "1", "poison").await?;
-    let mut listed = String::new();
-    let mut sent = 0;
-    while !listed.contains("parked 1") {
-        sent += 1;
-        alice.send(good, &format!("good-{sent}"), "fine").await?;
-        listed = server.run(&["webhooks", "list"]).await?;
-        ensure!(listed.contains(" on "), "{listed}");
-    }
-    ensure!(listed.contains("it answered 422"), "{listed}");
-    ensure!(alice.metric(&format!("tertulia_webhook_parked{{endpoint=\"{id}\"}}")).await? == 1);
-    alice.send(bad, "2", "after").await?;
-    let at = listed.split("at ").find(|rest| rest.starts_with(&bad.to_string())).context("where")?;
-    let event = at.split(' ').next().context("an event")?;
-    server.run(&["webhooks", "skip", &id, event]).await?;
-    until("it goes on", || bodies(&receiver.taken()).contains(&"after")).await?;
-    until("the others too", || receiver.taken().len() == sent + 1).await?;
-    ensure!(!bodies(&receiver.taken()).contains(&"poison"));
-    ensure!(!server.run(&["webhooks", "list"]).await?.contains("parked"));
-    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

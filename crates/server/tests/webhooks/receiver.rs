@@ -1,7 +1,7 @@
 //! Another program that is told: it checks every signature with code of its own, and answers as a test wants.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use axum::Router;
@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 #[derive(Debug, Clone, Default)]
@@ -26,10 +27,14 @@ pub enum Mood {
     Slow(Duration),
     Answers(u16),
     AsksToWait(u64),
+    /// The same, so long after it was asked.
+    AsksSlowlyToWait(u64, Duration),
     Redirects,
     Hangs,
-    /// Takes no request with this text in it, and all others.
-    Chokes(&'static str),
+    /// Takes them, but not before it has another mood.
+    Holds,
+    /// Answers so to a request with this text in it, and takes all others.
+    Chokes(&'static str, u16),
 }
 
 #[derive(Debug, Clone)]
@@ -39,6 +44,9 @@ pub struct Request {
     pub signatures: usize,
     pub events: Vec<Value>,
     pub was_taken: bool,
+    /// When it came, and when it was answered.
+    pub came: Instant,
+    pub answered: Instant,
 }
 
 #[derive(Default)]
@@ -49,6 +57,7 @@ struct Inside {
     complaints: Vec<String>,
     under_way: usize,
     most: usize,
+    changed: Arc<Notify>,
 }
 
 /// One request, until it is answered or given up.
@@ -94,7 +103,9 @@ impl Receiver {
     }
 
     pub fn is(&self, mood: Mood) {
-        self.inside.lock().mood = mood;
+        let mut inside = self.inside.lock();
+        inside.mood = mood;
+        inside.changed.notify_waiters();
     }
 
     /// `whsec_...`, beside those it knows.
@@ -131,36 +142,51 @@ impl Receiver {
 
 async fn told(State(inside): State<Arc<Mutex<Inside>>>, headers: HeaderMap, body: Bytes) -> Response {
     let _under_way = UnderWay::new(&inside);
-    let mood = inside.lock().mood.clone();
-    if let Mood::Slow(time) = mood {
-        let _ = tokio::time::timeout(time, std::future::pending::<()>()).await;
+    let came = now();
+    let (mood, changed) = {
+        let inside = inside.lock();
+        (inside.mood.clone(), Arc::clone(&inside.changed).notified_owned())
+    };
+    match mood {
+        Mood::Slow(time) | Mood::AsksSlowlyToWait(_, time) => {
+            let _ = tokio::time::timeout(time, std::future::pending::<()>()).await;
+        }
+        Mood::Holds => changed.await,
+        _ => (),
     }
     {
         let mut inside = inside.lock();
         let was_taken = match mood {
-            Mood::Takes | Mood::Slow(_) => true,
-            Mood::Chokes(text) => !chokes(text, &body),
+            Mood::Takes | Mood::Slow(_) | Mood::Holds => true,
+            Mood::Chokes(text, _) => !chokes(text, &body),
             _ => false,
         };
         match read(&inside.secrets, &headers, &body) {
-            Ok(request) => inside.requests.push(Request { was_taken, ..request }),
+            Ok(request) => inside.requests.push(Request { was_taken, came, answered: now(), ..request }),
             Err(error) => inside.complaints.push(format!("{error:#}")),
         }
     }
     match mood {
-        Mood::Takes | Mood::Slow(_) => StatusCode::NO_CONTENT.into_response(),
+        Mood::Takes | Mood::Slow(_) | Mood::Holds => StatusCode::NO_CONTENT.into_response(),
         // More than anybody should read.
         Mood::Answers(status) => {
             (StatusCode::from_u16(status).unwrap_or_default(), "no".repeat(100_000)).into_response()
         }
-        Mood::AsksToWait(seconds) => {
+        Mood::AsksToWait(seconds) | Mood::AsksSlowlyToWait(seconds, _) => {
             (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", HeaderValue::from(seconds))]).into_response()
         }
         Mood::Redirects => (StatusCode::TEMPORARY_REDIRECT, [("location", "/elsewhere")]).into_response(),
         Mood::Hangs => std::future::pending().await,
-        Mood::Chokes(text) if chokes(text, &body) => StatusCode::UNPROCESSABLE_ENTITY.into_response(),
-        Mood::Chokes(_) => StatusCode::NO_CONTENT.into_response(),
+        Mood::Chokes(text, status) if chokes(text, &body) => {
+            StatusCode::from_u16(status).unwrap_or_default().into_response()
+        }
+        Mood::Chokes(..) => StatusCode::NO_CONTENT.into_response(),
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the receiver is a program of its own")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 fn chokes(text: &str, body: &[u8]) -> bool {
@@ -189,7 +215,8 @@ fn read(secrets: &[Vec<u8>], headers: &HeaderMap, body: &[u8]) -> Result<Request
     ensure!((1..=100).contains(&events.len()) && !id.contains('.'), "{} events in {id}", events.len());
     let first = events[0]["id"].as_str().context("an id")?;
     ensure!(id.starts_with(first), "{id} begins with {first}");
-    Ok(Request { id: id.to_owned(), signatures, events, was_taken: false })
+    let (id, came) = (id.to_owned(), now());
+    Ok(Request { id, signatures, events, was_taken: false, came, answered: came })
 }
 
 /// RFC 2104, with SHA-256.

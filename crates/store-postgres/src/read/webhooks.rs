@@ -19,11 +19,11 @@ use crate::session::{Param, Session};
 /// With those that are parked since it was switched on.
 const ENDPOINTS: &str = "SELECT id, url, kinds, created_at, off_at, off_reason, old_secret IS NOT NULL, taken, last_taken_at, failed, last_failed_at,
         last_failure, failures, retry_at, forgotten,
-        (SELECT count(*) FROM webhook_cursors c WHERE c.endpoint_id = e.id AND c.parked_at > coalesce(e.enabled_at, -1))
+        (SELECT count(*) FROM webhook_cursors c WHERE c.endpoint_id = e.id AND c.enabled_count = e.enabled_count AND c.parked_at IS NOT NULL)
      FROM webhook_endpoints e ORDER BY id";
 
 const PARKED: &str = "SELECT v.stream_id, v.epoch, v.number, c.parked_at, c.parked_reason
-     FROM webhook_endpoints e JOIN webhook_cursors c ON c.endpoint_id = e.id AND c.parked_at > coalesce(e.enabled_at, -1)
+     FROM webhook_endpoints e JOIN webhook_cursors c ON c.endpoint_id = e.id AND c.enabled_count = e.enabled_count AND c.parked_at IS NOT NULL
      CROSS JOIN LATERAL (SELECT f.stream_id, f.epoch, f.number FROM webhook_events f
         WHERE f.stream_id = c.stream_id AND f.number > c.taken_number AND (e.kinds >> f.kind::int) & 1 = 1 ORDER BY f.number LIMIT 1) v
      WHERE e.id = $1 ORDER BY c.parked_at DESC LIMIT $2";
@@ -91,35 +91,63 @@ pub(crate) async fn kept_event(session: &Session, id: EventId) -> Sql<Option<Kep
     session.opt(KEPT_EVENT, &[&id.stream, &id.number, &&id.epoch[..]]).await?.as_ref().map(kept_from).transpose()
 }
 
-const KEPT_EVENTS: &str = "SELECT stream_id, epoch, number, kind, seq, at FROM webhook_events WHERE at < $1
-     ORDER BY at DESC, stream_id DESC, number DESC LIMIT $2";
+const KEPT_EVENTS: &str =
+    "SELECT stream_id, epoch, number, kind, seq, at FROM webhook_events WHERE (at, stream_id, number) < ($1, $2, $3)
+     ORDER BY at DESC, stream_id DESC, number DESC LIMIT $4";
 
-pub(crate) async fn kept_events(session: &Session, before: Timestamp, limit: usize) -> Sql<Vec<KeptEvent>> {
-    let rows = session.rows(KEPT_EVENTS, &[&before.ms(), &limit_of(limit.min(KEPT_MAX))]).await?;
+pub(crate) async fn kept_events(session: &Session, before: EventPlace, limit: usize) -> Sql<Vec<KeptEvent>> {
+    let EventPlace { at, stream, number } = before;
+    let rows = session.rows(KEPT_EVENTS, &[&at.ms(), &stream, &number, &limit_of(limit.min(KEPT_MAX))]).await?;
     rows.iter().map(kept_from).collect()
 }
 
 /// An endpoint that is on, and where it stands.
-const STANDING: &str = "SELECT e.url, e.kinds, e.secret, e.old_secret, e.created_at, e.retry_at, e.enabled_at, c.taken_number, c.trying_number,
-        c.lease_until, c.failing_since, c.retry_at, c.parked_at
+const STAND: &str = "SELECT e.url, e.kinds, e.secret, e.old_secret, e.created_at, c.taken_number, c.trying_number, c.lease_until,
+        e.failures, e.failing_since, e.retry_from, e.retry_at, e.enabled_count, e.last_taken_at,
+        c.failures, c.failing_since, c.retry_from, c.retry_at, c.enabled_count, c.parked_at
      FROM webhook_endpoints e LEFT JOIN webhook_cursors c ON c.endpoint_id = e.id AND c.stream_id = $2 WHERE e.id = $1 AND e.off_at IS NULL";
+
+/// Those that count in a row.
+fn failing_at(row: &Row, index: usize) -> Sql<Failing> {
+    Ok(Failing {
+        failures: at::<Option<i64>>(row, index)?.unwrap_or_default(),
+        since: time_at(row, index + 1)?,
+        retry_from: time_at(row, index + 2)?,
+        retry_at: time_at(row, index + 3)?,
+    })
+}
+
+pub(crate) fn health_at(row: &Row, index: usize) -> Sql<Health> {
+    let (enabled_count, last_taken_at) = (at(row, index + 4)?, time_at(row, index + 5)?);
+    Ok(Health { failing: failing_at(row, index)?, enabled_count, last_taken_at })
+}
+
+/// What is not there has never failed.
+pub(crate) fn line_health_at(row: &Row, index: usize) -> Sql<LineHealth> {
+    let enabled_count = at::<Option<i64>>(row, index + 4)?.unwrap_or_default();
+    Ok(LineHealth { failing: failing_at(row, index)?, enabled_count, parked_at: time_at(row, index + 5)? })
+}
+
+fn stand_from(row: &Row) -> Sql<Stand> {
+    let (trying, lease_until, health) = (at(row, 6)?, time_at(row, 7)?, line_health_at(row, 14)?);
+    let taken: Option<i64> = at(row, 5)?;
+    Ok(Stand {
+        url: at(row, 0)?,
+        secrets: secret_at(row, 2)?.into_iter().chain(secret_at(row, 3)?).collect(),
+        kinds: at(row, 1)?,
+        created_at: Timestamp::from_ms(at(row, 4)?),
+        health: health_at(row, 8)?,
+        cursor: taken.map(|taken| Cursor { taken, trying, lease_until, health }),
+    })
+}
 
 /// Above a number and up to another, since a time.
 const KEPT: &str = "SELECT number, kind, seq, user_id, at, epoch FROM webhook_events
      WHERE stream_id = $1 AND number > $2 AND number <= $3 AND at >= $4 AND ($5 >> kind::int) & 1 = 1 ORDER BY number LIMIT $6";
 
-struct Kept {
-    number: i64,
-    kind: EventKind,
-    seq: Option<Seq>,
-    user: Option<UserId>,
-    at: Timestamp,
-    epoch: [u8; 4],
-}
-
-async fn kept(session: &Session, stream: Uuid, kinds: i64, range: (i64, i64, i64)) -> Sql<Vec<Kept>> {
-    let (above, end, since) = range;
-    let params: &[&dyn Param] = &[&stream, &above, &end, &since, &kinds, &limit_of(BATCH_MAX + 1)];
+async fn kept(session: &Session, stream: Uuid, wanted: Wanted) -> Sql<Vec<Kept>> {
+    let Wanted { kinds, above, up_to, since } = wanted;
+    let params: &[&dyn Param] = &[&stream, &above, &up_to, &since, &kinds, &limit_of(BATCH_MAX + 1)];
     let from = |row: &Row| {
         Ok(Kept {
             number: at(row, 0)?,
@@ -140,46 +168,19 @@ fn secret_at(row: &Row, index: usize) -> Sql<Option<Secret>> {
 }
 
 pub(crate) async fn next(session: &Session, line: Line, now: Timestamp) -> Sql<Next> {
-    let Some(row) = session.opt(STANDING, &[&line.endpoint.uuid(), &line.stream]).await? else {
-        return Ok(Next::Nothing);
+    let row = session.opt(STAND, &[&line.endpoint.uuid(), &line.stream]).await?;
+    let Some(mut stand) = row.as_ref().map(stand_from).transpose()? else { return Ok(Next::Nothing) };
+    let Some(wanted) = stand.wanted() else { return Ok(Next::Nothing) };
+    let mut rows = kept(session, line.stream, wanted).await?;
+    if let Some(wanted) = rows.is_empty().then(|| stand.wanted_next()).flatten() {
+        rows = kept(session, line.stream, wanted).await?;
+    }
+    let due = match stand.due(rows, now) {
+        Ok(due) => due,
+        Err(next) => return Ok(next),
     };
-    let (url, kinds): (String, i64) = (at(&row, 0)?, at(&row, 1)?);
-    let secrets: Vec<Secret> = secret_at(&row, 2)?.into_iter().chain(secret_at(&row, 3)?).collect();
-    let (created_at, taken): (i64, Option<i64>) = (at(&row, 4)?, at(&row, 7)?);
-    let enabled_at = time_at(&row, 6)?;
-    if time_at(&row, 12)? > enabled_at {
-        return Ok(Next::Nothing);
-    }
-    let (above, since) = taken.map_or((0, created_at), |taken| (taken, i64::MIN));
-    let mut trying: Option<i64> = at(&row, 8)?;
-    let mut rows = kept(session, line.stream, kinds, (above, trying.unwrap_or(i64::MAX), since)).await?;
-    if rows.is_empty() && trying.take().is_some() {
-        // Those are forgotten by now.
-        rows = kept(session, line.stream, kinds, (above, i64::MAX, since)).await?;
-    }
-    let Some(first) = rows.first() else { return Ok(Next::Nothing) };
-    let (first, after) = (first.number, taken.unwrap_or(first.number - 1));
-    if time_at(&row, 9)?.is_some_and(|at| at > now) {
-        return Ok(Next::Busy);
-    }
-    let failing = Failing { failures: 0, since: time_at(&row, 10)?, retry_at: time_at(&row, 11)? };
-    if let Some(at) = time_at(&row, 5)?.max(failing.counted(enabled_at).retry_at).filter(|at| *at > now) {
-        return Ok(Next::Wait(at));
-    }
-    let mut has_more = trying.is_some() || rows.len() > BATCH_MAX;
-    rows.truncate(BATCH_MAX);
-    let mut events = told(session, line.stream, &rows).await?;
-    // What was tried before stays as it was, or it would have another name.
-    if trying.is_none() {
-        let fitting = fitting(&events);
-        has_more |= fitting < events.len();
-        events.truncate(fitting);
-    }
-    let Some(last) = rows.get(events.len() - 1) else { return Ok(Next::Nothing) };
-    let up_to = trying.unwrap_or(last.number);
-    let half = (events.len() / 2).checked_sub(1).map(|at| rows[at].number);
-    let batch = WebhookBatch { events };
-    Ok(Next::Send(Box::new(Sending { url, secrets, after, first, up_to, half, batch, has_more })))
+    let events = told(session, line.stream, due.rows()).await?;
+    Ok(due.next(events))
 }
 
 /// How the things are that a stream's events speak of.
@@ -295,20 +296,21 @@ pub(crate) async fn attempts(session: &Session, stream: Uuid, number: i64) -> Sq
     session.rows(ATTEMPTS, params).await?.iter().rev().map(from).collect()
 }
 
-const STANDINGS: &str = "SELECT e.id, e.kinds, e.created_at, e.off_at, e.enabled_at, e.retry_at, c.taken_number, c.failing_since, c.retry_at, c.parked_at
+const STANDINGS: &str = "SELECT e.id, e.kinds, e.created_at, e.off_at, c.taken_number,
+        e.failures, e.failing_since, e.retry_from, e.retry_at, e.enabled_count, e.last_taken_at,
+        c.failures, c.failing_since, c.retry_from, c.retry_at, c.enabled_count, c.parked_at
      FROM webhook_endpoints e LEFT JOIN webhook_cursors c ON c.endpoint_id = e.id AND c.stream_id = $1 ORDER BY e.id";
 
 pub(crate) async fn standings(session: &Session, stream: Uuid) -> Sql<Vec<Standing>> {
     let from = |row: &Row| {
-        let failing = Failing { failures: 0, since: time_at(row, 7)?, retry_at: time_at(row, 8)? };
-        let enabled_at = time_at(row, 4)?;
+        let (endpoint, line) = (health_at(row, 5)?, line_health_at(row, 11)?);
         Ok(Standing {
             endpoint: WebhookId::from_uuid(at(row, 0)?),
             filter: EventFilter::from_number(at(row, 1)?),
             created_at: Timestamp::from_ms(at(row, 2)?),
-            taken: at(row, 6)?,
-            retry_at: time_at(row, 5)?.max(failing.counted(enabled_at).retry_at),
-            parked_at: time_at(row, 9)?.filter(|at| Some(*at) > enabled_at),
+            taken: at(row, 4)?,
+            retry_at: line.retry_at(&endpoint),
+            parked_at: line.parked(&endpoint),
             off_since: time_at(row, 3)?,
         })
     };
@@ -319,7 +321,7 @@ const LINES_BEHIND: &str = "WITH RECURSIVE s (id, n) AS (
         (SELECT stream_id, 1 FROM webhook_events WHERE $2::uuid IS NULL OR stream_id > $2 ORDER BY stream_id LIMIT 1)
         UNION ALL SELECT (SELECT v.stream_id FROM webhook_events v WHERE v.stream_id > s.id ORDER BY v.stream_id LIMIT 1), s.n + 1
         FROM s WHERE s.id IS NOT NULL AND s.n < $3)
-     SELECT s.id, coalesce(c.parked_at, -1) <= coalesce(e.enabled_at, -1) AND EXISTS (SELECT 1 FROM webhook_events v
+     SELECT s.id, (c.parked_at IS NULL OR c.enabled_count <> e.enabled_count) AND EXISTS (SELECT 1 FROM webhook_events v
         WHERE v.stream_id = s.id AND v.number > coalesce(c.taken_number, 0) AND (c.taken_number IS NOT NULL OR v.at >= e.created_at)
             AND (e.kinds >> v.kind::int) & 1 = 1 OFFSET 0)
      FROM webhook_endpoints e CROSS JOIN s LEFT JOIN webhook_cursors c ON c.endpoint_id = e.id AND c.stream_id = s.id
@@ -337,7 +339,7 @@ const FIRST_EVENTS: &str = "SELECT v.at, v.stream_id, v.number,
      FROM webhook_events v WHERE (v.at, v.stream_id, v.number) > ($2, $3, $4) ORDER BY v.at, v.stream_id, v.number LIMIT $5";
 
 pub(crate) async fn first_events(session: &Session, since: Timestamp, after: Option<EventPlace>) -> Sql<Firsts> {
-    let after = after.unwrap_or(EventPlace { at: since, stream: Uuid::nil(), number: i64::MIN });
+    let after = after.unwrap_or(EventPlace::at(since));
     let params: &[&dyn Param] =
         &[&since.ms(), &after.at.ms(), &after.stream, &after.number, &limit_of(EVENTS_LOOKED_MAX)];
     let from = |row: &Row| {

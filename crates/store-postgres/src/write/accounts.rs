@@ -39,7 +39,10 @@ impl Batch<'_> {
             Write::EndSession { session, user, expires_at, now } => {
                 self.end_session(*session, *user, *expires_at, *now).await
             }
-            Write::CreateApiKey { id, hash, name, scopes, user, now } => {
+            Write::CreateApiKey { id, hash, name, scopes, user, bot, now } => {
+                if let Some(bot) = bot {
+                    self.create_user(bot).await?;
+                }
                 let insert = "INSERT INTO api_keys (id, hash, name, scopes, created_at, user_id) VALUES ($1, $2, $3, $4, $5, $6)";
                 let (scopes, user) = (scopes.join(","), user.map(|user| user.uuid()));
                 self.session.execute(insert, &[&id.uuid(), &hash.as_slice(), name, &scopes, &now.ms(), &user]).await?;

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use tertulia_proto::{Timestamp, WebhookId};
 use tertulia_store::jobs::{JOBS_PER_CALL_MAX, NewJob};
 use tertulia_store::webhooks::*;
-use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::error::Sql;
 use crate::jobs::enqueue;
 use crate::read::accounts::limit_of;
-use crate::rows::{at, time_at};
+use crate::read::webhooks::{health_at, line_health_at};
+use crate::rows::at;
 use crate::session::{Param, Session};
 
 /// One after the other, so that there are never more than there may be.
@@ -29,7 +29,7 @@ pub(crate) async fn add(session: &Session, new: &NewEndpoint) -> Sql<bool> {
     Ok(session.execute(ADD, params).await? > 0)
 }
 
-const LOCK: &str = "SELECT failures, failing_since, retry_at, enabled_at, last_taken_at FROM webhook_endpoints WHERE id = $1 FOR NO KEY UPDATE";
+const LOCK: &str = "SELECT failures, failing_since, retry_from, retry_at, enabled_count, last_taken_at FROM webhook_endpoints WHERE id = $1 FOR NO KEY UPDATE";
 
 /// Its positions go with the clean-up: there may be as many as conversations.
 pub(crate) async fn remove(session: &Session, id: WebhookId) -> Sql<bool> {
@@ -49,11 +49,11 @@ pub(crate) async fn rotate(session: &Session, id: WebhookId, secret: Option<Secr
     Ok(changed > 0)
 }
 
-const ENABLE: &str = "UPDATE webhook_endpoints SET off_at = NULL, off_reason = NULL, listens = true, enabled_at = $2, failures = 0, failing_since = NULL,
-        retry_at = NULL WHERE id = $1";
+const ENABLE: &str = "UPDATE webhook_endpoints SET off_at = NULL, off_reason = NULL, listens = true, enabled_count = enabled_count + 1, failures = 0,
+        failing_since = NULL, retry_from = NULL, retry_at = NULL WHERE id = $1";
 
-pub(crate) async fn enable(session: &Session, id: WebhookId, now: Timestamp, jobs: &[NewJob]) -> Sql<bool> {
-    if session.execute(ENABLE, &[&id.uuid(), &now.ms()]).await? == 0 {
+pub(crate) async fn enable(session: &Session, id: WebhookId, jobs: &[NewJob]) -> Sql<bool> {
+    if session.execute(ENABLE, &[&id.uuid()]).await? == 0 {
         return Ok(false);
     }
     enqueue(session, jobs).await?;
@@ -64,29 +64,34 @@ const STAND: &str = "INSERT INTO webhook_cursors (endpoint_id, stream_id, taken_
      SELECT $1, $2, $3, $4 WHERE EXISTS (SELECT 1 FROM webhook_endpoints WHERE id = $1 AND off_at IS NULL) ON CONFLICT DO NOTHING";
 
 const BEGIN: &str = "UPDATE webhook_cursors SET holder = $5, lease_until = $6, trying_number = $7
-     WHERE endpoint_id = $1 AND stream_id = $2 AND taken_number = $3 AND coalesce(lease_until, 0) <= $4
+     WHERE endpoint_id = $1 AND stream_id = $2 AND taken_number = $3 AND (coalesce(lease_until, 0) <= $4 OR lease_until > $8)
         AND EXISTS (SELECT 1 FROM webhook_endpoints WHERE id = $1 AND off_at IS NULL)";
 
 pub(crate) async fn begin(session: &Session, line: Line, begin: &Begin) -> Sql<bool> {
     let (endpoint, stream) = (line.endpoint.uuid(), line.stream);
     session.execute(STAND, &[&endpoint, &stream, &begin.after, &begin.now.ms()]).await?;
+    let (now, lease_until) = (begin.now.ms(), begin.lease_until.ms());
+    let ahead = begin.now.plus_ms(CLOCKS_APART_MS).ms();
     let params: &[&dyn Param] =
-        &[&endpoint, &stream, &begin.after, &begin.now.ms(), &&begin.holder[..], &begin.lease_until.ms(), &begin.up_to];
+        &[&endpoint, &stream, &begin.after, &now, &&begin.holder[..], &lease_until, &begin.up_to, &ahead];
     Ok(session.execute(BEGIN, params).await? > 0)
 }
 
-const HELD: &str = "SELECT failures, failing_since, retry_at FROM webhook_cursors WHERE endpoint_id = $1 AND stream_id = $2 AND holder = $3 FOR UPDATE";
+const HELD: &str = "SELECT failures, failing_since, retry_from, retry_at, enabled_count, parked_at FROM webhook_cursors
+     WHERE endpoint_id = $1 AND stream_id = $2 AND holder = $3 FOR UPDATE";
 
 const MOVE: &str = "UPDATE webhook_cursors SET taken_number = $3, trying_number = NULL, moved_at = $4, holder = NULL, lease_until = NULL, failures = 0,
-        failing_since = NULL, retry_at = NULL, parked_at = NULL, parked_reason = NULL WHERE endpoint_id = $1 AND stream_id = $2";
+        failing_since = NULL, retry_from = NULL, retry_at = NULL, parked_at = NULL, parked_reason = NULL WHERE endpoint_id = $1 AND stream_id = $2";
 
-const COUNT: &str = "UPDATE webhook_endpoints SET taken = taken + $2, last_taken_at = $3, failures = 0, failing_since = NULL, retry_at = NULL WHERE id = $1";
+const COUNT: &str = "UPDATE webhook_endpoints SET taken = taken + $2, last_taken_at = $3, failures = $4, failing_since = $5, retry_from = $6, retry_at = $7
+     WHERE id = $1";
 
 const STAY: &str = "UPDATE webhook_cursors SET holder = NULL, lease_until = NULL, trying_number = coalesce($3, trying_number), failures = $4, failing_since = $5,
-        retry_at = $6, parked_at = $7, parked_reason = $8 WHERE endpoint_id = $1 AND stream_id = $2";
+        retry_from = $6, retry_at = $7, enabled_count = $8, parked_at = $9, parked_reason = $10 WHERE endpoint_id = $1 AND stream_id = $2";
 
-const FAIL: &str = "UPDATE webhook_endpoints SET failed = failed + 1, last_failed_at = $2, last_failure = $3, failures = $4, failing_since = $5, retry_at = $6,
-        off_at = CASE WHEN $7 THEN coalesce(off_at, $2) ELSE off_at END, off_reason = CASE WHEN $7 THEN coalesce(off_reason, $3) ELSE off_reason END
+const FAIL: &str = "UPDATE webhook_endpoints SET failed = failed + 1, last_failed_at = $2, last_failure = $3, failures = $4, failing_since = $5, retry_from = $6,
+        retry_at = $7, off_at = CASE WHEN $8 THEN coalesce(off_at, $2) ELSE off_at END,
+        off_reason = CASE WHEN $8 THEN coalesce(off_reason, $3) ELSE off_reason END
      WHERE id = $1";
 
 /// The newest of its last event. Where two servers end at once, one of them is late and says nothing new.
@@ -109,45 +114,54 @@ async fn keep(session: &Session, line: Line, end: &End) -> Sql<()> {
 pub(crate) async fn end(session: &Session, line: Line, end: &End) -> Sql<After> {
     keep(session, line, end).await?;
     let (endpoint, stream) = (line.endpoint.uuid(), line.stream);
-    let Some(of_endpoint) = session.opt(LOCK, &[&endpoint]).await? else { return Ok(After::Lost) };
+    let Some(health) = session.opt(LOCK, &[&endpoint]).await? else { return Ok(After::Lost) };
     let held = session.opt(HELD, &[&endpoint, &stream, &&end.holder[..]]).await?;
     let Some(held) = held else { return Ok(After::Lost) };
-    let (reason, not_before) = match &end.result {
-        TryResult::Taken { up_to, count } => {
-            session.execute(MOVE, &[&endpoint, &stream, up_to, &end.now.ms()]).await?;
-            session.execute(COUNT, &[&endpoint, count, &end.now.ms()]).await?;
-            return Ok(After::Taken);
+    match Ending::of(end, line_health_at(&held, 0)?, &health_at(&health, 0)?) {
+        Ending::Taken { up_to, count, endpoint: failing } => {
+            session.execute(MOVE, &[&endpoint, &stream, &up_to, &end.now.ms()]).await?;
+            let (since, retry_from, retry_at) = times(failing);
+            let params: &[&dyn Param] =
+                &[&endpoint, &count, &end.now.ms(), &failing.failures, &since, &retry_from, &retry_at];
+            session.execute(COUNT, params).await?;
+            Ok(After::Taken)
         }
-        TryResult::Failed { reason, not_before } => (kept_failure(reason), Some(*not_before)),
-        TryResult::Gone { reason } => (kept_failure(reason), None),
-    };
-    let (enabled_at, last_taken_at) = (time_at(&of_endpoint, 3)?, time_at(&of_endpoint, 4)?);
-    let (held, health) = (failing(&held)?, Health { failing: failing(&of_endpoint)?, enabled_at, last_taken_at });
-    let verdict = not_before.map_or(Verdict::Off, |not_before| after_failure(held, health, end, not_before));
-    let (of_line, of_endpoint) = match verdict {
-        Verdict::Again { line, endpoint } => (line, endpoint),
-        Verdict::Parked { endpoint } => (held, endpoint),
-        Verdict::Off => (held, health.failing),
-    };
-    let (since, retry_at) = (of_line.since.map(Timestamp::ms), of_line.retry_at.map(Timestamp::ms));
-    let is_parked = matches!(verdict, Verdict::Parked { .. });
-    let (parked_at, parked_reason) = (is_parked.then_some(end.now.ms()), is_parked.then(|| reason.clone()));
-    let params: &[&dyn Param] =
-        &[&endpoint, &stream, &end.half, &of_line.failures, &since, &retry_at, &parked_at, &parked_reason];
-    session.execute(STAY, params).await?;
-    let (since, retry_at) = (of_endpoint.since.map(Timestamp::ms), of_endpoint.retry_at.map(Timestamp::ms));
-    let is_off = verdict == Verdict::Off;
-    let params: &[&dyn Param] = &[&endpoint, &end.now.ms(), &reason, &of_endpoint.failures, &since, &retry_at, &is_off];
-    session.execute(FAIL, params).await?;
-    Ok(match verdict {
-        Verdict::Off => After::Off,
-        Verdict::Parked { .. } => After::Parked,
-        Verdict::Again { line, endpoint } => After::Again(line.retry_at.max(endpoint.retry_at).unwrap_or(end.now)),
-    })
+        Ending::Failed(failed) => {
+            fail(session, line, end.now, &failed).await?;
+            Ok(failed.after)
+        }
+    }
 }
 
-fn failing(row: &Row) -> Sql<Failing> {
-    Ok(Failing { failures: at(row, 0)?, since: time_at(row, 1)?, retry_at: time_at(row, 2)? })
+async fn fail(session: &Session, line: Line, now: Timestamp, failed: &Failed) -> Sql<()> {
+    let (endpoint, stream) = (line.endpoint.uuid(), line.stream);
+    let LineHealth { failing, parked_at, enabled_count } = failed.line;
+    let (since, retry_from, retry_at) = times(failing);
+    let (parked_at, parked_reason) = (parked_at.map(Timestamp::ms), parked_at.map(|_| failed.reason.clone()));
+    let params: &[&dyn Param] = &[
+        &endpoint,
+        &stream,
+        &failed.trying,
+        &failing.failures,
+        &since,
+        &retry_from,
+        &retry_at,
+        &enabled_count,
+        &parked_at,
+        &parked_reason,
+    ];
+    session.execute(STAY, params).await?;
+    let (since, retry_from, retry_at) = times(failed.endpoint);
+    let failures = failed.endpoint.failures;
+    let params: &[&dyn Param] =
+        &[&endpoint, &now.ms(), &failed.reason, &failures, &since, &retry_from, &retry_at, &failed.is_off];
+    session.execute(FAIL, params).await.map(drop)
+}
+
+/// Since when, and of when the next try is.
+fn times(failing: Failing) -> (Option<i64>, Option<i64>, Option<i64>) {
+    let ms = |at: Option<Timestamp>| at.map(Timestamp::ms);
+    (ms(failing.since), ms(failing.retry_from), ms(failing.retry_at))
 }
 
 /// To before these events, where a line stands later or nowhere; but where it stood nowhere, never over what it is owed. Whoever is sending just now moves it
@@ -160,7 +174,7 @@ const GO_BACK: &str = "INSERT INTO webhook_cursors (endpoint_id, stream_id, take
      LEFT JOIN LATERAL (SELECT o.number FROM webhook_events o WHERE o.stream_id = w.stream_id AND o.at >= e.created_at ORDER BY o.number LIMIT 1) o ON true
      ORDER BY w.stream_id
      ON CONFLICT (endpoint_id, stream_id) DO UPDATE SET taken_number = least(webhook_cursors.taken_number, excluded.taken_number), trying_number = NULL,
-        holder = NULL, failures = 0, failing_since = NULL, retry_at = NULL, parked_at = NULL, parked_reason = NULL";
+        holder = NULL, failures = 0, failing_since = NULL, retry_from = NULL, retry_at = NULL, parked_at = NULL, parked_reason = NULL";
 
 /// Of one stream the first alone: a row can't be changed twice.
 pub(crate) async fn rewind_lines(session: &Session, endpoint: WebhookId, to: &[(Uuid, i64)]) -> Sql<()> {
@@ -182,7 +196,7 @@ pub(crate) async fn rewind_line(session: &Session, line: Line, number: i64, now:
 }
 
 const SKIP: &str = "UPDATE webhook_cursors c SET taken_number = $3, trying_number = NULL, moved_at = $4, holder = NULL, failures = 0, failing_since = NULL,
-        retry_at = NULL, parked_at = NULL, parked_reason = NULL
+        retry_from = NULL, retry_at = NULL, parked_at = NULL, parked_reason = NULL
      WHERE c.endpoint_id = $1 AND c.stream_id = $2 AND $3 = (SELECT v.number FROM webhook_endpoints e JOIN webhook_events v ON v.stream_id = $2
         WHERE e.id = $1 AND v.number > c.taken_number AND (e.kinds >> v.kind::int) & 1 = 1 ORDER BY v.number LIMIT 1)";
 

@@ -12,12 +12,14 @@ use crate::rows::at;
 use crate::session::{Param, Session};
 
 /// Events that somebody wants to be told of; where nobody listens, this is one look into an empty index. A ready job is locked without a change, as that of
-/// a notification is: claimed before this commit, it would find nothing of it.
-const TELL: &str = "WITH e AS MATERIALIZED (SELECT id, kinds, off_at FROM webhook_endpoints WHERE listens),
+/// a notification is: claimed before this commit, it would find nothing of it. An event comes after those who want it were added, although the clock may have
+/// gone back since: else nobody would be told of it.
+const TELL: &str = "WITH e AS MATERIALIZED (SELECT id, kinds, created_at, off_at FROM webhook_endpoints WHERE listens),
      w AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::smallint[], $4::bigint[], $5::uuid[], $6::bigint[])
         AS w (stream_id, number, kind, seq, user_id, at) WHERE EXISTS (SELECT 1 FROM e WHERE (e.kinds >> w.kind::int) & 1 = 1)),
      put AS (INSERT INTO webhook_events (stream_id, number, kind, seq, user_id, at, epoch)
-        SELECT w.*, substr(uuid_send(l.epoch), 1, 4) FROM w, log_state l)
+        SELECT w.stream_id, w.number, w.kind, w.seq, w.user_id, greatest(w.at, (SELECT max(e.created_at) FROM e WHERE (e.kinds >> w.kind::int) & 1 = 1)),
+            substr(uuid_send(l.epoch), 1, 4) FROM w, log_state l)
      INSERT INTO jobs (kind, unique_key, payload, run_at, created_at)
      SELECT $7, uuid_send(e.id) || uuid_send(w.stream_id), '', min(w.at), min(w.at)
      FROM e JOIN w ON (e.kinds >> w.kind::int) & 1 = 1 WHERE e.off_at IS NULL GROUP BY e.id, w.stream_id ORDER BY 2

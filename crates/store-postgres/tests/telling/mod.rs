@@ -1,13 +1,14 @@
 //! A log that changes homes while other programs are told.
 
 use tertulia_store::conformance::hooks::{Hooks, line};
+use tertulia_store::webhooks::EventPlace;
 use tertulia_store::*;
 
 use crate::{Places, close, moved, reopen};
 
 /// What other programs were told, and have still to be told.
 async fn told_of(hooks: &Hooks, groups: &[ConversationId]) -> Vec<String> {
-    let (book, later) = (hooks.book(), Timestamp::from_ms(i64::MAX));
+    let (book, later) = (hooks.book(), EventPlace::at(Timestamp::from_ms(i64::MAX)));
     let mut known = vec![
         format!("{:?}", book.endpoints().await.expect("the store reads")),
         format!("{:?}", book.kept_events(later, 100).await.expect("the store reads")),

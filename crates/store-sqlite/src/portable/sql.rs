@@ -95,8 +95,8 @@ const PAGES: &[(&str, &str)] = &[
     ),
     (
         "webhook_endpoints",
-        "SELECT id, url, kinds, secret, old_secret, created_at, off_at, off_reason, listens, enabled_at, failures, failing_since, retry_at,
-            forgotten, taken, last_taken_at, failed, last_failed_at, last_failure FROM webhook_endpoints WHERE id > ?1 ORDER BY id LIMIT ?2",
+        "SELECT id, url, kinds, secret, old_secret, created_at, off_at, off_reason, listens, enabled_count, failures, failing_since, retry_from,
+            retry_at, forgotten, taken, last_taken_at, failed, last_failed_at, last_failure FROM webhook_endpoints WHERE id > ?1 ORDER BY id LIMIT ?2",
     ),
     (
         "webhook_events",
@@ -104,8 +104,8 @@ const PAGES: &[(&str, &str)] = &[
     ),
     (
         "webhook_cursors",
-        "SELECT endpoint_id, stream_id, taken_number, moved_at, trying_number, holder, lease_until, failures, failing_since, retry_at,
-            parked_at, parked_reason
+        "SELECT endpoint_id, stream_id, taken_number, moved_at, trying_number, holder, lease_until, failures, failing_since, retry_from,
+            retry_at, enabled_count, parked_at, parked_reason
          FROM webhook_cursors WHERE (endpoint_id, stream_id) > (?1, ?2) ORDER BY endpoint_id, stream_id LIMIT ?3",
     ),
     (
@@ -191,9 +191,9 @@ const INSERTS: &[(&str, &str)] = &[
     ),
     (
         "webhook_endpoints",
-        "INSERT INTO webhook_endpoints (id, url, kinds, secret, old_secret, created_at, off_at, off_reason, listens, enabled_at, failures,
-            failing_since, retry_at, forgotten, taken, last_taken_at, failed, last_failed_at, last_failure)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+        "INSERT INTO webhook_endpoints (id, url, kinds, secret, old_secret, created_at, off_at, off_reason, listens, enabled_count, failures,
+            failing_since, retry_from, retry_at, forgotten, taken, last_taken_at, failed, last_failed_at, last_failure)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
     ),
     (
         "webhook_events",
@@ -202,8 +202,8 @@ const INSERTS: &[(&str, &str)] = &[
     (
         "webhook_cursors",
         "INSERT INTO webhook_cursors (endpoint_id, stream_id, taken_number, moved_at, trying_number, holder, lease_until, failures,
-            failing_since, retry_at, parked_at, parked_reason)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            failing_since, retry_from, retry_at, enabled_count, parked_at, parked_reason)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     ),
     (
         "webhook_attempts",

@@ -13,11 +13,11 @@ use crate::rows::{Sql, USER_COLUMNS, bad_value, kind_of, message_key, time_at, u
 /// Those that are parked since it was switched on.
 const ENDPOINTS: &str = "SELECT id, url, kinds, created_at, off_at, off_reason, old_secret IS NOT NULL, taken, last_taken_at, failed, last_failed_at,
         last_failure, failures, retry_at, forgotten,
-        (SELECT count(*) FROM webhook_cursors c WHERE c.endpoint_id = e.id AND c.parked_at > coalesce(e.enabled_at, -1))
+        (SELECT count(*) FROM webhook_cursors c WHERE c.endpoint_id = e.id AND c.enabled_count = e.enabled_count AND c.parked_at IS NOT NULL)
      FROM webhook_endpoints e ORDER BY id";
 
 const PARKED: &str = "SELECT v.stream_id, v.epoch, v.number, c.parked_at, c.parked_reason
-     FROM webhook_endpoints e CROSS JOIN webhook_cursors c ON c.endpoint_id = e.id AND c.parked_at > coalesce(e.enabled_at, -1)
+     FROM webhook_endpoints e CROSS JOIN webhook_cursors c ON c.endpoint_id = e.id AND c.enabled_count = e.enabled_count AND c.parked_at IS NOT NULL
      CROSS JOIN webhook_events v ON v.stream_id = c.stream_id AND v.number = (SELECT f.number FROM webhook_events f
         WHERE f.stream_id = c.stream_id AND f.number > c.taken_number AND (e.kinds >> f.kind) & 1 = 1 ORDER BY f.number LIMIT 1)
      WHERE e.id = ?1 ORDER BY c.parked_at DESC LIMIT ?2";
@@ -84,84 +84,72 @@ pub(crate) fn kept_event(connection: &Connection, id: EventId) -> Sql<Option<Kep
         .optional()
 }
 
-pub(crate) fn kept_events(connection: &Connection, before: Timestamp, limit: usize) -> Sql<Vec<KeptEvent>> {
+const KEPT_EVENTS: &str =
+    "SELECT stream_id, epoch, number, kind, seq, at FROM webhook_events WHERE (at, stream_id, number) < (?1, ?2, ?3)
+     ORDER BY at DESC, stream_id DESC, number DESC LIMIT ?4";
+
+pub(crate) fn kept_events(connection: &Connection, before: EventPlace, limit: usize) -> Sql<Vec<KeptEvent>> {
+    let EventPlace { at, stream, number } = before;
     connection
-        .prepare_cached(
-            "SELECT stream_id, epoch, number, kind, seq, at FROM webhook_events WHERE at < ?1
-             ORDER BY at DESC, stream_id DESC, number DESC LIMIT ?2",
-        )?
-        .query_map((before.ms(), limit_of(limit.min(KEPT_MAX))), kept_from)?
+        .prepare_cached(KEPT_EVENTS)?
+        .query_map((at.ms(), stream.as_bytes().as_slice(), number, limit_of(limit.min(KEPT_MAX))), kept_from)?
         .collect()
 }
 
-struct Endpoint {
-    url: String,
-    kinds: i64,
-    secrets: Vec<Secret>,
-    created_at: i64,
-    retry_at: Option<Timestamp>,
-    enabled_at: Option<Timestamp>,
+/// Those that count in a row.
+pub(crate) fn failing_from(row: &Row<'_>, at: usize) -> Sql<Failing> {
+    Ok(Failing {
+        failures: row.get::<_, Option<i64>>(at)?.unwrap_or_default(),
+        since: time_at(row, at + 1)?,
+        retry_from: time_at(row, at + 2)?,
+        retry_at: time_at(row, at + 3)?,
+    })
 }
 
-fn endpoint(connection: &Connection, id: WebhookId) -> Sql<Option<Endpoint>> {
-    connection
-        .prepare_cached(
-            "SELECT url, kinds, secret, old_secret, created_at, retry_at, enabled_at FROM webhook_endpoints WHERE id = ?1 AND off_at IS NULL",
-        )?
-        .query_row([id.as_bytes().as_slice()], |row| {
-            let old: Option<[u8; 32]> = row.get(3)?;
-            Ok(Endpoint {
-                url: row.get(0)?,
-                kinds: row.get(1)?,
-                secrets: std::iter::once(row.get(2)?).chain(old).map(Secret).collect(),
-                created_at: row.get(4)?,
-                retry_at: time_at(row, 5)?,
-                enabled_at: time_at(row, 6)?,
-            })
-        })
-        .optional()
+pub(crate) fn health_from(row: &Row<'_>, at: usize) -> Sql<Health> {
+    Ok(Health {
+        failing: failing_from(row, at)?,
+        enabled_count: row.get(at + 4)?,
+        last_taken_at: time_at(row, at + 5)?,
+    })
 }
 
-struct Cursor {
-    taken: i64,
-    trying: Option<i64>,
-    lease_until: Option<Timestamp>,
-    failing: Failing,
-    parked_at: Option<Timestamp>,
+/// What is not there has never failed.
+pub(crate) fn line_health_from(row: &Row<'_>, at: usize) -> Sql<LineHealth> {
+    Ok(LineHealth {
+        failing: failing_from(row, at)?,
+        enabled_count: row.get::<_, Option<i64>>(at + 4)?.unwrap_or_default(),
+        parked_at: time_at(row, at + 5)?,
+    })
 }
 
-fn cursor(connection: &Connection, line: Line) -> Sql<Option<Cursor>> {
-    connection
-        .prepare_cached(
-            "SELECT taken_number, trying_number, lease_until, failures, failing_since, retry_at, parked_at FROM webhook_cursors
-             WHERE endpoint_id = ?1 AND stream_id = ?2",
-        )?
-        .query_row((line.endpoint.as_bytes().as_slice(), line.stream.as_bytes().as_slice()), |row| {
-            let failing = Failing { failures: row.get(3)?, since: time_at(row, 4)?, retry_at: time_at(row, 5)? };
-            let (lease_until, parked_at) = (time_at(row, 2)?, time_at(row, 6)?);
-            Ok(Cursor { taken: row.get(0)?, trying: row.get(1)?, lease_until, failing, parked_at })
-        })
-        .optional()
+const STAND: &str = "SELECT e.url, e.kinds, e.secret, e.old_secret, e.created_at, c.taken_number, c.trying_number, c.lease_until,
+        e.failures, e.failing_since, e.retry_from, e.retry_at, e.enabled_count, e.last_taken_at,
+        c.failures, c.failing_since, c.retry_from, c.retry_at, c.enabled_count, c.parked_at
+     FROM webhook_endpoints e LEFT JOIN webhook_cursors c ON c.endpoint_id = e.id AND c.stream_id = ?2 WHERE e.id = ?1 AND e.off_at IS NULL";
+
+fn stand_from(row: &Row<'_>) -> Sql<Stand> {
+    let old: Option<[u8; 32]> = row.get(3)?;
+    let (trying, lease_until, health) = (row.get(6)?, time_at(row, 7)?, line_health_from(row, 14)?);
+    let taken: Option<i64> = row.get(5)?;
+    Ok(Stand {
+        url: row.get(0)?,
+        secrets: std::iter::once(row.get(2)?).chain(old).map(Secret).collect(),
+        kinds: row.get(1)?,
+        created_at: Timestamp::from_ms(row.get(4)?),
+        health: health_from(row, 8)?,
+        cursor: taken.map(|taken| Cursor { taken, trying, lease_until, health }),
+    })
 }
 
-struct Kept {
-    number: i64,
-    kind: EventKind,
-    seq: Option<i64>,
-    user: Option<UserId>,
-    at: Timestamp,
-    epoch: [u8; 4],
-}
-
-/// Above a number and up to another, since a time.
-fn kept(connection: &Connection, stream: Uuid, kinds: i64, range: (i64, i64, i64)) -> Sql<Vec<Kept>> {
-    let (above, end, since) = range;
+fn kept(connection: &Connection, stream: Uuid, wanted: Wanted) -> Sql<Vec<Kept>> {
+    let Wanted { kinds, above, up_to, since } = wanted;
     connection
         .prepare_cached(
             "SELECT number, kind, seq, user_id, at, epoch FROM webhook_events
              WHERE stream_id = ?1 AND number > ?2 AND number <= ?3 AND at >= ?4 AND (?5 >> kind) & 1 = 1 ORDER BY number LIMIT ?6",
         )?
-        .query_map((stream.as_bytes().as_slice(), above, end, since, kinds, limit_of(BATCH_MAX + 1)), |row| {
+        .query_map((stream.as_bytes().as_slice(), above, up_to, since, kinds, limit_of(BATCH_MAX + 1)), |row| {
             Ok(Kept {
                 number: row.get(0)?,
                 kind: kind_from(row.get(1)?)?,
@@ -175,43 +163,20 @@ fn kept(connection: &Connection, stream: Uuid, kinds: i64, range: (i64, i64, i64
 }
 
 pub(crate) fn next(connection: &Connection, line: Line, now: Timestamp) -> Sql<Next> {
-    let Some(endpoint) = endpoint(connection, line.endpoint)? else { return Ok(Next::Nothing) };
-    let cursor = cursor(connection, line)?;
-    if cursor.as_ref().is_some_and(|cursor| cursor.parked_at > endpoint.enabled_at) {
-        return Ok(Next::Nothing);
+    let key = (line.endpoint.as_bytes().as_slice(), line.stream.as_bytes().as_slice());
+    let stand = connection.prepare_cached(STAND)?.query_row(key, stand_from).optional()?;
+    let Some(mut stand) = stand else { return Ok(Next::Nothing) };
+    let Some(wanted) = stand.wanted() else { return Ok(Next::Nothing) };
+    let mut rows = kept(connection, line.stream, wanted)?;
+    if let Some(wanted) = rows.is_empty().then(|| stand.wanted_next()).flatten() {
+        rows = kept(connection, line.stream, wanted)?;
     }
-    let (above, since) = cursor.as_ref().map_or((0, endpoint.created_at), |cursor| (cursor.taken, i64::MIN));
-    let mut trying = cursor.as_ref().and_then(|cursor| cursor.trying);
-    let mut rows = kept(connection, line.stream, endpoint.kinds, (above, trying.unwrap_or(i64::MAX), since))?;
-    if rows.is_empty() && trying.take().is_some() {
-        // Those are forgotten by now.
-        rows = kept(connection, line.stream, endpoint.kinds, (above, i64::MAX, since))?;
-    }
-    let Some(first) = rows.first() else { return Ok(Next::Nothing) };
-    let (first, after) = (first.number, cursor.as_ref().map_or(first.number - 1, |cursor| cursor.taken));
-    let of_line = |cursor: Cursor| (cursor.lease_until, cursor.failing.counted(endpoint.enabled_at).retry_at);
-    let (lease_until, retry_at) = cursor.map(of_line).unwrap_or_default();
-    if lease_until.is_some_and(|at| at > now) {
-        return Ok(Next::Busy);
-    }
-    if let Some(at) = retry_at.max(endpoint.retry_at).filter(|at| *at > now) {
-        return Ok(Next::Wait(at));
-    }
-    let mut has_more = trying.is_some() || rows.len() > BATCH_MAX;
-    rows.truncate(BATCH_MAX);
-    let mut events = told(connection, line.stream, &rows)?;
-    // What was tried before stays as it was, or it would have another name.
-    if trying.is_none() {
-        let fitting = fitting(&events);
-        has_more |= fitting < events.len();
-        events.truncate(fitting);
-    }
-    let Some(last) = rows.get(events.len() - 1) else { return Ok(Next::Nothing) };
-    let up_to = trying.unwrap_or(last.number);
-    let half = (events.len() / 2).checked_sub(1).map(|at| rows[at].number);
-    let Endpoint { url, secrets, .. } = endpoint;
-    let batch = WebhookBatch { events };
-    Ok(Next::Send(Box::new(Sending { url, secrets, after, first, up_to, half, batch, has_more })))
+    let due = match stand.due(rows, now) {
+        Ok(due) => due,
+        Err(next) => return Ok(next),
+    };
+    let events = told(connection, line.stream, due.rows())?;
+    Ok(due.next(events))
 }
 
 /// What they say by now.
@@ -314,20 +279,20 @@ pub(crate) fn attempts(connection: &Connection, stream: Uuid, number: i64) -> Sq
 pub(crate) fn standings(connection: &Connection, stream: Uuid) -> Sql<Vec<Standing>> {
     connection
         .prepare_cached(
-            "SELECT e.id, e.kinds, e.created_at, e.off_at, e.enabled_at, e.retry_at, c.taken_number, c.failures, c.failing_since, c.retry_at, c.parked_at
+            "SELECT e.id, e.kinds, e.created_at, e.off_at, c.taken_number,
+                e.failures, e.failing_since, e.retry_from, e.retry_at, e.enabled_count, e.last_taken_at,
+                c.failures, c.failing_since, c.retry_from, c.retry_at, c.enabled_count, c.parked_at
              FROM webhook_endpoints e LEFT JOIN webhook_cursors c ON c.endpoint_id = e.id AND c.stream_id = ?1 ORDER BY e.id",
         )?
         .query_map([stream.as_bytes().as_slice()], |row| {
-            let failures = row.get::<_, Option<i64>>(7)?.unwrap_or_default();
-            let (enabled_at, failing) =
-                (time_at(row, 4)?, Failing { failures, since: time_at(row, 8)?, retry_at: time_at(row, 9)? });
+            let (endpoint, line) = (health_from(row, 5)?, line_health_from(row, 11)?);
             Ok(Standing {
                 endpoint: WebhookId::from_bytes(row.get(0)?),
                 filter: EventFilter::from_number(row.get(1)?),
                 created_at: Timestamp::from_ms(row.get(2)?),
-                taken: row.get(6)?,
-                retry_at: time_at(row, 5)?.max(failing.counted(enabled_at).retry_at),
-                parked_at: time_at(row, 10)?.filter(|at| Some(*at) > enabled_at),
+                taken: row.get(4)?,
+                retry_at: line.retry_at(&endpoint),
+                parked_at: line.parked(&endpoint),
                 off_since: time_at(row, 3)?,
             })
         })?
@@ -337,7 +302,7 @@ pub(crate) fn standings(connection: &Connection, stream: Uuid) -> Sql<Vec<Standi
 const LINES_BEHIND: &str = "WITH RECURSIVE s (id, n) AS (SELECT (SELECT stream_id FROM webhook_events WHERE stream_id > ?2 ORDER BY stream_id LIMIT 1), 1
         UNION ALL SELECT (SELECT stream_id FROM webhook_events WHERE stream_id > s.id ORDER BY stream_id LIMIT 1), n + 1
         FROM s WHERE s.id IS NOT NULL AND n < ?3)
-     SELECT s.id, coalesce(c.parked_at, -1) <= coalesce(e.enabled_at, -1) AND EXISTS (SELECT 1 FROM webhook_events v
+     SELECT s.id, (c.parked_at IS NULL OR c.enabled_count <> e.enabled_count) AND EXISTS (SELECT 1 FROM webhook_events v
         WHERE v.stream_id = s.id AND v.number > coalesce(c.taken_number, 0) AND (c.taken_number IS NOT NULL OR v.at >= e.created_at)
             AND (e.kinds >> v.kind) & 1 = 1)
      FROM webhook_endpoints e CROSS JOIN s LEFT JOIN webhook_cursors c ON c.endpoint_id = e.id AND c.stream_id = s.id
@@ -360,7 +325,7 @@ const FIRST_EVENTS: &str = "SELECT v.at, v.stream_id, v.number,
      FROM webhook_events v WHERE (v.at, v.stream_id, v.number) > (?2, ?3, ?4) ORDER BY v.at, v.stream_id, v.number LIMIT ?5";
 
 pub(crate) fn first_events(connection: &Connection, since: Timestamp, after: Option<EventPlace>) -> Sql<Firsts> {
-    let after = after.unwrap_or(EventPlace { at: since, stream: Uuid::nil(), number: i64::MIN });
+    let after = after.unwrap_or(EventPlace::at(since));
     let stream = after.stream.as_bytes().as_slice();
     let looked_at = connection
         .prepare_cached(FIRST_EVENTS)?
@@ -400,15 +365,24 @@ mod tests {
     }
 
     #[test]
+    fn the_latest_events_are_found_by_index_and_already_in_order() {
+        let plan = plan_of(KEPT_EVENTS);
+        assert!(plan[0].contains("webhook_events_by_time ((at,stream_id,number)<(?,?,?))"), "{plan:?}");
+        assert!(plan.iter().all(|line| !line.contains("SCAN") && !line.contains("TEMP B-TREE")), "{plan:?}");
+    }
+
+    #[test]
     fn parked_lines_are_counted_by_index() {
         let plan = plan_of(ENDPOINTS);
         assert!(
-            plan.iter().any(|line| line.contains("webhook_cursors_parked (endpoint_id=? AND parked_at>?)")),
+            plan.iter()
+                .any(|line| line.contains("webhook_cursors_parked (endpoint_id=? AND enabled_count=? AND parked_at>?)")),
             "{plan:?}"
         );
         let plan = plan_of(PARKED);
         assert!(
-            plan.iter().any(|line| line.contains("webhook_cursors_parked (endpoint_id=? AND parked_at>?)")),
+            plan.iter()
+                .any(|line| line.contains("webhook_cursors_parked (endpoint_id=? AND enabled_count=? AND parked_at>?)")),
             "{plan:?}"
         );
         assert!(plan.iter().all(|line| !line.contains("SCAN")), "{plan:?}");

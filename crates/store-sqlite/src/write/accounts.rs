@@ -52,7 +52,10 @@ impl Batch<'_> {
             Write::EndSession { session, user, expires_at, now } => {
                 self.end_session(*session, *user, *expires_at, *now)
             }
-            Write::CreateApiKey { id, hash, name, scopes, user, now } => {
+            Write::CreateApiKey { id, hash, name, scopes, user, bot, now } => {
+                if let Some(bot) = bot {
+                    self.create_user(bot)?;
+                }
                 self.connection
                     .prepare_cached(
                         "INSERT INTO api_keys (id, hash, name, scopes, created_at, user_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",

@@ -7,7 +7,8 @@ use tertulia_store::webhooks::*;
 use uuid::Uuid;
 
 use crate::read::accounts::limit_of;
-use crate::rows::{Sql, time_at};
+use crate::read::webhooks::{health_from, line_health_from};
+use crate::rows::Sql;
 
 pub(crate) fn add(connection: &Connection, new: &NewEndpoint) -> Sql<bool> {
     let added = connection
@@ -48,13 +49,13 @@ pub(crate) fn rotate(connection: &Connection, id: WebhookId, secret: Option<Secr
     Ok(changed > 0)
 }
 
-pub(crate) fn enable(connection: &Connection, id: WebhookId, now: Timestamp, jobs: &[NewJob]) -> Sql<bool> {
+pub(crate) fn enable(connection: &Connection, id: WebhookId, jobs: &[NewJob]) -> Sql<bool> {
     let enabled = connection
         .prepare_cached(
-            "UPDATE webhook_endpoints SET off_at = NULL, off_reason = NULL, listens = 1, enabled_at = ?2, failures = 0, failing_since = NULL, retry_at = NULL
-             WHERE id = ?1",
+            "UPDATE webhook_endpoints SET off_at = NULL, off_reason = NULL, listens = 1, enabled_count = enabled_count + 1, failures = 0, failing_since = NULL,
+                retry_from = NULL, retry_at = NULL WHERE id = ?1",
         )?
-        .execute((id.as_bytes().as_slice(), now.ms()))?;
+        .execute([id.as_bytes().as_slice()])?;
     if enabled == 0 {
         return Ok(false);
     }
@@ -78,9 +79,18 @@ pub(crate) fn begin(connection: &Connection, line: Line, begin: &Begin) -> Sql<b
     let taken = connection
         .prepare_cached(
             "UPDATE webhook_cursors SET holder = ?5, lease_until = ?6, trying_number = ?7
-             WHERE endpoint_id = ?1 AND stream_id = ?2 AND taken_number = ?3 AND coalesce(lease_until, 0) <= ?4",
+             WHERE endpoint_id = ?1 AND stream_id = ?2 AND taken_number = ?3 AND (coalesce(lease_until, 0) <= ?4 OR lease_until > ?8)",
         )?
-        .execute((endpoint, stream, begin.after, begin.now.ms(), begin.holder, begin.lease_until.ms(), begin.up_to))?;
+        .execute((
+            endpoint,
+            stream,
+            begin.after,
+            begin.now.ms(),
+            begin.holder,
+            begin.lease_until.ms(),
+            begin.up_to,
+            begin.now.plus_ms(CLOCKS_APART_MS).ms(),
+        ))?;
     Ok(taken > 0)
 }
 
@@ -112,100 +122,103 @@ pub(crate) fn end(connection: &Connection, line: Line, end: &End) -> Sql<After> 
     let (endpoint, stream) = (line.endpoint.as_bytes().as_slice(), line.stream.as_bytes().as_slice());
     let held = connection
         .prepare_cached(
-            "SELECT failures, failing_since, retry_at FROM webhook_cursors WHERE endpoint_id = ?1 AND stream_id = ?2 AND holder = ?3",
+            "SELECT failures, failing_since, retry_from, retry_at, enabled_count, parked_at FROM webhook_cursors
+             WHERE endpoint_id = ?1 AND stream_id = ?2 AND holder = ?3",
         )?
-        .query_row((endpoint, stream, end.holder), failing)
+        .query_row((endpoint, stream, end.holder), |row| line_health_from(row, 0))
         .optional()?;
     let Some(held) = held else { return Ok(After::Lost) };
-    let (reason, not_before) = match &end.result {
-        TryResult::Taken { up_to, count } => {
-            connection
-                .prepare_cached(
-                    "UPDATE webhook_cursors SET taken_number = ?3, trying_number = NULL, moved_at = ?4, holder = NULL, lease_until = NULL, failures = 0,
-                        failing_since = NULL, retry_at = NULL, parked_at = NULL, parked_reason = NULL WHERE endpoint_id = ?1 AND stream_id = ?2",
-                )?
-                .execute((endpoint, stream, up_to, end.now.ms()))?;
-            connection
-                .prepare_cached(
-                    "UPDATE webhook_endpoints SET taken = taken + ?2, last_taken_at = ?3, failures = 0, failing_since = NULL, retry_at = NULL WHERE id = ?1",
-                )?
-                .execute((endpoint, count, end.now.ms()))?;
-            return Ok(After::Taken);
-        }
-        TryResult::Failed { reason, not_before } => (kept_failure(reason), Some(*not_before)),
-        TryResult::Gone { reason } => (kept_failure(reason), None),
-    };
     let health = connection
         .prepare_cached(
-            "SELECT failures, failing_since, retry_at, enabled_at, last_taken_at FROM webhook_endpoints WHERE id = ?1",
+            "SELECT failures, failing_since, retry_from, retry_at, enabled_count, last_taken_at FROM webhook_endpoints WHERE id = ?1",
         )?
-        .query_row([endpoint], |row| {
-            Ok(Health { failing: failing(row)?, enabled_at: time_at(row, 3)?, last_taken_at: time_at(row, 4)? })
-        })
-        .optional()?
-        .unwrap_or_default();
-    let verdict = not_before.map_or(Verdict::Off, |not_before| after_failure(held, health, end, not_before));
-    let (of_line, of_endpoint) = match verdict {
-        Verdict::Again { line, endpoint } => (line, endpoint),
-        Verdict::Parked { endpoint } => (held, endpoint),
-        Verdict::Off => (held, health.failing),
-    };
-    let is_parked = matches!(verdict, Verdict::Parked { .. });
-    stay(connection, line, end, of_line, is_parked.then_some(&reason))?;
-    fail(connection, line.endpoint, end.now, of_endpoint, (&reason, verdict == Verdict::Off))?;
-    Ok(match verdict {
-        Verdict::Off => After::Off,
-        Verdict::Parked { .. } => After::Parked,
-        Verdict::Again { line, endpoint } => After::Again(line.retry_at.max(endpoint.retry_at).unwrap_or(end.now)),
-    })
+        .query_row([endpoint], |row| health_from(row, 0))
+        .optional()?;
+    let Some(health) = health else { return Ok(After::Lost) };
+    match Ending::of(end, held, &health) {
+        Ending::Taken { up_to, count, endpoint } => {
+            advance(connection, line, end.now, up_to)?;
+            count_taken(connection, line.endpoint, end.now, (count, endpoint))?;
+            Ok(After::Taken)
+        }
+        Ending::Failed(failed) => {
+            stay(connection, line, &failed)?;
+            fail(connection, line.endpoint, end.now, &failed)?;
+            Ok(failed.after)
+        }
+    }
 }
 
-fn stay(connection: &Connection, line: Line, end: &End, failing: Failing, parked: Option<&String>) -> Sql<()> {
+fn advance(connection: &Connection, line: Line, now: Timestamp, up_to: i64) -> Sql<()> {
+    connection
+        .prepare_cached(
+            "UPDATE webhook_cursors SET taken_number = ?3, trying_number = NULL, moved_at = ?4, holder = NULL, lease_until = NULL, failures = 0,
+                failing_since = NULL, retry_from = NULL, retry_at = NULL, parked_at = NULL, parked_reason = NULL WHERE endpoint_id = ?1 AND stream_id = ?2",
+        )?
+        .execute((line.endpoint.as_bytes().as_slice(), line.stream.as_bytes().as_slice(), up_to, now.ms()))
+        .map(drop)
+}
+
+fn count_taken(connection: &Connection, id: WebhookId, now: Timestamp, (count, failing): (i64, Failing)) -> Sql<()> {
+    connection
+        .prepare_cached(
+            "UPDATE webhook_endpoints SET taken = taken + ?2, last_taken_at = ?3, failures = ?4, failing_since = ?5, retry_from = ?6, retry_at = ?7
+             WHERE id = ?1",
+        )?
+        .execute((
+            id.as_bytes().as_slice(),
+            count,
+            now.ms(),
+            failing.failures,
+            failing.since.map(Timestamp::ms),
+            failing.retry_from.map(Timestamp::ms),
+            failing.retry_at.map(Timestamp::ms),
+        ))
+        .map(drop)
+}
+
+fn stay(connection: &Connection, line: Line, failed: &Failed) -> Sql<()> {
+    let LineHealth { failing, parked_at, enabled_count } = failed.line;
     connection
         .prepare_cached(
             "UPDATE webhook_cursors SET holder = NULL, lease_until = NULL, trying_number = coalesce(?3, trying_number), failures = ?4, failing_since = ?5,
-                retry_at = ?6, parked_at = ?7, parked_reason = ?8 WHERE endpoint_id = ?1 AND stream_id = ?2",
+                retry_from = ?6, retry_at = ?7, enabled_count = ?8, parked_at = ?9, parked_reason = ?10 WHERE endpoint_id = ?1 AND stream_id = ?2",
         )?
         .execute((
             line.endpoint.as_bytes().as_slice(),
             line.stream.as_bytes().as_slice(),
-            end.half,
+            failed.trying,
             failing.failures,
             failing.since.map(Timestamp::ms),
+            failing.retry_from.map(Timestamp::ms),
             failing.retry_at.map(Timestamp::ms),
-            parked.map(|_| end.now.ms()),
-            parked,
+            enabled_count,
+            parked_at.map(Timestamp::ms),
+            parked_at.map(|_| &failed.reason),
         ))
         .map(drop)
 }
 
-fn fail(
-    connection: &Connection,
-    endpoint: WebhookId,
-    now: Timestamp,
-    failing: Failing,
-    (reason, is_off): (&str, bool),
-) -> Sql<()> {
+fn fail(connection: &Connection, id: WebhookId, now: Timestamp, failed: &Failed) -> Sql<()> {
+    let failing = failed.endpoint;
     connection
         .prepare_cached(
-            "UPDATE webhook_endpoints SET failed = failed + 1, last_failed_at = ?2, last_failure = ?3, failures = ?4, failing_since = ?5, retry_at = ?6,
-                off_at = CASE WHEN ?7 THEN coalesce(off_at, ?2) ELSE off_at END, off_reason = CASE WHEN ?7 THEN coalesce(off_reason, ?3) ELSE off_reason END
+            "UPDATE webhook_endpoints SET failed = failed + 1, last_failed_at = ?2, last_failure = ?3, failures = ?4, failing_since = ?5, retry_from = ?6,
+                retry_at = ?7, off_at = CASE WHEN ?8 THEN coalesce(off_at, ?2) ELSE off_at END,
+                off_reason = CASE WHEN ?8 THEN coalesce(off_reason, ?3) ELSE off_reason END
              WHERE id = ?1",
         )?
         .execute((
-            endpoint.as_bytes().as_slice(),
+            id.as_bytes().as_slice(),
             now.ms(),
-            reason,
+            &failed.reason,
             failing.failures,
             failing.since.map(Timestamp::ms),
+            failing.retry_from.map(Timestamp::ms),
             failing.retry_at.map(Timestamp::ms),
-            is_off,
+            failed.is_off,
         ))
         .map(drop)
-}
-
-fn failing(row: &rusqlite::Row<'_>) -> Sql<Failing> {
-    Ok(Failing { failures: row.get(0)?, since: time_at(row, 1)?, retry_at: time_at(row, 2)? })
 }
 
 /// To before this event, where it stands later or nowhere; but where it stood nowhere, never over what it is owed. Whoever is sending just now moves it no
@@ -218,7 +231,7 @@ fn go_back(connection: &Connection, line: Line, number: i64) -> Sql<()> {
                 ORDER BY o.number LIMIT 1), v.number)) - 1, v.at
              FROM webhook_endpoints e CROSS JOIN webhook_events v WHERE e.id = ?1 AND v.stream_id = ?2 AND v.number = ?3
              ON CONFLICT (endpoint_id, stream_id) DO UPDATE SET taken_number = min(taken_number, ?3 - 1), trying_number = NULL, holder = NULL, failures = 0,
-                failing_since = NULL, retry_at = NULL, parked_at = NULL, parked_reason = NULL",
+                failing_since = NULL, retry_from = NULL, retry_at = NULL, parked_at = NULL, parked_reason = NULL",
         )?
         .execute((line.endpoint.as_bytes().as_slice(), line.stream.as_bytes().as_slice(), number))
         .map(drop)
@@ -240,7 +253,7 @@ pub(crate) fn skip(connection: &Connection, line: Line, number: i64, now: Timest
     let skipped = connection
         .prepare_cached(
             "UPDATE webhook_cursors SET taken_number = ?3, trying_number = NULL, moved_at = ?4, holder = NULL, failures = 0, failing_since = NULL,
-                retry_at = NULL, parked_at = NULL, parked_reason = NULL
+                retry_from = NULL, retry_at = NULL, parked_at = NULL, parked_reason = NULL
              WHERE endpoint_id = ?1 AND stream_id = ?2 AND ?3 = (SELECT v.number FROM webhook_endpoints e CROSS JOIN webhook_events v
                 WHERE e.id = ?1 AND v.stream_id = ?2 AND v.number > taken_number AND (e.kinds >> v.kind) & 1 = 1 ORDER BY v.number LIMIT 1)",
         )?

@@ -22,10 +22,11 @@ pub(super) struct Listeners {
 struct Listener {
     id: WebhookId,
     filter: EventFilter,
+    created_at: i64,
     is_on: bool,
 }
 
-const LISTENING: &str = "SELECT id, kinds, off_at IS NULL FROM webhook_endpoints WHERE listens = 1";
+const LISTENING: &str = "SELECT id, kinds, created_at, off_at IS NULL FROM webhook_endpoints WHERE listens = 1";
 
 const INSERT: &str = "INSERT INTO webhook_events (stream_id, number, kind, seq, user_id, at, epoch)
      SELECT ?1, ?2, ?3, ?4, ?5, ?6, substr(epoch, 1, 4) FROM log_state";
@@ -43,7 +44,7 @@ fn listening(connection: &Connection) -> Sql<Vec<Listener>> {
         .prepare_cached(LISTENING)?
         .query_map([], |row| {
             let filter = EventFilter::from_number(row.get(1)?);
-            Ok(Listener { id: WebhookId::from_bytes(row.get(0)?), filter, is_on: row.get(2)? })
+            Ok(Listener { id: WebhookId::from_bytes(row.get(0)?), filter, created_at: row.get(2)?, is_on: row.get(3)? })
         })?
         .collect()
 }
@@ -59,7 +60,13 @@ impl Batch<'_> {
         if wanting.peek().is_none() {
             return Ok(());
         }
-        for listener in wanting.filter(|listener| listener.is_on) {
+        // It comes after they were added, although the clock may have gone back since: else nobody would be told of it.
+        let mut at = event.at.ms();
+        for listener in wanting {
+            at = at.max(listener.created_at);
+            if !listener.is_on {
+                continue;
+            }
             let line = Line { endpoint: listener.id, stream: event.stream };
             self.listeners.due.entry(line).or_insert(event.at.ms());
         }
@@ -75,7 +82,7 @@ impl Batch<'_> {
                 event.kind.number(),
                 event.seq,
                 event.user.as_ref().map(|id| id.as_bytes().as_slice()),
-                event.at.ms(),
+                at,
             ))
             .map(drop)
     }

@@ -77,13 +77,19 @@ impl Hooks {
     }
 
     pub async fn end(&self, line: Line, begin: Begin, result: TryResult) -> After {
-        self.end_with(line, begin, result, None).await
+        let status = matches!(result, TryResult::Taken { .. }).then_some(204);
+        self.end_with(line, begin, result, (status, None)).await
     }
 
-    /// The next try ends with this event.
-    pub async fn end_with(&self, line: Line, begin: Begin, result: TryResult, half: Option<i64>) -> After {
+    /// With what was answered, and the last event of the first half.
+    pub async fn end_with(
+        &self,
+        line: Line,
+        begin: Begin,
+        result: TryResult,
+        (status, half): (Option<u16>, Option<i64>),
+    ) -> After {
         let (waits, events) = (WAITS.to_vec(), (begin.after + 1, begin.up_to));
-        let status = matches!(result, TryResult::Taken { .. }).then_some(204);
         let now = self.world.now();
         let end = End { holder: begin.holder, events, status, result, began_at: begin.now, now, waits, half };
         self.book().end_try(line, end).await.expect("a try is ended")
@@ -95,6 +101,14 @@ impl Hooks {
         let begin = self.beginning(&sending, 1);
         assert!(self.begin(line, begin).await, "the line is free");
         self.end(line, begin, result(&sending)).await
+    }
+
+    /// One try that is answered so.
+    pub async fn refuse(&self, line: Line, status: u16) -> After {
+        let sending = self.sending(line).await;
+        let begin = self.beginning(&sending, 1);
+        assert!(self.begin(line, begin).await, "the line is free");
+        self.end_with(line, begin, failed(None), (Some(status), sending.half)).await
     }
 
     pub async fn take(&self, line: Line) -> Vec<(&'static str, i64)> {
@@ -122,7 +136,7 @@ impl Hooks {
     }
 
     pub async fn kept(&self) -> usize {
-        let later = Timestamp::from_ms(i64::MAX);
+        let later = EventPlace::at(Timestamp::from_ms(i64::MAX));
         self.book().kept_events(later, KEPT_MAX).await.expect("events are listed").len()
     }
 
@@ -135,6 +149,13 @@ impl Hooks {
         let firsts = self.book().first_events(since, None).await.expect("a read");
         self.book().rewind_lines(endpoint, firsts.events.clone()).await.expect("it goes back");
         sorted(firsts.events.into_iter().map(|(stream, _)| stream).collect())
+    }
+
+    /// The clock is set by so much, and goes on.
+    pub fn set_clock_by(&self, ms: i64) {
+        self.world.step_clock_by(ms);
+        self.world.now();
+        self.world.step_clock_by(1000);
     }
 
     /// Until the clock has passed.

@@ -154,7 +154,7 @@ pub async fn a_line_that_is_never_taken_is_parked_while_others_are(home: &impl H
     assert_eq!(hooks.behind(all, None).await, [other.uuid()]);
     assert_eq!(hooks.take(good).await.len(), 1);
     // A replay and an enabling begin anew, as if nothing had failed.
-    assert!(hooks.book().enable_endpoint(all, world.now(), vec![]).await.expect("it is enabled"));
+    assert!(hooks.book().enable_endpoint(all, vec![]).await.expect("it is enabled"));
     assert_eq!(hooks.endpoint(all).await.parked, 0);
     assert_eq!(hooks.behind(all, None).await, [dm.uuid()]);
     world.send(alice, other, "fine").await;
@@ -192,9 +192,7 @@ pub async fn half_of_what_was_not_taken_is_tried_next(home: &impl Home) {
     world.send_many(alice, dm, 5).await;
     let whole = hooks.sending(here).await;
     assert_eq!((whole.up_to, whole.half), (6, Some(3)));
-    let begin = hooks.beginning(&whole, 1);
-    assert!(hooks.begin(here, begin).await);
-    let After::Again(at) = hooks.end_with(here, begin, failed(None), whole.half).await else { panic!("again") };
+    let After::Again(at) = hooks.refuse(here, 422).await else { panic!("again") };
     hooks.wait_until(at);
     let half = hooks.sending(here).await;
     assert_eq!((half.first, half.up_to, half.half, half.has_more), (2, 3, Some(2), true));

@@ -13,6 +13,7 @@ pub mod asking;
 pub mod book;
 pub mod devices;
 pub mod difference;
+pub mod failing;
 pub mod holding;
 pub mod hooks;
 pub mod house;
@@ -200,6 +201,7 @@ macro_rules! conformance_tests {
                 one_sees_whom_one_has_blocked,
                 an_api_key_is_known_by_its_hash_until_it_is_revoked,
                 the_keys_that_stand_are_listed_in_pages,
+                a_bot_and_its_key_are_made_together_or_not_at_all,
                 a_log_has_one_epoch_and_one_secret,
                 acquaintances_are_neither_strangers_nor_those_who_blocked_me,
                 a_block_is_known_to_both_sides_of_a_dm_and_shown_to_one,
@@ -298,6 +300,7 @@ macro_rules! conformance_tests {
                 events_and_positions_are_forgotten_when_they_are_old,
                 a_secret_signs_beside_its_successor_until_the_rotation_ends,
                 an_event_is_named_by_its_number_and_the_epoch_that_gave_it,
+                events_of_one_moment_are_on_one_page_or_on_the_next,
                 there_are_only_so_many_endpoints,
                 a_burst_of_sends_is_told_whole_and_in_order,
             ],
@@ -312,6 +315,14 @@ macro_rules! conformance_tests {
                 what_is_forgotten_before_it_is_taken_is_counted,
                 positions_of_those_who_are_gone_are_cleaned_up_in_small_portions,
                 lines_are_looked_at_by_pages,
+            ],
+            failing: [
+                an_answer_about_what_was_sent_keeps_no_other_line_waiting,
+                half_is_tried_after_the_third_of_any_answer,
+                what_is_under_way_beside_a_failure_does_not_end_its_wait,
+                a_clock_that_goes_back_keeps_no_line_waiting,
+                who_is_switched_on_again_begins_anew_also_with_a_clock_that_went_back,
+                what_happens_after_an_endpoint_was_added_is_told_whatever_the_clock_says,
             ],
             traces: [
                 a_message_is_found_by_its_id_and_by_its_senders_name_for_it,
@@ -360,6 +371,7 @@ mod tests {
             include_str!("pushed.rs"),
             include_str!("webhooks.rs"),
             include_str!("lines.rs"),
+            include_str!("failing.rs"),
             include_str!("traces.rs"),
             include_str!("random.rs"),
         ];

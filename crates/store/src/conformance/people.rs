@@ -256,6 +256,7 @@ pub async fn an_api_key_is_known_by_its_hash_until_it_is_revoked(home: &impl Hom
         name: format!("key {byte}"),
         scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
         user: (byte == 2).then_some(UserId::from_bytes([9; 16])),
+        bot: None,
         now: world.now(),
     };
     world.done(create(id, 1, &["messages:write", "users:read"])).await;
@@ -287,7 +288,7 @@ pub async fn the_keys_that_stand_are_listed_in_pages(home: &impl Home) {
             created_at: world.now(),
         };
         let KeptApiKey { id, name, scopes, user, created_at: now } = key.clone();
-        world.done(Write::CreateApiKey { id, hash: [byte; 32], name, scopes, user, now }).await;
+        world.done(Write::CreateApiKey { id, hash: [byte; 32], name, scopes, user, bot: None, now }).await;
         made.push(key);
     }
     world.done(Write::RevokeApiKey { id: made.remove(2).id, now: world.now() }).await;
@@ -297,6 +298,30 @@ pub async fn the_keys_that_stand_are_listed_in_pages(home: &impl Home) {
     assert_eq!(page(None, 3).await, made[..3]);
     assert_eq!(page(Some(made[2].id), 3).await, made[3..]);
     assert_eq!(page(Some(made[3].id), 3).await, []);
+}
+
+pub async fn a_bot_and_its_key_are_made_together_or_not_at_all(home: &impl Home) {
+    let world = World::open(home).await;
+    let create = |byte: u8, bot: NewUser| Write::CreateApiKey {
+        id: ApiKeyId::from_bytes(world.id()),
+        hash: [byte; 32],
+        name: "key".to_owned(),
+        scopes: Vec::new(),
+        user: Some(bot.id),
+        bot: Some(Box::new(bot)),
+        now: world.now(),
+    };
+    let read = async |byte: u8| world.store.api_key([byte; 32]).await.expect("the store reads");
+    let there = async |id| world.store.account(AccountLookup::Id(id)).await.expect("the store reads").is_some();
+    let bot = NewUser { email: None, ..world.newcomer("helper") };
+    world.done(create(1, bot.clone())).await;
+    assert_eq!(read(1).await.map(|key| key.user), Some(Some(bot.id)));
+    assert!(there(bot.id).await);
+    let [alice] = world.people(["alice"]).await;
+    let taken = NewUser { name: "Helper".to_owned(), ..world.newcomer("alice") };
+    assert_ne!(taken.id, alice);
+    assert_eq!(world.refused(create(2, taken.clone())).await, ErrorCode::Conflict);
+    assert!(read(2).await.is_none() && !there(taken.id).await);
 }
 
 pub async fn a_log_has_one_epoch_and_one_secret(home: &impl Home) {

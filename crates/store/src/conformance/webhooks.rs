@@ -252,7 +252,7 @@ pub async fn an_endpoint_that_fails_to_the_end_is_off_and_goes_on_where_it_stood
     assert_eq!(hooks.queued().await, queued);
     assert!(hooks.behind(all, None).await.is_empty());
     let jobs = vec![here.job(world.now(), world.now())];
-    assert!(hooks.book().enable_endpoint(all, world.now(), jobs).await.expect("it is enabled"));
+    assert!(hooks.book().enable_endpoint(all, jobs).await.expect("it is enabled"));
     assert!(hooks.queued().await.contains(&here));
     let behind = hooks.behind(all, None).await;
     assert_eq!(behind, sorted(vec![dm.uuid(), other.uuid()]));
@@ -261,7 +261,7 @@ pub async fn an_endpoint_that_fails_to_the_end_is_off_and_goes_on_where_it_stood
     assert_eq!(hooks.take(here).await, [("message.created", 3)]);
     assert_eq!(hooks.take(line(all, other)).await, [("message.created", 2)]);
     let nobody = WebhookId::from_bytes([3; 16]);
-    assert!(!hooks.book().enable_endpoint(nobody, world.now(), vec![]).await.expect("an answer"));
+    assert!(!hooks.book().enable_endpoint(nobody, vec![]).await.expect("an answer"));
 }
 
 pub async fn whoever_wants_no_more_is_off_at_once(home: &impl Home) {
@@ -413,6 +413,30 @@ pub async fn an_event_is_named_by_its_number_and_the_epoch_that_gave_it(home: &i
     assert_eq!(kept(EventId { number: 1, ..id }).await, None);
     let [a, b, c, d] = epoch;
     assert_eq!(kept(EventId { epoch: [a, b, c, !d], ..id }).await, None, "another epoch's");
+}
+
+pub async fn events_of_one_moment_are_on_one_page_or_on_the_next(home: &impl Home) {
+    let Stage { hooks, alice, dm, other, .. } = Stage::open(home).await;
+    let world = &hooks.world;
+    world.step_clock_by(0);
+    world.send_many(alice, dm, 3).await;
+    world.send_many(alice, other, 2).await;
+    world.step_clock_by(1000);
+    world.send(alice, dm, "later").await;
+    let all = hooks.book().kept_events(EventPlace::at(world.now()), KEPT_MAX).await.expect("events are listed");
+    assert_eq!(all.len(), 6);
+    assert!(all.is_sorted_by(|a, b| a.timestamp >= b.timestamp), "the latest first: {all:?}");
+    let (mut before, mut found) = (EventPlace::at(world.now()), Vec::new());
+    loop {
+        let page = hooks.book().kept_events(before, 2).await.expect("events are listed");
+        let Some(last) = page.last() else { break };
+        let EventId { stream, number, .. } = last.id.parse().expect("an event's id");
+        before = EventPlace { at: last.timestamp, stream, number };
+        found.extend(page);
+    }
+    assert_eq!(found, all);
+    let none = hooks.book().kept_events(EventPlace::at(all[5].timestamp), 2).await.expect("events are listed");
+    assert_eq!(none, [], "before a time is before all of that time");
 }
 
 pub async fn there_are_only_so_many_endpoints(home: &impl Home) {
