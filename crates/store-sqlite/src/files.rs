@@ -84,34 +84,34 @@ mod tests {
     use super::*;
 
     fn mode(file: &Path) -> u32 {
-        fs::metadata(file).unwrap().permissions().mode() & 0o777
+        fs::metadata(file).expect("the test has files").permissions().mode() & 0o777
     }
 
     fn open_to_all(file: &Path, mode: u32) {
-        fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
+        fs::set_permissions(file, fs::Permissions::from_mode(mode)).expect("the test has files");
     }
 
     #[test]
     fn what_is_made_is_its_owners_and_what_was_open_to_all_is_narrowed() {
         let folder = std::env::temp_dir().join(format!("tertulia-files-{}", std::process::id()));
         let inner = folder.join("inner");
-        make_folder(&inner).unwrap();
+        make_folder(&inner).expect("the test has files");
         assert_eq!((mode(&folder), mode(&inner)), (0o700, 0o700));
         open_to_all(&inner, 0o750);
-        make_folder(&inner).unwrap();
+        make_folder(&inner).expect("the test has files");
         assert_eq!(mode(&inner), 0o750, "a folder that is there is somebody's choice");
         let database = inner.join("a.db");
-        make_private_database(&database).unwrap();
+        make_private_database(&database).expect("the test has files");
         assert_eq!(mode(&database), 0o600);
         for suffix in PARTS {
-            fs::write(part(&database, suffix), "kept").unwrap();
+            fs::write(part(&database, suffix), "kept").expect("the test has files");
             open_to_all(&part(&database, suffix), 0o644);
         }
-        make_private_database(&database).unwrap();
+        make_private_database(&database).expect("the test has files");
         for suffix in PARTS {
             let file = part(&database, suffix);
-            assert_eq!((mode(&file), fs::read(&file).unwrap().as_slice()), (0o600, b"kept".as_slice()), "{suffix}");
+            assert_eq!((mode(&file), fs::read(&file).expect("the test has files").as_slice()), (0o600, b"kept".as_slice()), "{suffix}");
         }
-        fs::remove_dir_all(folder).unwrap();
+        fs::remove_dir_all(folder).expect("the test has files");
     }
 }
