@@ -9,6 +9,9 @@ use crate::jobs::JobRecord;
 /// Rows that one call may bring or remove.
 pub const TRACE_ROWS_MAX: usize = crate::jobs::JOBS_PER_CALL_MAX;
 
+/// A row of a time that is so far ahead is of a clock that has gone back since, and goes with the old ones.
+pub const AHEAD_MAX_MS: i64 = 86_400_000;
+
 /// Bytes of what one row says.
 pub const TRACE_DATA_MAX_BYTES: usize = 2_048;
 
@@ -160,15 +163,32 @@ pub struct Traced {
     /// Of those who had joined when it was sent and have got it, but not of the sender, in order of id. One more than [`MARKS_MAX`] says that there are
     /// more.
     pub marks: Vec<Mark>,
-    /// The earliest row that is kept, of whatever message.
+    /// The earliest of the [`TRACE_ROWS_MAX`] rows with the lowest numbers, of whatever message: a row among them may be of a clock that was ahead.
     pub kept_since: Option<Timestamp>,
 }
 
 /// Which rows go first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OldTraces {
-    Before(Timestamp),
-    Oldest,
+    /// Noted before `from`, or after `to`: of a clock that was ahead.
+    Outside { from: Timestamp, to: Timestamp },
+    /// All up to this number ([`TraceBook::surplus_traces`]).
+    UpTo(i64),
+}
+
+impl OldTraces {
+    /// What is older than it is kept, and what is of a time to come.
+    pub fn at(now: Timestamp, retention_ms: i64) -> Self {
+        Self::Outside { from: now.plus_ms(-retention_ms), to: now.plus_ms(AHEAD_MAX_MS) }
+    }
+
+    /// Gone are those before the first time, after the second, and up to the number.
+    pub const fn bounds(self) -> (i64, i64, i64) {
+        match self {
+            Self::Outside { from, to } => (from.ms(), to.ms(), i64::MIN),
+            Self::UpTo(no) => (i64::MIN, i64::MAX, no),
+        }
+    }
 }
 
 /// The rows.
@@ -189,7 +209,9 @@ pub trait TraceBook: Send + Sync {
     fn jobs_of_conversation(&self, conversation: ConversationId, since: Timestamp) -> Reading<'_, Vec<JobRecord>>;
     /// Not fewer than there are: by the first and the last number.
     fn count_traces(&self) -> Reading<'_, usize>;
-    /// How many are gone: at most `limit`, and never more than [`TRACE_ROWS_MAX`]. None while another server does it.
+    /// The number up to which rows are more than `keep`, counted exactly from the last one; `None` where there are no more. Counts all.
+    fn surplus_traces(&self, keep: usize) -> Reading<'_, Option<i64>>;
+    /// Of the `limit` rows with the lowest numbers, and of no more than [`TRACE_ROWS_MAX`]: how many are gone. None while another server does it.
     fn forget_traces(&self, which: OldTraces, limit: usize) -> Reading<'_, usize>;
 }
 

@@ -165,12 +165,20 @@ pub(crate) fn members_then(
 
 fn kept_since(connection: &Connection) -> Sql<Option<Timestamp>> {
     connection
-        .prepare_cached("SELECT at FROM traces ORDER BY no LIMIT 1")?
-        .query_row([], |row| row.get(0).map(Timestamp::from_ms))
-        .optional()
+        .prepare_cached("SELECT min(at) FROM (SELECT at FROM traces ORDER BY no LIMIT ?1)")?
+        .query_row([limit_of(TRACE_ROWS_MAX)], |row| time_at(row, 0))
 }
 
-/// They are removed from the beginning, so no number between is missing for long.
+/// The larger index has no more than what it needs: few pages are read.
+const SURPLUS: &str = "WITH counted (surplus) AS MATERIALIZED (SELECT count(*) - ?1 FROM traces)
+     SELECT no FROM traces WHERE (SELECT surplus FROM counted) > 0 ORDER BY no LIMIT 1 OFFSET (SELECT surplus FROM counted) - 1";
+
+pub(crate) fn surplus(connection: &Connection, keep: usize) -> Sql<Option<i64>> {
+    let keep = i64::try_from(keep).unwrap_or(i64::MAX);
+    connection.prepare_cached(SURPLUS)?.query_row([keep], |row| row.get(0)).optional()
+}
+
+/// They are removed from the beginning, so few numbers between are missing.
 pub(crate) fn count(connection: &Connection) -> Sql<usize> {
     let count: i64 = connection
         .prepare_cached("SELECT coalesce((SELECT max(no) FROM traces) - (SELECT min(no) FROM traces) + 1, 0)")?

@@ -315,6 +315,7 @@ macro_rules! conformance_tests {
                 a_trace_shows_the_jobs_of_its_conversation,
                 a_name_is_looked_for_among_what_was_noted_first,
                 traces_that_are_old_or_too_many_are_forgotten_so_many_at_a_time,
+                rows_of_a_clock_that_was_ahead_hide_no_older_ones,
             ],
             random: [
                 a_random_life_keeps_the_promises,

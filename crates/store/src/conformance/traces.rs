@@ -230,16 +230,44 @@ pub async fn traces_that_are_old_or_too_many_are_forgotten_so_many_at_a_time(hom
     }
     let forget = async |which, limit| book.forget_traces(which, limit).await.expect("rows go");
     let count = async || book.count_traces().await.expect("the store reads");
-    let before = OldTraces::Before(Timestamp::from_ms(2001));
+    let before = OldTraces::Outside { from: Timestamp::from_ms(2001), to: Timestamp::from_ms(9000) };
     assert_eq!((forget(before, 3).await, count().await), (3, 9));
     assert_eq!((forget(before, 3).await, forget(before, 3).await, count().await), (1, 0, 8));
     assert_eq!(traced(&world, dm, 1).await.kept_since, Some(Timestamp::from_ms(2001)));
-    assert_eq!((forget(OldTraces::Oldest, 5).await, count().await), (5, 3));
+    let surplus = async |keep| book.surplus_traces(keep).await.expect("the store reads");
+    assert_eq!((surplus(8).await, surplus(9).await), (None, None));
+    let five = OldTraces::UpTo(surplus(3).await.expect("five are too many"));
+    assert_eq!((forget(five, 2).await, forget(five, 512).await, forget(five, 512).await), (2, 3, 0));
+    assert_eq!((count().await, surplus(3).await), (3, None));
     assert_eq!(told(&traced(&world, dm, 1).await.way), []);
-    assert_eq!((forget(OldTraces::Oldest, 512).await, count().await), (3, 0));
+    let all = OldTraces::UpTo(surplus(0).await.expect("all"));
+    assert_eq!((forget(all, 512).await, count().await, surplus(0).await), (3, 0, None));
     let too_many = (0..=1).flat_map(|part| (0..512).map(move |seq| row(dm, TraceKind::Way, seq, part))).collect();
     assert!(book.note_traces(too_many).await.is_err());
     let too_large = TraceRow { data: "x".repeat(TRACE_DATA_MAX_BYTES + 1), ..row(dm, TraceKind::Way, 1, 1) };
     assert!(book.note_traces(vec![too_large]).await.is_err());
     assert_eq!(count().await, 0);
+}
+
+pub async fn rows_of_a_clock_that_was_ahead_hide_no_older_ones(home: &impl Home) {
+    let world = World::open(home).await;
+    let [alice, bob] = world.people(["alice", "bob"]).await;
+    let dm = world.dm(alice, bob).await;
+    world.send_many(alice, dm, 1).await;
+    let book = world.store.traces();
+    let forget = async |which, limit| book.forget_traces(which, limit).await.expect("rows go");
+    let ahead = |seq, ms| TraceRow { at: Timestamp::from_ms(ms), ..row(dm, TraceKind::Way, seq, 9) };
+    note(&world, vec![ahead(1, 70_000), ahead(2, 90_000)]).await;
+    note(&world, (1..=4).map(|seq| row(dm, TraceKind::Way, seq, 1)).collect()).await;
+    note(&world, vec![ahead(3, 90_000)]).await;
+    assert_eq!(traced(&world, dm, 1).await.kept_since, Some(Timestamp::from_ms(1001)));
+    let outside = OldTraces::Outside { from: Timestamp::from_ms(1003), to: Timestamp::from_ms(80_000) };
+    assert_eq!(forget(outside, 3).await, 2, "one that is far ahead and one that is old");
+    assert_eq!(forget(outside, 512).await, 2, "the other old one, and the other that is far ahead");
+    assert_eq!(
+        (forget(outside, 512).await, traced(&world, dm, 1).await.kept_since),
+        (0, Some(Timestamp::from_ms(1003)))
+    );
+    assert_eq!(book.surplus_traces(2).await.expect("the store reads").is_some(), true);
+    assert_eq!(book.surplus_traces(3).await.expect("the store reads"), None, "the hole is not counted");
 }

@@ -102,7 +102,9 @@ impl Silence {
     /// What these servers may have missed of a station; and why nothing is there, where none has.
     fn station(&self, what: Station, (is_missing, has_some): (bool, bool), servers: &[ServerId]) -> Vec<NotRecorded> {
         let created_at = self.gaps.created_at;
-        let kept_since_later = self.kept_since.is_some_and(|since| since > created_at.plus_ms(WAY_MAX_MS));
+        // One of a time to come is of a clock that was ahead: it tells nothing of what is kept.
+        let kept_since = self.kept_since.filter(|since| *since <= self.now);
+        let kept_since_later = kept_since.is_some_and(|since| since > created_at.plus_ms(WAY_MAX_MS));
         let is_expired = created_at < self.now.plus_ms(-self.retention_ms) || kept_since_later;
         if is_missing && (is_expired || servers.is_empty()) {
             let why = if is_expired {
