@@ -28,6 +28,10 @@ fn a_trace_has_its_form() {
         }, {
             "userId": id(8), "delivered": { "at": "2026-11-22T10:00:01.000Z", "by": "at_latest" }
         }],
+        "notDelivered": { "members": 4, "count": 2, "users": [
+            { "userId": id(14), "name": "Bo", "notNotified": "no_device" },
+            { "userId": id(15) }
+        ] },
         "pushes": [{
             "at": "2026-11-22T10:00:03.000Z", "registrationId": id(9), "userId": id(7), "provider": "expo", "seq": 8,
             "outcome": "accepted", "detail": "ticket-1"

@@ -1,7 +1,9 @@
 //! What is kept for a while of the way that messages took: rows beside the log, which say nothing of what people say. What is in them is the
 //! journal's affair (`core::journal`); a home keeps and finds them.
 
-use tertulia_proto::{ClientMsgId, ConversationId, MessageId, Rev, Seq, ServerId, Timestamp, UserId};
+use tertulia_proto::{
+    ClientMsgId, ConversationId, MessageId, PushProvider, RegistrationId, Rev, Seq, ServerId, Timestamp, UserId,
+};
 
 use crate::Reading;
 use crate::jobs::JobRecord;
@@ -29,6 +31,9 @@ pub const CLOCKS_APART_MS: i64 = 1_000;
 
 /// Members that are told of.
 pub const MARKS_MAX: usize = 1_000;
+
+/// Members that a message has not come to who are named, and devices of each.
+pub const BEHIND_MAX: usize = 20;
 
 /// Later messages among which each member's first one is looked for.
 pub const LATER_MAX: i64 = 1_000;
@@ -152,6 +157,39 @@ pub struct Mark {
     pub wrote_at: Option<Timestamp>,
 }
 
+/// Of those who were members when a message was sent and still are, but not the sender: to whom it has not come.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Audience {
+    /// All of them.
+    pub members: u64,
+    /// To whom it has not come.
+    pub behind: u64,
+    /// The first [`BEHIND_MAX`] of these, in order of id.
+    pub first: Vec<Behind>,
+}
+
+/// A member to whom a message has not come by now, and what else has to do with telling them of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Behind {
+    pub user: UserId,
+    pub name: String,
+    pub muted_until: Option<Timestamp>,
+    /// They have blocked the sender.
+    pub blocks: bool,
+    /// The first [`BEHIND_MAX`], in order of id.
+    pub devices: Vec<BehindDevice>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BehindDevice {
+    pub registration: RegistrationId,
+    pub provider: PushProvider,
+    /// It is not switched off.
+    pub active: bool,
+    /// Up to here it was notified.
+    pub pushed_seq: Seq,
+}
+
 /// What is kept of one message, but for receipts and jobs, in one snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Traced {
@@ -163,6 +201,7 @@ pub struct Traced {
     /// Of those who had joined when it was sent and have got it, but not of the sender, in order of id. One more than [`MARKS_MAX`] says that there are
     /// more.
     pub marks: Vec<Mark>,
+    pub audience: Audience,
     /// The earliest of the [`TRACE_ROWS_MAX`] rows with the lowest numbers, of whatever message: a row among them may be of a clock that was ahead.
     pub kept_since: Option<Timestamp>,
 }

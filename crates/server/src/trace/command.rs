@@ -1,11 +1,13 @@
 //! `tertulia trace`: the life of a message as a timeline.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
 use tertulia_proto::trace::{
-    NotRecorded, Reception, RequestOutcome, Seen, SeenBy, Station, TracedReceipt, TracedWebhook, WhyNot,
+    NotDelivered, NotRecorded, Reception, RequestOutcome, Seen, SeenBy, Station, TracedReceipt, TracedWebhook, WhyNot,
+    WhyNotNotified,
 };
 use tertulia_proto::{MessageTrace, Timestamp, UserId};
 use tertulia_store::AccountLookup;
@@ -132,6 +134,7 @@ fn lines(trace: &MessageTrace) -> Vec<Line> {
         lines.extend(one.delivered.as_ref().map(|seen| receipt("delivered  ", one, seen)));
         lines.extend(one.read.as_ref().map(|seen| receipt("read       ", one, seen)));
     }
+    lines.extend(not_delivered(&trace.not_delivered));
     for one in &trace.pushes {
         let whose = one.user_id.map_or_else(String::new, |user| format!(" of {user}"));
         let by = one.provider.map_or("", |provider| provider.as_str());
@@ -190,6 +193,42 @@ fn webhook(one: &TracedWebhook) -> Vec<Line> {
     lines
 }
 
+/// To whom it has not come, and by reason, who was not notified of it.
+fn not_delivered(all: &NotDelivered) -> Vec<Line> {
+    if all.count == 0 {
+        return Vec::new();
+    }
+    let line = |text| Line { at: None, text };
+    let people: Vec<String> = all.users.iter().map(|one| named(one.user_id, one.name.as_deref())).collect();
+    let more = if all.count > people.len() as u64 { ", ..." } else { "" };
+    let whom = people.join(", ");
+    let mut lines = vec![line(format!("not delivered to {} of {} members: {whom}{more}", all.count, all.members))];
+    let mut by_reason: BTreeMap<WhyNotNotified, Vec<String>> = BTreeMap::new();
+    for one in &all.users {
+        if let Some(why) = one.not_notified {
+            by_reason.entry(why).or_default().push(one.user_id.to_string());
+        }
+    }
+    let reasons = by_reason.into_iter();
+    lines.extend(
+        reasons.map(|(why, users)| line(format!("not notified {}: {}", users.join(", "), why_not_notified(why)))),
+    );
+    lines
+}
+
+const fn why_not_notified(why: WhyNotNotified) -> &'static str {
+    match why {
+        WhyNotNotified::Deleted => "the message was deleted",
+        WhyNotNotified::NoProvider => "no provider is set up on this server that could",
+        WhyNotNotified::NoDevice => "no device is registered",
+        WhyNotNotified::DevicesOff => "all devices are switched off",
+        WhyNotNotified::Muted => "muted the conversation",
+        WhyNotNotified::Blocked => "blocked the sender",
+        WhyNotNotified::Queued => "a job for it waits or runs",
+        WhyNotNotified::Unknown => "nothing that is kept tells why",
+    }
+}
+
 fn receipt(what: &str, one: &TracedReceipt, seen: &Seen) -> Line {
     let who = named(one.user_id, one.name.as_deref());
     let how = match (seen.by, seen.device_id) {
@@ -232,7 +271,7 @@ const fn why(why: WhyNot) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use tertulia_proto::trace::{Commitment, Door, FanOut, TracedJob, TracedPush, TracedRequest};
+    use tertulia_proto::trace::{Behind, Commitment, Door, FanOut, TracedJob, TracedPush, TracedRequest};
     use tertulia_proto::{ConversationId, MessageId, RegistrationId, ServerId, SessionId, WebhookId};
 
     use super::*;
@@ -258,6 +297,10 @@ mod tests {
             endpoint(5),
             TracedWebhook { parked_since: Some(at), waits_until: Some(at), ..endpoint(6) },
         ]
+    }
+
+    fn behind(number: u8, name: Option<&str>, not_notified: Option<WhyNotNotified>) -> Behind {
+        Behind { user_id: UserId::from_bytes([number; 16]), name: name.map(str::to_owned), not_notified }
     }
 
     #[test]
@@ -296,6 +339,16 @@ mod tests {
                 delivered: seen(Some(90), SeenBy::AtLatest),
                 read: seen(None, SeenBy::Watermark),
             }],
+            not_delivered: NotDelivered {
+                members: 30,
+                count: 4,
+                users: vec![
+                    behind(8, Some("Bo\u{7}"), Some(WhyNotNotified::NoDevice)),
+                    behind(9, None, Some(WhyNotNotified::Muted)),
+                    behind(10, None, Some(WhyNotNotified::NoDevice)),
+                    behind(11, None, None),
+                ],
+            },
             pushes: vec![TracedPush {
                 at: at(95),
                 registration_id: RegistrationId::from_bytes([7; 16]),

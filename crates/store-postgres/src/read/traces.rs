@@ -1,5 +1,7 @@
 //! Which way a message took, and where a message is.
 
+mod behind;
+
 use tertulia_proto::{ConversationId, MessageId, Seq, ServerId, Timestamp, UserId};
 use tertulia_store::trace::*;
 use tokio_postgres::Row;
@@ -170,6 +172,7 @@ pub(crate) async fn traced(session: &Session, conversation: ConversationId, seq:
         way: noted(session, WAY, &[&id, &way, &seq, &message.id.uuid(), &limit_of(WAY_ROWS_MAX)]).await?,
         gaps: noted(session, GAPS, &[&NOWHERE.uuid(), &gap, &gaps_from, &limit_of(GAPS_MAX)]).await?,
         marks: marks(session, conversation, seq, message.sender, born_pos).await?,
+        audience: behind::audience(session, conversation, seq, message.sender, born_pos).await?,
         kept_since: time_at(&kept_since, 0)?,
         message,
     }))

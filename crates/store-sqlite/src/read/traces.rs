@@ -1,5 +1,7 @@
 //! Which way a message took, and where a message is.
 
+mod behind;
+
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 use tertulia_proto::{ConversationId, MessageId, Seq, ServerId, Timestamp, UserId};
 use tertulia_store::trace::*;
@@ -65,6 +67,7 @@ pub(crate) fn traced(connection: &Connection, conversation: ConversationId, seq:
         way: noted(connection, WAY, way)?,
         gaps: noted(connection, GAPS, gaps)?,
         marks: marks(connection, (no, seq), sender_no, born_pos)?,
+        audience: behind::audience(connection, (no, seq), sender_no, born_pos)?,
         kept_since: kept_since(connection)?,
         message,
     }))

@@ -1,13 +1,13 @@
 //! What is kept of the way that messages took, and where a message is.
 
-use tertulia_proto::{Seq, ServerId};
+use tertulia_proto::{PushProvider, Seq, ServerId};
 
 use super::Home;
 use super::book::Book;
 use super::world::World;
 use super::writes::{client_msg_id, sending};
 use crate::jobs::*;
-use crate::push::{NOTIFY, PushJob, push_key};
+use crate::push::{NOTIFY, PushJob, push_key, token_hash};
 use crate::trace::*;
 use crate::*;
 
@@ -148,6 +148,66 @@ pub async fn a_trace_says_how_far_each_member_of_then_has_come(home: &impl Home)
     let message = traced(&world, group, 2).await.message;
     assert_eq!(message.born_rev, None, "its rev is that of the last change");
     assert!(message.edited_at.is_some() && message.deleted_at > message.edited_at, "{message:?}");
+}
+
+pub async fn a_trace_says_to_whom_a_message_has_not_come_and_what_devices_they_have(home: &impl Home) {
+    let book = Book::open(home).await;
+    let world = &book.world;
+    let [alice, bob, carol, dave, erin, frank] = world.people(["alice", "bob", "carol", "dave", "erin", "frank"]).await;
+    let group = world.open_group(alice, &[bob, carol, dave, frank]).await;
+    world.done(world.leaving(frank, group, None)).await;
+    world.send_many(alice, group, 2).await;
+    world.done(world.adding(alice, group, erin)).await;
+    world.done(world.receiving(bob, group, 2)).await;
+    world.done(world.receiving(carol, group, 1)).await;
+    let (phone, tablet) = (book.phone_of(carol, "phone").await, book.phone_of(carol, "tablet").await);
+    let hash = token_hash(PushProvider::Fcm, "tablet");
+    assert!(book.push().switch_off(tablet, hash, "no".to_owned(), world.now()).await.expect("it is switched off"));
+    book.phone_of(bob, "other").await;
+    book.pushed(phone, group, 1).await;
+    let until = world.now().plus_ms(1_000_000);
+    world.done(world.muting(carol, group, Some(until))).await;
+    world.done(world.blocking(dave, alice)).await;
+    let device = |registration, active, pushed_seq| BehindDevice {
+        registration,
+        provider: PushProvider::Fcm,
+        active,
+        pushed_seq,
+    };
+    let mut devices = vec![device(phone, true, 1), device(tablet, false, 0)];
+    devices.sort_by_key(|device| device.registration);
+    let behind = |user, name: &str, muted_until, blocks, devices| Behind {
+        user,
+        name: name.to_owned(),
+        muted_until,
+        blocks,
+        devices,
+    };
+    let mut first =
+        vec![behind(carol, "carol", Some(until), false, devices), behind(dave, "dave", None, true, Vec::new())];
+    first.sort_by_key(|one| one.user);
+    let audience = traced(world, group, 2).await.audience;
+    assert_eq!(audience, Audience { members: 3, behind: 2, first }, "neither who came later nor who had left");
+    world.done(world.receiving(carol, group, 2)).await;
+    world.done(world.removing(alice, group, dave)).await;
+    assert_eq!(traced(world, group, 2).await.audience, Audience { members: 2, behind: 0, first: Vec::new() });
+}
+
+pub async fn of_many_to_whom_a_message_has_not_come_the_first_are_named(home: &impl Home) {
+    let world = World::open(home).await;
+    let [alice] = world.people(["alice"]).await;
+    let mut others = Vec::new();
+    for number in 0..=BEHIND_MAX {
+        others.push(world.person(&format!("other {number}")).await);
+    }
+    let group = world.group(alice, &others).await;
+    world.send(alice, group, "hi").await;
+    let audience = traced(&world, group, 1).await.audience;
+    let all = u64::try_from(others.len()).expect("few");
+    others.sort_unstable();
+    others.truncate(BEHIND_MAX);
+    let named: Vec<UserId> = audience.first.iter().map(|one| one.user).collect();
+    assert_eq!((audience.members, audience.behind, named), (all, all, others));
 }
 
 pub async fn a_trace_shows_the_jobs_of_its_conversation(home: &impl Home) {

@@ -1,8 +1,9 @@
 //! The life of a message, put together from the log, from what was noted beside it, and from the queue. For the owner of the server, who may know when
 //! something came to whom, and sees nothing of what was said.
 //!
-//! The way through: [`receipts`] to whom it has come, and when; [`webhooks`] which endpoints were told; [`silence`] what is missing, and why.
+//! The way through: [`receipts`] to whom it has come, and when; [`behind`] to whom it has not; [`webhooks`] which endpoints were told; [`silence`] what is missing, and why.
 
+mod behind;
 mod receipts;
 mod silence;
 #[cfg(test)]
@@ -12,7 +13,9 @@ mod webhooks;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tertulia_proto::trace::{Commitment, FanOut, Reception, SeenBy, TracedJob, TracedPush, TracedReceipt};
+use tertulia_proto::trace::{
+    Commitment, FanOut, NotDelivered, Reception, SeenBy, TracedJob, TracedPush, TracedReceipt,
+};
 use tertulia_proto::{
     ApiError, ClientMsgId, ConversationId, MessageId, MessageTrace, Seq, ServerId, Timestamp, UserId,
 };
@@ -21,6 +24,7 @@ use tertulia_store::push::{NOTIFY, PushAttempt};
 use tertulia_store::trace::{MARKS_MAX, Noted, Place, ReceiptsAfter, Traced, WhichMessage};
 use tertulia_store::webhooks::{Line, WEBHOOK};
 
+use self::behind::Known;
 use self::receipts::Firsts;
 use self::silence::{Gaps, Silence};
 use super::Services;
@@ -90,7 +94,11 @@ impl Services {
         self.add_pushes(&mut trace).await?;
         let number = traced.message.born_rev.or_else(|| trace.committed.as_ref().map(|committed| committed.rev));
         let webhooks = webhooks::add(&*self.store, &mut trace, number).await;
-        let has_jobs = self.add_jobs(&mut trace).await;
+        let jobs = self.jobs_of(&trace).await;
+        trace.jobs = jobs.iter().flatten().map(told_job).collect();
+        let offered = &self.notifying.offer.providers[..];
+        let known = Known { trace: &trace, jobs: jobs.as_deref(), offered, now: self.now() };
+        trace.not_delivered = known.told(&traced.audience, with_names);
         let silence = Silence {
             gaps,
             kept_since: traced.kept_since,
@@ -98,7 +106,7 @@ impl Services {
             retention_ms: self.tracing.retention_ms,
             is_way_cut: traced.way.len() >= tertulia_store::trace::WAY_ROWS_MAX,
             is_receipts_cut: has_more_marks || !is_complete,
-            has_jobs,
+            has_jobs: jobs.is_some(),
             webhooks,
         };
         trace.not_recorded = silence.of(&trace);
@@ -135,18 +143,17 @@ impl Services {
         Ok(())
     }
 
-    /// `false`: the queue is too long to be looked through, or something else failed. The rest is told without it.
-    async fn add_jobs(&self, trace: &mut MessageTrace) -> bool {
+    /// `None`: the queue is too long to be looked through, or something else failed. The rest is told without it.
+    async fn jobs_of(&self, trace: &MessageTrace) -> Option<Vec<JobRecord>> {
         let (conversation, seq) = (trace.conversation_id, trace.seq);
         match self.store.traces().jobs_of_conversation(conversation, trace.created_at).await {
-            Ok(jobs) => {
-                let jobs = jobs.iter().filter(|job| concerns(job, conversation, seq, trace.created_at));
-                trace.jobs = jobs.map(told_job).collect();
-                true
+            Ok(mut jobs) => {
+                jobs.retain(|job| concerns(job, conversation, seq, trace.created_at));
+                Some(jobs)
             }
             Err(error) => {
                 tracing::warn!(%error, "the jobs of a trace could not be looked at");
-                false
+                None
             }
         }
     }
@@ -168,6 +175,7 @@ fn outline(place: Place, traced: &Traced, with_names: bool) -> MessageTrace {
         committed: None,
         fanned_out: Vec::new(),
         receipts: Vec::new(),
+        not_delivered: NotDelivered::default(),
         pushes: Vec::new(),
         webhooks: Vec::new(),
         jobs: Vec::new(),

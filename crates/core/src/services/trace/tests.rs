@@ -1,7 +1,7 @@
 use tertulia_proto::trace::{NotRecorded, Seen, Station, WhyNot};
 use tertulia_proto::{DeviceId, RegistrationId};
 use tertulia_store::push::PushOutcome;
-use tertulia_store::trace::{GAPS_MAX, LATER_MAX, Mark, Outline};
+use tertulia_store::trace::{Audience, GAPS_MAX, LATER_MAX, Mark, Outline};
 
 use super::*;
 use crate::journal::record::Gap;
@@ -119,7 +119,14 @@ fn traced(gaps: &[(u8, i64, i64)], kept_since: Option<i64>) -> Traced {
         Noted { seq: *to, server: server(*number), part: 1, data }
     });
     let kept_since = kept_since.map(at);
-    Traced { message, way: Vec::new(), gaps: gaps.collect(), marks: vec![mark(2, 7, 7, None)], kept_since }
+    let marks = vec![mark(2, 7, 7, None)];
+    Traced { message, way: Vec::new(), gaps: gaps.collect(), marks, audience: Audience::default(), kept_since }
+}
+
+/// Of a message of which nothing but the log tells.
+pub(super) fn nothing_told(seq: Seq) -> MessageTrace {
+    let place = Place { conversation: tertulia_store::trace::NOWHERE, seq, sender: person(1) };
+    outline(place, &traced(&[], None), false)
 }
 
 fn silence(traced: &Traced, now: i64) -> Silence {
