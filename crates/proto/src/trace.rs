@@ -263,6 +263,9 @@ pub struct TracedWebhook {
 #[serde(rename_all = "camelCase")]
 pub struct TracedRequest {
     pub at: Timestamp,
+    /// The first and the last event in it, by their numbers: where a longer one was not taken, shorter ones follow.
+    pub first_event: Rev,
+    pub last_event: Rev,
     pub outcome: RequestOutcome,
     /// HTTP's; absent where no answer came.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -38,8 +38,8 @@ fn a_trace_has_its_form() {
         }],
         "webhooks": [
             { "endpointId": id(10), "taken": true, "requests": [
-                { "at": "2026-11-22T10:00:04.000Z", "outcome": "failed", "try": 1 },
-                { "at": "2026-11-22T10:00:09.000Z", "outcome": "taken", "status": 204, "try": 2 }
+                { "at": "2026-11-22T10:00:04.000Z", "firstEvent": 12, "lastEvent": 15, "outcome": "failed", "try": 1 },
+                { "at": "2026-11-22T10:00:09.000Z", "firstEvent": 12, "lastEvent": 13, "outcome": "taken", "status": 204, "try": 2 }
             ] },
             { "endpointId": id(11), "taken": false, "waitsUntil": "2026-11-22T10:05:00.000Z", "requests": [] },
             { "endpointId": id(12), "taken": false, "offSince": "2026-11-22T10:05:00.000Z", "requests": [] },

@@ -19,6 +19,7 @@ use tertulia_proto::trace::{
 use tertulia_proto::{
     ApiError, ClientMsgId, ConversationId, MessageId, MessageTrace, Seq, ServerId, Timestamp, UserId,
 };
+use tertulia_store::StoreError;
 use tertulia_store::jobs::{JobRecord, JobState};
 use tertulia_store::push::{NOTIFY, PushAttempt};
 use tertulia_store::trace::{MARKS_MAX, Noted, Place, ReceiptsAfter, Traced, WhichMessage};
@@ -35,6 +36,25 @@ use crate::write::store_failed;
 
 /// Pages of receipts that are looked through for each member's first.
 const RECEIPT_PAGES_MAX: usize = 10;
+
+/// Why a trace could not be told.
+#[derive(Debug, thiserror::Error)]
+pub enum TraceError {
+    #[error("there is no such message")]
+    NotFound,
+    /// With its cause: whoever asks on the server itself is to see it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<TraceError> for ApiError {
+    fn from(error: TraceError) -> Self {
+        match error {
+            TraceError::NotFound => Self::not_found("message"),
+            TraceError::Store(error) => store_failed(&error),
+        }
+    }
+}
 
 /// What is noted here of messages, and how long it is kept.
 #[derive(Clone)]
@@ -56,7 +76,7 @@ impl Services {
         key.require(Scope::Admin)?;
         let found = self.find_traced(WhichMessage::Id(message)).await?;
         let place = found.first().ok_or_else(|| ApiError::not_found("message"))?;
-        self.trace_of(*place, false).await
+        Ok(self.trace_of(*place, false).await?)
     }
 
     /// For another server with the scope `admin`. Where several people have used the name it has to say whose is meant.
@@ -70,20 +90,20 @@ impl Services {
         let found = self.find_traced(WhichMessage::Name { client_msg_id, sender }).await?;
         match found[..] {
             [] => Err(ApiError::not_found("message")),
-            [place] => self.trace_of(place, false).await,
+            [place] => Ok(self.trace_of(place, false).await?),
             _ => Err(ApiError::invalid("userId: several people have a message of this clientMsgId")),
         }
     }
 
     /// Where it is; several where it was named by a `clientMsgId` that several people have used. Authorises nobody: the caller has.
-    pub async fn find_traced(&self, which: WhichMessage) -> Result<Vec<Place>, ApiError> {
-        self.store.traces().find_message(which).await.map_err(|error| store_failed(&error))
+    pub async fn find_traced(&self, which: WhichMessage) -> Result<Vec<Place>, TraceError> {
+        Ok(self.store.traces().find_message(which).await?)
     }
 
     /// Authorises nobody: the caller has.
-    pub async fn trace_of(&self, place: Place, with_names: bool) -> Result<MessageTrace, ApiError> {
+    pub async fn trace_of(&self, place: Place, with_names: bool) -> Result<MessageTrace, TraceError> {
         let traced = self.store.traces().traced(place.conversation, place.seq).await;
-        let mut traced = traced.map_err(|error| store_failed(&error))?.ok_or_else(|| ApiError::not_found("message"))?;
+        let mut traced = traced?.ok_or(TraceError::NotFound)?;
         let has_more_marks = traced.marks.len() > MARKS_MAX;
         traced.marks.truncate(MARKS_MAX);
         let mut trace = outline(place, &traced, with_names);
@@ -114,12 +134,11 @@ impl Services {
     }
 
     /// Looked through until it is known of everybody. `false`: that was too much.
-    async fn receipts_of(&self, place: Place, traced: &Traced) -> Result<(Firsts, bool), ApiError> {
+    async fn receipts_of(&self, place: Place, traced: &Traced) -> Result<(Firsts, bool), StoreError> {
         let mut firsts = Firsts::new(place.seq, traced.message.created_at);
         let mut after = ReceiptsAfter::from(place.seq);
         for _ in 0..RECEIPT_PAGES_MAX {
-            let rows = self.store.traces().traced_receipts(place.conversation, after).await;
-            let rows = rows.map_err(|error| store_failed(&error))?;
+            let rows = self.store.traces().traced_receipts(place.conversation, after).await?;
             rows.iter().for_each(|row| firsts.add(row));
             let last = rows.last().filter(|_| rows.len() >= tertulia_store::trace::RECEIPT_ROWS_MAX);
             let Some(last) = last else { return Ok((firsts, true)) };
@@ -131,13 +150,11 @@ impl Services {
         Ok((firsts, false))
     }
 
-    async fn add_pushes(&self, trace: &mut MessageTrace) -> Result<(), ApiError> {
+    async fn add_pushes(&self, trace: &mut MessageTrace) -> Result<(), StoreError> {
         let (conversation, seq) = (trace.conversation_id, trace.seq);
-        let attempts = self.store.push().push_attempts(conversation, seq).await;
-        let attempts = attempts.map_err(|error| store_failed(&error))?;
+        let attempts = self.store.push().push_attempts(conversation, seq).await?;
         let people: BTreeSet<UserId> = attempts.iter().filter_map(|attempt| attempt.user).collect();
-        let members = self.store.traces().members_then(conversation, seq, people.into_iter().collect()).await;
-        let members = members.map_err(|error| store_failed(&error))?;
+        let members = self.store.traces().members_then(conversation, seq, people.into_iter().collect()).await?;
         let is_of_it = |attempt: &PushAttempt| speaks_of(attempt, seq, &members, &trace.receipts);
         trace.pushes = attempts.into_iter().filter(is_of_it).map(push).collect();
         Ok(())
