@@ -235,7 +235,8 @@ pub trait TraceBook: Send + Sync {
     /// At most [`TRACE_ROWS_MAX`]. A row that is there already stays as it is, so what failed may be brought again whole; some of it may have been kept.
     /// Outlives the server that notes; whether it outlives the machine, too, is the home's affair.
     fn note_traces(&self, rows: Vec<TraceRow>) -> Reading<'_, ()>;
-    /// At most [`FOUND_MAX`], in order of sender. May take some seconds where the traces don't know it, and one at a time looks so.
+    /// At most [`FOUND_MAX`], in order of sender. A name and its sender cost one look; so does what the traces know, and on SQLite an id. Else it is one look
+    /// for each person, or on PostgreSQL for each conversation of an id's time: that may take some seconds, and there one at a time looks so.
     fn find_message(&self, which: WhichMessage) -> Reading<'_, Vec<Place>>;
     /// `None` where there is no such message.
     fn traced(&self, conversation: ConversationId, seq: Seq) -> Reading<'_, Option<Traced>>;

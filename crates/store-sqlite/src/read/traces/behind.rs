@@ -8,16 +8,16 @@ use crate::read::accounts::limit_of;
 use crate::rows::{Sql, time_at};
 use crate::write::push::provider_of;
 
-const COUNTS: &str = "SELECT count(*), count(*) FILTER (WHERE max(m.delivered_seq, m.read_seq) < ?3) FROM members m
+pub(super) const COUNTS: &str = "SELECT count(*), count(*) FILTER (WHERE max(m.delivered_seq, m.read_seq) < ?3) FROM members m
      WHERE m.conversation_no = ?1 AND m.user_no <> ?2 AND m.removed_at IS NULL AND m.visible_after_seq < ?3 AND m.joined_pos <= ?4";
 
-const BEHIND: &str = "SELECT u.no, u.id, u.name, m.muted_until,
+pub(super) const BEHIND: &str = "SELECT u.no, u.id, u.name, m.muted_until,
         EXISTS (SELECT 1 FROM blocks b WHERE b.user_no = m.user_no AND b.blocked_no = ?2)
-     FROM members m JOIN users u ON u.no = m.user_no
+     FROM members m CROSS JOIN users u ON u.no = m.user_no
      WHERE m.conversation_no = ?1 AND m.user_no <> ?2 AND m.removed_at IS NULL AND m.visible_after_seq < ?3 AND m.joined_pos <= ?4
         AND max(m.delivered_seq, m.read_seq) < ?3 ORDER BY u.id LIMIT ?5";
 
-const DEVICES: &str = "SELECT d.id, d.provider, d.failed_at IS NULL, coalesce(s.pushed_seq, 0) FROM devices d
+pub(super) const DEVICES: &str = "SELECT d.id, d.provider, d.failed_at IS NULL, coalesce(s.pushed_seq, 0) FROM devices d
      LEFT JOIN device_seats s ON s.conversation_no = ?1 AND s.device_no = d.no WHERE d.user_no = ?2 ORDER BY d.id LIMIT ?3";
 
 pub(super) fn audience(connection: &Connection, (no, seq): (i64, Seq), sender_no: i64, born_pos: i64) -> Sql<Audience> {
