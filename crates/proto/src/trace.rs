@@ -333,7 +333,9 @@ pub enum WhyNot {
     TooMany,
     /// It could not be looked at.
     NotLooked,
-    /// Nothing was recorded then, or the server ended before it had written it.
+    /// The settings of the server that is asked say that nothing is recorded (`trace.enabled`).
+    Off,
+    /// Nothing was recorded then, or it is not written yet, or the server ended before it was.
     Unknown,
 }
 

@@ -132,7 +132,7 @@ impl Server {
         let clock_of_journal: Arc<dyn Clock> = clock.clone();
         let journal =
             wish.noting.then(|| Arc::new(Journal::new(ServerId::from_bytes([9; 16]), clock_of_journal, noted)));
-        let tracing = Tracing { journal, ..Tracing::default() };
+        let tracing = Tracing { is_on: journal.is_some(), journal, ..Tracing::default() };
         let services = Services::new(store, hub, powers, limits, auth, wish.rate_limits).with_tracing(tracing);
         let services = Arc::new(services);
         let gateway = Gateway::new(services, wish.settings);

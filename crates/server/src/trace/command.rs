@@ -305,7 +305,8 @@ const fn why(why: WhyNot) -> &'static str {
         WhyNot::TooMany => "there is more than is looked through",
         WhyNot::NotLooked => "not looked at",
         WhyNot::NotYet => "too young, ask again",
-        WhyNot::Unknown => "nothing was recorded then, or the server ended before it was written",
+        WhyNot::Off => "nothing is recorded, trace.enabled is off",
+        WhyNot::Unknown => "nothing was recorded then, or it is not written yet, or the server ended before it was",
     }
 }
 
@@ -465,6 +466,8 @@ mod tests {
             not_recorded: vec![
                 NotRecorded { what: Station::Receipts, why: WhyNot::Busy, partial: true, server_id: Some(server_id) },
                 NotRecorded { what: Station::Jobs, why: WhyNot::NotLooked, partial: false, server_id: None },
+                NotRecorded { what: Station::Received, why: WhyNot::Unknown, partial: false, server_id: None },
+                NotRecorded { what: Station::Committed, why: WhyNot::Off, partial: false, server_id: None },
             ],
         };
         insta::assert_snapshot!(timeline(&trace));

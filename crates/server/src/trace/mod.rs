@@ -54,7 +54,7 @@ impl TraceSettings {
         let limits = JournalLimits { records_max: self.queue_max };
         let clock: Arc<dyn Clock> = Arc::clone(&powers.clock);
         let journal = (serves && self.is_on()).then(|| Arc::new(Journal::new(server, clock, limits)));
-        Tracing { journal, retention_ms: self.kept().retention_ms }
+        Tracing { journal, is_on: self.is_on(), retention_ms: self.kept().retention_ms }
     }
 }
 
@@ -164,7 +164,7 @@ impl<S: Shelf> Keeper<S> {
     }
 
     fn has_failed(&mut self, error: &StoreError, go: Go) {
-        // Once a minute at most.
+        // With pauses every ten minutes or so; without room there are none, and it is every 13 s.
         if self.failures.is_multiple_of(TRIES_MAX) {
             tracing::warn!(%error, "traces can't be written");
         }

@@ -61,12 +61,14 @@ impl From<TraceError> for ApiError {
 pub struct Tracing {
     /// `None`: nothing is noted.
     pub journal: Option<Arc<Journal>>,
+    /// Whether servers of these settings note something: what is asked may be a tool beside them, which has no journal.
+    pub is_on: bool,
     pub retention_ms: i64,
 }
 
 impl Default for Tracing {
     fn default() -> Self {
-        Self { journal: None, retention_ms: 48 * 3_600_000 }
+        Self { journal: None, is_on: false, retention_ms: 48 * 3_600_000 }
     }
 }
 
@@ -124,6 +126,7 @@ impl Services {
             kept_since: traced.kept_since,
             now: self.now(),
             retention_ms: self.tracing.retention_ms,
+            is_on: self.tracing.is_on,
             is_way_cut: traced.way.len() >= tertulia_store::trace::WAY_ROWS_MAX,
             is_receipts_cut: has_more_marks || !is_complete,
             has_jobs: jobs.is_some(),

@@ -135,6 +135,7 @@ fn silence(traced: &Traced, now: i64) -> Silence {
         kept_since: traced.kept_since,
         now: at(now),
         retention_ms: 1_000_000,
+        is_on: true,
         is_way_cut: false,
         is_receipts_cut: false,
         has_jobs: true,
@@ -190,6 +191,20 @@ fn what_was_not_recorded_says_why() {
     // The way is over; who got it later may have told so just then.
     assert_eq!(why(&[(9, 150_000, 150_000)], None, 200_000), (Unknown, Busy));
     assert_eq!(why(&[(9, 90_000, 98_000)], None, 200_000), (Unknown, Unknown));
+}
+
+#[test]
+fn where_nothing_is_recorded_that_is_why() {
+    let quiet = traced(&[], None);
+    let why = |now| {
+        let all = Silence { is_on: false, ..silence(&quiet, now) }.of(&empty(&quiet));
+        all.iter().map(|one| one.why).collect::<Vec<_>>()
+    };
+    assert_eq!(why(101_000), [WhyNot::Off; 4], "it will not be there later either");
+    assert_eq!(why(200_000), [WhyNot::Off; 4]);
+    assert_eq!(why(1_200_000), [WhyNot::Expired; 4]);
+    // What was recorded before is told.
+    assert_eq!(Silence { is_on: false, ..silence(&quiet, 200_000) }.of(&full(&quiet)), []);
 }
 
 #[test]
