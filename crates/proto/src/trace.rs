@@ -58,6 +58,8 @@ pub struct MessageTrace {
     pub fanned_out: Vec<FanOut>,
     /// Of everybody else who was a member then and to whom the message has come; at most 1,000.
     pub receipts: Vec<TracedReceipt>,
+    /// Of everybody else who was a member then and still is: to whom it has not come by now.
+    pub not_delivered: NotDelivered,
     /// Each attempt to notify a device of it, or of it with later ones, in order of time. Of devices that are gone by now it is not known whose they were.
     pub pushes: Vec<TracedPush>,
     /// Each endpoint that is to be told of it, and each that was asked to take it.
@@ -132,6 +134,56 @@ pub struct TracedReceipt {
     pub delivered: Option<Seen>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read: Option<Seen>,
+}
+
+/// To whom the message has not come by now.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct NotDelivered {
+    /// Everybody else who was a member when it was sent and still is.
+    pub members: u64,
+    /// Those of them to whom it has not come.
+    pub count: u64,
+    /// The first 20 of these, in order of id.
+    pub users: Vec<Behind>,
+}
+
+/// A member to whom the message has not come by now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Behind {
+    pub user_id: UserId,
+    /// Where names were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Why no notification tells them of it. Absent where one does, or was tried: see `pushes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_notified: Option<WhyNotNotified>,
+}
+
+/// As it is by now; how it was when the message was sent is not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum WhyNotNotified {
+    /// The message was deleted.
+    Deleted,
+    /// This server notifies by no provider, or by none that one of their devices has.
+    NoProvider,
+    /// They have registered no device.
+    NoDevice,
+    /// All their devices are switched off, because their providers refused them.
+    DevicesOff,
+    /// They have muted the conversation.
+    Muted,
+    /// They have blocked the sender.
+    Blocked,
+    /// A job for it waits or runs.
+    Queued,
+    /// Nothing that is kept tells why.
+    Unknown,
 }
 
 /// How it is known.
@@ -211,6 +263,9 @@ pub struct TracedWebhook {
 #[serde(rename_all = "camelCase")]
 pub struct TracedRequest {
     pub at: Timestamp,
+    /// The first and the last event in it, by their numbers: where a longer one was not taken, shorter ones follow.
+    pub first_event: Rev,
+    pub last_event: Rev,
     pub outcome: RequestOutcome,
     /// HTTP's; absent where no answer came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -278,7 +333,9 @@ pub enum WhyNot {
     TooMany,
     /// It could not be looked at.
     NotLooked,
-    /// Nothing was recorded then, or the server ended before it had written it.
+    /// The settings of the server that is asked say that nothing is recorded (`trace.enabled`).
+    Off,
+    /// Nothing was recorded then, or it is not written yet, or the server ended before it was.
     Unknown,
 }
 

@@ -28,14 +28,18 @@ fn a_trace_has_its_form() {
         }, {
             "userId": id(8), "delivered": { "at": "2026-11-22T10:00:01.000Z", "by": "at_latest" }
         }],
+        "notDelivered": { "members": 4, "count": 2, "users": [
+            { "userId": id(14), "name": "Bo", "notNotified": "no_device" },
+            { "userId": id(15) }
+        ] },
         "pushes": [{
             "at": "2026-11-22T10:00:03.000Z", "registrationId": id(9), "userId": id(7), "provider": "expo", "seq": 8,
             "outcome": "accepted", "detail": "ticket-1"
         }],
         "webhooks": [
             { "endpointId": id(10), "taken": true, "requests": [
-                { "at": "2026-11-22T10:00:04.000Z", "outcome": "failed", "try": 1 },
-                { "at": "2026-11-22T10:00:09.000Z", "outcome": "taken", "status": 204, "try": 2 }
+                { "at": "2026-11-22T10:00:04.000Z", "firstEvent": 12, "lastEvent": 15, "outcome": "failed", "try": 1 },
+                { "at": "2026-11-22T10:00:09.000Z", "firstEvent": 12, "lastEvent": 13, "outcome": "taken", "status": 204, "try": 2 }
             ] },
             { "endpointId": id(11), "taken": false, "waitsUntil": "2026-11-22T10:05:00.000Z", "requests": [] },
             { "endpointId": id(12), "taken": false, "offSince": "2026-11-22T10:05:00.000Z", "requests": [] },

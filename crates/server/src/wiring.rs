@@ -103,13 +103,7 @@ pub async fn open(settings: &Settings, serves: bool) -> anyhow::Result<Parts> {
     let fanout = Fanout::new(Arc::clone(&hub)).with_journal(tracing.journal.clone());
     start_fanout(fanout, batches, handoff.epoch.subscribe(), bus.clone())?;
     let rules = Arc::new(HouseRules { group_members_max: limits.group_members_max });
-    let (everybody, in_order) = (Arc::clone(&hub), handoff.clone());
-    let journal = tracing.journal.clone();
-    let begin_anew = Arc::new(move |epoch: Epoch| {
-        journal.iter().for_each(|journal| journal.begin_anew());
-        everybody.start_over();
-        in_order.begin_anew(epoch);
-    });
+    let begin_anew = Arc::new(beginning_anew(tracing.journal.clone(), Arc::clone(&hub), handoff.clone()));
     let home = Home::open(settings, serves, &powers, rules, Arc::new(handoff), begin_anew).await?;
     let pushing = settings.push.open(settings.public_url.as_deref(), &powers)?;
     let telling = settings.webhooks.open(&powers)?;
@@ -118,6 +112,19 @@ pub async fn open(settings: &Settings, serves: bool) -> anyhow::Result<Parts> {
         .with_webhook_addresses(telling.addresses())
         .with_tracing(tracing);
     Ok(Parts { services: Arc::new(services), home, bus, pushing, telling, me })
+}
+
+/// The log is found to be another one.
+fn beginning_anew(
+    journal: Option<Arc<Journal>>,
+    everybody: Arc<Hub>,
+    in_order: Handoff,
+) -> impl Fn(Epoch) + Send + Sync + 'static {
+    move |epoch| {
+        journal.iter().for_each(|journal| journal.begin_anew());
+        everybody.start_over();
+        in_order.begin_anew(epoch);
+    }
 }
 
 fn services(
@@ -182,7 +189,9 @@ fn tell(fanout: &Fanout, batches: &Receiver<Handed>, latest: &watch::Receiver<Op
 mod tests {
     use std::sync::Mutex;
 
-    use tertulia_proto::Limits;
+    use tertulia_core::journal::JournalLimits;
+    use tertulia_proto::{ConversationId, Limits, MessageId};
+    use tertulia_realtime::Witness as _;
     use tertulia_store::Effect;
 
     use super::*;
@@ -191,6 +200,19 @@ mod tests {
     enum Told {
         Commit(usize),
         Epoch(Epoch),
+    }
+
+    #[test]
+    fn what_waits_to_be_noted_goes_with_the_log_that_it_was_about() {
+        let limits = JournalLimits { records_max: 9 };
+        let journal = Arc::new(Journal::new(ServerId::from_bytes([1; 16]), powers().clock, limits));
+        let (place, id) = (ConversationId::from_bytes([2; 16]), MessageId::from_bytes([3; 16]));
+        journal.told(place, (1, id), tertulia_realtime::Told::default());
+        assert_eq!(journal.counts().waiting, 1);
+        let (handoff, _batches) = Handoff::new(Some(Arc::clone(&journal)));
+        let epoch = handoff.epoch.subscribe();
+        beginning_anew(Some(Arc::clone(&journal)), Arc::new(Hub::new(Limits::default())), handoff)([4; 16]);
+        assert_eq!((journal.counts().waiting, *epoch.borrow()), (0, Some([4; 16])));
     }
 
     #[test]

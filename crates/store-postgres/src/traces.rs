@@ -57,6 +57,10 @@ impl TraceBook for PostgresStore {
         self.read(|s| async move { read::traces::count(&s).await })
     }
 
+    fn surplus_traces(&self, keep: usize) -> Reading<'_, Option<i64>> {
+        self.read(move |s| async move { read::traces::surplus(&s, keep).await })
+    }
+
     fn forget_traces(&self, which: OldTraces, limit: usize) -> Reading<'_, usize> {
         let limit = limit.min(TRACE_ROWS_MAX);
         Box::pin(self.changes.transact(move |s| async move { write::traces::forget(&s, which, limit).await }))

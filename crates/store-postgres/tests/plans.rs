@@ -330,7 +330,8 @@ async fn all_of_traces(world: &World, message: &Message) {
     traces.traced_receipts(place, ReceiptsAfter::from(message.seq)).await.expect("an answer");
     traces.members_then(place, message.seq, vec![sender]).await.expect("an answer");
     traces.count_traces().await.expect("an answer");
-    let before = OldTraces::Before(Timestamp::from_ms(0));
+    assert_eq!(traces.surplus_traces(1_000_000).await.expect("an answer"), None);
+    let before = OldTraces::Outside { from: Timestamp::from_ms(0), to: Timestamp::from_ms(i64::MAX) };
     assert_eq!(traces.forget_traces(before, 10).await.expect("an answer"), 0);
 }
 

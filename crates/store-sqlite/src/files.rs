@@ -76,7 +76,8 @@ fn narrow(file: &Path) {
     let _ = file;
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
@@ -110,7 +111,11 @@ mod tests {
         make_private_database(&database).expect("the test has files");
         for suffix in PARTS {
             let file = part(&database, suffix);
-            assert_eq!((mode(&file), fs::read(&file).expect("the test has files").as_slice()), (0o600, b"kept".as_slice()), "{suffix}");
+            assert_eq!(
+                (mode(&file), fs::read(&file).expect("the test has files").as_slice()),
+                (0o600, b"kept".as_slice()),
+                "{suffix}"
+            );
         }
         fs::remove_dir_all(folder).expect("the test has files");
     }

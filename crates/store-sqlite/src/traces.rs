@@ -48,8 +48,24 @@ impl TraceBook for SqliteStore {
         self.read(read::traces::count)
     }
 
+    fn surplus_traces(&self, keep: usize) -> Reading<'_, Option<i64>> {
+        self.read(move |c| read::traces::surplus(c, keep))
+    }
+
     fn forget_traces(&self, which: OldTraces, limit: usize) -> Reading<'_, usize> {
-        let limit = limit.min(TRACE_ROWS_MAX);
-        self.change(limit, move |c| write::traces::forget(c, which, limit))
+        Box::pin(async move {
+            let (mut gone, mut above, mut left) = (0, i64::MIN, limit.min(TRACE_ROWS_MAX));
+            while left > 0 {
+                let rows = left.min(ROWS_PER_COMMIT);
+                let (some, last) = self.change(rows, move |c| write::traces::forget(c, which, above, rows)).await?;
+                gone += some;
+                left -= rows;
+                match last {
+                    Some(last) => above = last,
+                    None => break,
+                }
+            }
+            Ok(gone)
+        })
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
-use tertulia_store::{CommitSink, Committed, Completion, Rules, StoreError, Write, WriteError};
+use tertulia_store::{CommitSink, Committed, Completion, Rules, StoreError, Write, WriteError, WriteResult};
 use tokio::sync::oneshot;
 
 use crate::rows::Sql;
@@ -79,7 +79,7 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    /// Commits the batch, or each write alone where the batch fails: one poisoned write may not take others with it.
+    /// Commits all together; where that fails the writes without the chores, and then each write alone: one that is poisoned may not take others with it.
     pub fn process(&self, connection: &Connection, batch: Vec<(Write, Completion)>, mut chores: Vec<Box<dyn Chore>>) {
         let (writes, completions): (Vec<Write>, Vec<Completion>) = batch.into_iter().unzip();
         let (results, mut done) = match write::commit(connection, &*self.rules, &writes, &mut chores) {
@@ -87,14 +87,11 @@ impl Desk {
                 (self.touched)(&outcome.touched);
                 (outcome.results, Some(outcome.chores))
             }
-            Err(error) if writes.len() == 1 && chores.is_empty() => {
-                tracing::warn!(%error, "a write failed");
-                (vec![Err(WriteError::Store(error))], None)
+            Err(error) if !chores.is_empty() => {
+                tracing::warn!(%error, writes = writes.len(), chores = chores.len(), "a commit failed; its writes are tried alone");
+                (self.without_chores(connection, &writes), None)
             }
-            Err(error) => {
-                tracing::warn!(%error, writes = writes.len(), "a batch failed; its writes are tried one by one");
-                (writes.iter().map(|one| self.alone(connection, one)).collect(), None)
-            }
+            Err(error) => (self.one_by_one(connection, &writes, error), None),
         };
         let committed: Vec<Committed> =
             results.into_iter().zip(completions).map(|(result, done)| Committed { result, done }).collect();
@@ -112,7 +109,30 @@ impl Desk {
         }
     }
 
-    fn alone(&self, connection: &Connection, one: &Write) -> tertulia_store::WriteResult {
+    fn without_chores(&self, connection: &Connection, writes: &[Write]) -> Vec<WriteResult> {
+        if writes.is_empty() {
+            return Vec::new();
+        }
+        match write::commit(connection, &*self.rules, writes, &mut []) {
+            Ok(outcome) => {
+                (self.touched)(&outcome.touched);
+                outcome.results
+            }
+            Err(error) => self.one_by_one(connection, writes, error),
+        }
+    }
+
+    /// `error`: of all together.
+    fn one_by_one(&self, connection: &Connection, writes: &[Write], error: StoreError) -> Vec<WriteResult> {
+        if writes.len() == 1 {
+            tracing::warn!(%error, "a write failed");
+            return vec![Err(WriteError::Store(error))];
+        }
+        tracing::warn!(%error, writes = writes.len(), "a batch failed; its writes are tried one by one");
+        writes.iter().map(|one| self.alone(connection, one)).collect()
+    }
+
+    fn alone(&self, connection: &Connection, one: &Write) -> WriteResult {
         let mut outcome =
             write::commit(connection, &*self.rules, std::slice::from_ref(one), &mut []).map_err(|error| {
                 tracing::warn!(%error, "a write failed");
@@ -235,5 +255,72 @@ fn run(connection: &Connection, shared: &(Mutex<Queue>, Condvar), desk: &Desk) {
             (queue.waiting.drain(..size).collect(), queue.next_chores())
         };
         desk.process(connection, batch, chores);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tertulia_proto::UserId;
+    use tertulia_store::conformance::house::House;
+    use tertulia_store::conformance::sink::Sink;
+    use tertulia_store::{NewUser, Timestamp};
+
+    use super::*;
+
+    /// Takes the whole transaction with it as often as it is told, as a full disk would.
+    struct Poison(u32);
+
+    impl Chore for Poison {
+        fn rows(&self) -> usize {
+            1
+        }
+
+        fn run(&mut self, connection: &Connection) -> Sql<()> {
+            if self.0 == 0 {
+                return Ok(());
+            }
+            self.0 -= 1;
+            connection.execute_batch("ROLLBACK; SELECT no FROM nowhere")
+        }
+
+        fn tell(self: Box<Self>, committed: Result<(), StoreError>) {
+            assert!(committed.is_ok(), "it is tried again: {committed:?}");
+        }
+    }
+
+    fn newcomer(number: u8) -> Write {
+        Write::CreateUser(NewUser {
+            id: UserId::from_bytes([number; 16]),
+            email: None,
+            name: "N".to_owned(),
+            password_hash: None,
+            avatar_url: None,
+            now: Timestamp::from_ms(1),
+        })
+    }
+
+    #[test]
+    fn writes_that_shared_a_commit_with_a_chore_that_failed_are_committed_together() {
+        let connection = crate::schema::open_memory(None).unwrap();
+        crate::schema::begin_incarnation(&connection, None, &[7; 64]).unwrap();
+        let counter = || Arc::new(AtomicUsize::new(0));
+        let (commits, told) = (counter(), counter());
+        let counted = Arc::clone(&commits);
+        let touched = Box::new(move |_: &BTreeSet<i64>| {
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
+        let desk = Desk { rules: Arc::new(House::default()), sink: Arc::new(Sink::default()), touched };
+        let batch = (1..=5).map(|number| {
+            let told = Arc::clone(&told);
+            let done: Completion = Box::new(move |result: &WriteResult| {
+                assert!(result.is_ok(), "{result:?}");
+                told.fetch_add(1, Ordering::Relaxed);
+            });
+            (newcomer(number), done)
+        });
+        desk.process(&connection, batch.collect(), vec![Box::new(Poison(1))]);
+        assert_eq!((commits.load(Ordering::Relaxed), told.load(Ordering::Relaxed)), (1, 5), "five in one commit");
     }
 }

@@ -6,9 +6,13 @@ use std::future::{Future, ready};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 
+use tertulia_proto::ServerId;
 use tertulia_store::conformance::Home;
-use tertulia_store::{CommitSink, Rules, Store};
+use tertulia_store::conformance::world::World;
+use tertulia_store::trace::{NOWHERE, OldTraces, TraceKind, TraceRow};
+use tertulia_store::{CommitSink, Rules, Store, Timestamp};
 use tertulia_store_sqlite::{Options, Seed, SqliteStore};
 
 /// Of all logs that this process opens.
@@ -71,4 +75,35 @@ mod in_memory {
 
 mod in_folder {
     tertulia_store::conformance_tests!(super::InFolder::new());
+}
+
+/// Whoever sends waits for each of these commits.
+#[tokio::test]
+async fn many_old_traces_go_in_small_commits() {
+    let world = World::open(&InFolder::new()).await;
+    let book = world.store.traces();
+    let row = |part| TraceRow {
+        conversation: NOWHERE,
+        kind: TraceKind::Way,
+        seq: 1,
+        message: None,
+        client_msg_id: None,
+        server: ServerId::from_bytes([9; 16]),
+        part,
+        at: Timestamp::from_ms(0),
+        data: "[]".to_owned(),
+    };
+    book.note_traces((0..512).map(row).collect()).await.expect("rows are kept");
+    let mut forgetting = book.forget_traces(OldTraces::UpTo(i64::MAX), 512);
+    // Looked at once, it has asked for its first commit and for no other.
+    std::future::poll_fn(|context| Poll::Ready(forgetting.as_mut().poll(context).is_ready())).await;
+    let left = loop {
+        let left = book.count_traces().await.expect("the store reads");
+        if left < 512 {
+            break left;
+        }
+    };
+    assert_eq!(left, 512 - 64);
+    assert_eq!(forgetting.await.expect("rows go"), 512);
+    assert_eq!(book.count_traces().await.expect("the store reads"), 0);
 }

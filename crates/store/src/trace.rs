@@ -1,13 +1,18 @@
 //! What is kept for a while of the way that messages took: rows beside the log, which say nothing of what people say. What is in them is the
 //! journal's affair (`core::journal`); a home keeps and finds them.
 
-use tertulia_proto::{ClientMsgId, ConversationId, MessageId, Rev, Seq, ServerId, Timestamp, UserId};
+use tertulia_proto::{
+    ClientMsgId, ConversationId, MessageId, PushProvider, RegistrationId, Rev, Seq, ServerId, Timestamp, UserId,
+};
 
 use crate::Reading;
 use crate::jobs::JobRecord;
 
 /// Rows that one call may bring or remove.
 pub const TRACE_ROWS_MAX: usize = crate::jobs::JOBS_PER_CALL_MAX;
+
+/// A row of a time that is so far ahead is of a clock that has gone back since, and goes with the old ones.
+pub const AHEAD_MAX_MS: i64 = 86_400_000;
 
 /// Bytes of what one row says.
 pub const TRACE_DATA_MAX_BYTES: usize = 2_048;
@@ -26,6 +31,9 @@ pub const CLOCKS_APART_MS: i64 = 1_000;
 
 /// Members that are told of.
 pub const MARKS_MAX: usize = 1_000;
+
+/// Members that a message has not come to who are named, and devices of each.
+pub const BEHIND_MAX: usize = 20;
 
 /// Later messages among which each member's first one is looked for.
 pub const LATER_MAX: i64 = 1_000;
@@ -149,6 +157,39 @@ pub struct Mark {
     pub wrote_at: Option<Timestamp>,
 }
 
+/// Of those who were members when a message was sent and still are, but not the sender: to whom it has not come.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Audience {
+    /// All of them.
+    pub members: u64,
+    /// To whom it has not come.
+    pub behind: u64,
+    /// The first [`BEHIND_MAX`] of these, in order of id.
+    pub first: Vec<Behind>,
+}
+
+/// A member to whom a message has not come by now, and what else has to do with telling them of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Behind {
+    pub user: UserId,
+    pub name: String,
+    pub muted_until: Option<Timestamp>,
+    /// They have blocked the sender.
+    pub blocks: bool,
+    /// The first [`BEHIND_MAX`], in order of id.
+    pub devices: Vec<BehindDevice>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BehindDevice {
+    pub registration: RegistrationId,
+    pub provider: PushProvider,
+    /// It is not switched off.
+    pub active: bool,
+    /// Up to here it was notified.
+    pub pushed_seq: Seq,
+}
+
 /// What is kept of one message, but for receipts and jobs, in one snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Traced {
@@ -160,15 +201,33 @@ pub struct Traced {
     /// Of those who had joined when it was sent and have got it, but not of the sender, in order of id. One more than [`MARKS_MAX`] says that there are
     /// more.
     pub marks: Vec<Mark>,
-    /// The earliest row that is kept, of whatever message.
+    pub audience: Audience,
+    /// The earliest of the [`TRACE_ROWS_MAX`] rows with the lowest numbers, of whatever message: a row among them may be of a clock that was ahead.
     pub kept_since: Option<Timestamp>,
 }
 
 /// Which rows go first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OldTraces {
-    Before(Timestamp),
-    Oldest,
+    /// Noted before `from`, or after `to`: of a clock that was ahead.
+    Outside { from: Timestamp, to: Timestamp },
+    /// All up to this number ([`TraceBook::surplus_traces`]).
+    UpTo(i64),
+}
+
+impl OldTraces {
+    /// What is older than it is kept, and what is of a time to come.
+    pub fn at(now: Timestamp, retention_ms: i64) -> Self {
+        Self::Outside { from: now.plus_ms(-retention_ms), to: now.plus_ms(AHEAD_MAX_MS) }
+    }
+
+    /// Gone are those before the first time, after the second, and up to the number.
+    pub const fn bounds(self) -> (i64, i64, i64) {
+        match self {
+            Self::Outside { from, to } => (from.ms(), to.ms(), i64::MIN),
+            Self::UpTo(no) => (i64::MIN, i64::MAX, no),
+        }
+    }
 }
 
 /// The rows.
@@ -176,7 +235,8 @@ pub trait TraceBook: Send + Sync {
     /// At most [`TRACE_ROWS_MAX`]. A row that is there already stays as it is, so what failed may be brought again whole; some of it may have been kept.
     /// Outlives the server that notes; whether it outlives the machine, too, is the home's affair.
     fn note_traces(&self, rows: Vec<TraceRow>) -> Reading<'_, ()>;
-    /// At most [`FOUND_MAX`], in order of sender. May take some seconds where the traces don't know it, and one at a time looks so.
+    /// At most [`FOUND_MAX`], in order of sender. A name and its sender cost one look; so does what the traces know, and on SQLite an id. Else it is one look
+    /// for each person, or on PostgreSQL for each conversation of an id's time: that may take some seconds, and there one at a time looks so.
     fn find_message(&self, which: WhichMessage) -> Reading<'_, Vec<Place>>;
     /// `None` where there is no such message.
     fn traced(&self, conversation: ConversationId, seq: Seq) -> Reading<'_, Option<Traced>>;
@@ -189,7 +249,9 @@ pub trait TraceBook: Send + Sync {
     fn jobs_of_conversation(&self, conversation: ConversationId, since: Timestamp) -> Reading<'_, Vec<JobRecord>>;
     /// Not fewer than there are: by the first and the last number.
     fn count_traces(&self) -> Reading<'_, usize>;
-    /// How many are gone: at most `limit`, and never more than [`TRACE_ROWS_MAX`]. None while another server does it.
+    /// The number up to which rows are more than `keep`, counted exactly from the last one; `None` where there are no more. Counts all.
+    fn surplus_traces(&self, keep: usize) -> Reading<'_, Option<i64>>;
+    /// Of the `limit` rows with the lowest numbers, and of no more than [`TRACE_ROWS_MAX`]: how many are gone. None while another server does it.
     fn forget_traces(&self, which: OldTraces, limit: usize) -> Reading<'_, usize>;
 }
 

@@ -99,6 +99,23 @@ struct Queue {
     waiting: VecDeque<Note>,
     /// Since the last one that was written down.
     gap: Option<Gap>,
+    /// Of a time that the clock, which has gone back since, has still to come to.
+    ahead: Option<Gap>,
+}
+
+impl Queue {
+    /// That something is missing. It may be put to what is known as long as that does not make a gap of a step of the clock.
+    fn miss(&mut self, gap: Gap, now: Timestamp) {
+        self.set_aside(now);
+        Gap::add(if gap.to > now { &mut self.ahead } else { &mut self.gap }, gap);
+    }
+
+    /// What ends after now can't go on.
+    fn set_aside(&mut self, now: Timestamp) {
+        if let Some(gap) = self.gap.take_if(|gap| gap.to > now) {
+            Gap::add(&mut self.ahead, gap);
+        }
+    }
 }
 
 /// What is written at once.
@@ -115,7 +132,7 @@ pub struct Journal {
     clock: Arc<dyn Clock>,
     limits: JournalLimits,
     queue: Mutex<Queue>,
-    /// Made of what was taken from the queue, and not handed out yet. Never locked before the queue.
+    /// Made of what was taken from the queue, and not handed out yet. Where both are locked, this one is first.
     ready: Mutex<VecDeque<Counted>>,
     /// Records that were taken from the queue and are not written yet.
     held: AtomicUsize,
@@ -170,8 +187,8 @@ impl Journal {
             queue.waiting.push_back(note);
             return;
         }
-        Gap::widen(&mut queue.gap, note.record.at(), 1);
-        Gap::widen(&mut queue.gap, self.clock.now(), 0);
+        let now = self.clock.now();
+        queue.miss(Gap::since(note.record.at(), now, 1), now);
         drop(queue);
         self.dropped.fetch_add(1, Ordering::Relaxed);
     }
@@ -240,9 +257,14 @@ impl Journal {
         go
     }
 
+    /// One at a time: one that the clock went back from is over, then.
     fn ended_gap(&self, is_last: bool) -> Option<Gap> {
         let now = self.clock.now();
         let mut queue = self.queue.lock();
+        queue.set_aside(now);
+        if let Some(gap) = queue.ahead.take() {
+            return Some(gap);
+        }
         let has_ended = |gap: &mut Gap| {
             is_last || gap.to <= now.plus_ms(-GAP_ENDS_AFTER_MS) || gap.from <= now.plus_ms(-GAP_MAX_MS)
         };
@@ -265,8 +287,7 @@ impl Journal {
 
     fn drop_records(&self, gap: Gap) {
         let mut queue = self.queue.lock();
-        Gap::widen(&mut queue.gap, gap.from, gap.count);
-        Gap::widen(&mut queue.gap, gap.to, 0);
+        queue.miss(gap, self.clock.now());
         drop(queue);
         self.dropped.fetch_add(gap.count, Ordering::Relaxed);
     }
@@ -282,14 +303,10 @@ impl Journal {
         for row in &go.rows {
             match Gap::decode(&row.data).filter(|_| row.kind == TraceKind::Gap) {
                 // They have been counted.
-                Some(gap) => {
-                    let mut queue = self.queue.lock();
-                    Gap::widen(&mut queue.gap, gap.from, gap.count);
-                    Gap::widen(&mut queue.gap, gap.to, 0);
-                }
+                Some(gap) => self.queue.lock().miss(gap, now),
                 None => {
                     let count = u64::try_from(record::decode(&row.data).len()).unwrap_or(0);
-                    self.drop_records(Gap { from: row.at, to: now, count });
+                    self.drop_records(Gap::since(row.at, now, count));
                 }
             }
         }

@@ -164,6 +164,16 @@ impl Gap {
         *known = Self { from: known.from.min(at), to: known.to.max(at), count: known.count + count };
     }
 
+    /// Of what was noted at a time, and is given up now.
+    pub(super) fn since(at: Timestamp, now: Timestamp, count: u64) -> Self {
+        Self { from: at, to: at.max(now), count }
+    }
+
+    pub(super) fn add(known: &mut Option<Self>, more: Self) {
+        Self::widen(known, more.from, more.count);
+        Self::widen(known, more.to, 0);
+    }
+
     pub(super) fn encode(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }

@@ -134,6 +134,37 @@ fn a_gap_that_does_not_end_is_told_every_ten_seconds_and_when_the_server_stops()
 }
 
 #[test]
+fn a_clock_that_goes_back_makes_no_gap_of_hours() {
+    let (journal, clock) = journal(1);
+    told(&journal, place(1), 1);
+    let drops_at = |at| {
+        clock.0.store(at, Ordering::Relaxed);
+        told(&journal, place(1), 2);
+    };
+    drops_at(9_000_000);
+    drops_at(9_000_500);
+    drops_at(2_000_000);
+    drops_at(2_000_300);
+    assert_eq!(gap_of(&take(&journal, 512)), gap(9_000_000, 9_000_500, 2), "it can't go on");
+    assert_eq!(gap_of(&take(&journal, 512)), None);
+    clock.0.store(2_001_300, Ordering::Relaxed);
+    assert_eq!(gap_of(&take(&journal, 512)), gap(2_000_000, 2_000_300, 2));
+    // Nothing is dropped any more when the clock goes back.
+    told(&journal, place(1), 1);
+    drops_at(3_000_000);
+    clock.0.store(1_000_000, Ordering::Relaxed);
+    assert_eq!(gap_of(&take(&journal, 512)), gap(3_000_000, 3_000_000, 1));
+    // What was noted before it went back is given up after it.
+    clock.0.store(5_000_000, Ordering::Relaxed);
+    told(&journal, place(1), 1);
+    let go = journal.take(512, false);
+    clock.0.store(1_000_000, Ordering::Relaxed);
+    journal.lost(&go);
+    assert_eq!(gap_of(&take(&journal, 512)), gap(5_000_000, 5_000_000, 1));
+    assert_eq!((gap_of(&take(&journal, 512)), gap_of(&journal.take(512, true).rows)), (None, None));
+}
+
+#[test]
 fn a_thousand_who_come_to_a_message_at_once_are_all_noted_in_rows_within_their_bound() {
     let (journal, _) = journal(2000);
     for number in 0..1000_u16 {

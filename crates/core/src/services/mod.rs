@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 pub use devices::{Notifying, TestSender};
 pub use messages::{MessageAckDone, history_range};
 pub use queue::{Condemned, JOBS_COUNTED_MAX, Judged, Verdict};
-pub use trace::Tracing;
+pub use trace::{TraceError, Tracing};
 pub use webhooks::AddressCheck;
 
 use crate::auth::{Auth, Identity, Scope, is_api_key};

@@ -34,7 +34,8 @@ async fn trace(
 struct Named {
     /// What the sender's client calls the message.
     client_msg_id: ClientMsgId,
-    /// The sender: needed where several people have used the name.
+    /// The sender: needed where several people have used the name. Without it a message that was noted of late is told although others may have used its
+    /// name before.
     user_id: Option<UserId>,
 }
 

@@ -132,7 +132,7 @@ impl Server {
         let clock_of_journal: Arc<dyn Clock> = clock.clone();
         let journal =
             wish.noting.then(|| Arc::new(Journal::new(ServerId::from_bytes([9; 16]), clock_of_journal, noted)));
-        let tracing = Tracing { journal, ..Tracing::default() };
+        let tracing = Tracing { is_on: journal.is_some(), journal, ..Tracing::default() };
         // What a server asks of an address is its own business; here it is that it begins so, and is understood in lower case.
         let addresses = |url: &str| match url.to_lowercase() {
             url if url.starts_with("https://") => Ok(url),

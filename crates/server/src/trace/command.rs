@@ -1,13 +1,16 @@
 //! `tertulia trace`: the life of a message as a timeline.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use tertulia_core::services::TraceError;
 use tertulia_proto::trace::{
-    NotRecorded, Reception, RequestOutcome, Seen, SeenBy, Station, TracedReceipt, TracedWebhook, WhyNot,
+    NotDelivered, NotRecorded, Reception, RequestOutcome, Seen, SeenBy, Station, TracedJob, TracedReceipt,
+    TracedWebhook, WhyNot, WhyNotNotified,
 };
-use tertulia_proto::{MessageTrace, Timestamp, UserId};
+use tertulia_proto::{ClientMsgId, MessageId, MessageTrace, Timestamp, UserId};
 use tertulia_store::AccountLookup;
 use tertulia_store::trace::{Place, WhichMessage};
 
@@ -31,35 +34,63 @@ pub struct Ask {
 
 pub async fn answer(settings: &Settings, ask: &Ask) -> anyhow::Result<String> {
     let parts = wiring::open(settings, false).await?;
-    let place = find(&parts, ask).await?;
+    let sender = match &ask.user {
+        Some(user) => Some(person(&parts, user).await?),
+        None => None,
+    };
+    let (place, is_by_name) = find(&ask.message, sender, |which| parts.services.find_traced(which)).await?;
     let trace = parts.services.trace_of(place, ask.names).await?;
     if ask.json {
         return Ok(serde_json::to_string_pretty(&trace)?);
     }
-    Ok(timeline(&trace))
+    let others = if is_by_name && sender.is_none() { OTHERS } else { "" };
+    Ok(timeline(&trace) + others)
 }
 
-async fn find(parts: &Parts, ask: &Ask) -> anyhow::Result<Place> {
-    let sender = match &ask.user {
-        Some(user) => Some(person(parts, user).await?),
-        None => None,
-    };
-    let mut found = Vec::new();
-    if let Ok(id) = ask.message.parse() {
-        found = parts.services.find_traced(WhichMessage::Id(id)).await?;
-        found.retain(|place| sender.is_none_or(|sender| place.sender == sender));
+/// Where the traces know the name of one, nobody else is asked for.
+const OTHERS: &str = "\nfound by its clientMsgId: others may have used this name before, --user says whose is meant";
+
+/// And whether it was found by its name. Clients may name their messages by UUIDs, too: to look for one as an id may take long, and then fail; by a name
+/// and a sender it is found, or not, at once.
+async fn find(
+    message: &str,
+    sender: Option<UserId>,
+    look: impl AsyncFn(WhichMessage) -> Result<Vec<Place>, TraceError>,
+) -> anyhow::Result<(Place, bool)> {
+    let id: Option<MessageId> = message.parse().ok();
+    let name = message.parse::<ClientMsgId>().map(|client_msg_id| WhichMessage::Name { client_msg_id, sender });
+    if id.is_none()
+        && let Err(error) = &name
+    {
+        bail!("neither a message's id nor a clientMsgId: {error}");
     }
-    // A client may name its messages by UUIDs too.
-    if found.is_empty() {
-        let client_msg_id = ask.message.parse().context("neither a message's id nor a clientMsgId")?;
-        found = parts.services.find_traced(WhichMessage::Name { client_msg_id, sender }).await?;
+    let by_id = id.map(|id| (WhichMessage::Id(id), false));
+    let by_name = name.ok().map(|name| (name, true));
+    let ways = if sender.is_some() { [by_name, by_id] } else { [by_id, by_name] };
+    let mut failure = None;
+    for (which, is_by_name) in ways.into_iter().flatten() {
+        match look(which).await {
+            Ok(mut found) => {
+                found.retain(|place| sender.is_none_or(|sender| place.sender == sender));
+                if !found.is_empty() {
+                    return Ok((only(message, &found)?, is_by_name));
+                }
+            }
+            Err(error) => failure = failure.or(Some(error)),
+        }
     }
-    match found[..] {
-        [] => bail!("there is no message {}", ask.message),
-        [place] => Ok(place),
+    match failure {
+        Some(error) => Err(error).with_context(|| format!("the message {message} could not be looked for")),
+        None => bail!("there is no message {message}"),
+    }
+}
+
+fn only(message: &str, found: &[Place]) -> anyhow::Result<Place> {
+    match found {
+        [place] => Ok(*place),
         _ => {
             let senders: Vec<String> = found.iter().map(|place| place.sender.to_string()).collect();
-            bail!("several people have a message {}: say whose, by --user {}", ask.message, senders.join(" | "))
+            bail!("several people have a message {message}: say whose, by --user {}", senders.join(" | "))
         }
     }
 }
@@ -132,6 +163,7 @@ fn lines(trace: &MessageTrace) -> Vec<Line> {
         lines.extend(one.delivered.as_ref().map(|seen| receipt("delivered  ", one, seen)));
         lines.extend(one.read.as_ref().map(|seen| receipt("read       ", one, seen)));
     }
+    lines.extend(not_delivered(&trace.not_delivered));
     for one in &trace.pushes {
         let whose = one.user_id.map_or_else(String::new, |user| format!(" of {user}"));
         let by = one.provider.map_or("", |provider| provider.as_str());
@@ -142,9 +174,7 @@ fn lines(trace: &MessageTrace) -> Vec<Line> {
     lines.extend(trace.edited_at.map(|at| line(at, "edited".to_owned())));
     lines.extend(trace.deleted_at.map(|at| line(at, "deleted".to_owned())));
     for job in &trace.jobs {
-        let what = format!("job          {} {} {} tries {}", job.id, job.kind, job.state, job.tries);
-        let why = job.reason.as_deref().map_or_else(String::new, |why| format!(": {}", plain(why)));
-        lines.push(line(job.dead_at.unwrap_or(job.run_at), what + &why));
+        lines.push(waiting_or_dead(job));
     }
     lines
 }
@@ -164,6 +194,17 @@ fn received(one: &Reception) -> String {
     text
 }
 
+/// One that has not died has not happened yet.
+fn waiting_or_dead(job: &TracedJob) -> Line {
+    let until = match (job.dead_at, job.state.as_str()) {
+        (None, "ready") => format!(", not before {}", job.run_at),
+        _ => String::new(),
+    };
+    let why = job.reason.as_deref().map_or_else(String::new, |why| format!(": {}", plain(why)));
+    let text = format!("job          {} {} {}, tries {}{until}{why}", job.id, job.kind, job.state, job.tries);
+    Line { at: job.dead_at, text }
+}
+
 /// Each request, and how it is with the endpoint where it has not taken the message.
 fn webhook(one: &TracedWebhook) -> Vec<Line> {
     let id = one.endpoint_id;
@@ -175,7 +216,9 @@ fn webhook(one: &TracedWebhook) -> Vec<Line> {
             RequestOutcome::Gone => "gone",
         };
         let status = request.status.map_or_else(|| "no answer".to_owned(), |status| format!("status {status}"));
-        let text = format!("webhook      {id} try {}: {outcome}, {status}", request.number);
+        let (first, last) = (request.first_event, request.last_event);
+        let events = if first == last { format!("event {first}") } else { format!("events {first} to {last}") };
+        let text = format!("webhook      {id} {events}, try {}: {outcome}, {status}", request.number);
         lines.push(Line { at: Some(request.at), text });
     }
     let text = match (one.off_since, one.parked_since, one.waits_until) {
@@ -188,6 +231,42 @@ fn webhook(one: &TracedWebhook) -> Vec<Line> {
     };
     lines.push(Line { at: None, text: format!("webhook      {id} {text}") });
     lines
+}
+
+/// To whom it has not come, and by reason, who was not notified of it.
+fn not_delivered(all: &NotDelivered) -> Vec<Line> {
+    if all.count == 0 {
+        return Vec::new();
+    }
+    let line = |text| Line { at: None, text };
+    let people: Vec<String> = all.users.iter().map(|one| named(one.user_id, one.name.as_deref())).collect();
+    let more = if all.count > people.len() as u64 { ", ..." } else { "" };
+    let whom = people.join(", ");
+    let mut lines = vec![line(format!("not delivered to {} of {} members: {whom}{more}", all.count, all.members))];
+    let mut by_reason: BTreeMap<WhyNotNotified, Vec<String>> = BTreeMap::new();
+    for one in &all.users {
+        if let Some(why) = one.not_notified {
+            by_reason.entry(why).or_default().push(one.user_id.to_string());
+        }
+    }
+    let reasons = by_reason.into_iter();
+    lines.extend(
+        reasons.map(|(why, users)| line(format!("not notified {}: {}", users.join(", "), why_not_notified(why)))),
+    );
+    lines
+}
+
+const fn why_not_notified(why: WhyNotNotified) -> &'static str {
+    match why {
+        WhyNotNotified::Deleted => "the message was deleted",
+        WhyNotNotified::NoProvider => "no provider is set up on this server that could",
+        WhyNotNotified::NoDevice => "no device is registered",
+        WhyNotNotified::DevicesOff => "all devices are switched off",
+        WhyNotNotified::Muted => "muted the conversation",
+        WhyNotNotified::Blocked => "blocked the sender",
+        WhyNotNotified::Queued => "a job for it waits or runs",
+        WhyNotNotified::Unknown => "nothing that is kept tells why",
+    }
 }
 
 fn receipt(what: &str, one: &TracedReceipt, seen: &Seen) -> Line {
@@ -226,14 +305,15 @@ const fn why(why: WhyNot) -> &'static str {
         WhyNot::TooMany => "there is more than is looked through",
         WhyNot::NotLooked => "not looked at",
         WhyNot::NotYet => "too young, ask again",
-        WhyNot::Unknown => "nothing was recorded then, or the server ended before it was written",
+        WhyNot::Off => "nothing is recorded, trace.enabled is off",
+        WhyNot::Unknown => "nothing was recorded then, or it is not written yet, or the server ended before it was",
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tertulia_proto::trace::{Commitment, Door, FanOut, TracedJob, TracedPush, TracedRequest};
-    use tertulia_proto::{ConversationId, MessageId, RegistrationId, ServerId, SessionId, WebhookId};
+    use tertulia_proto::trace::{Behind, Commitment, Door, FanOut, TracedPush, TracedRequest};
+    use tertulia_proto::{ConversationId, RegistrationId, ServerId, SessionId, WebhookId};
 
     use super::*;
 
@@ -247,9 +327,19 @@ mod tests {
             removed: false,
             requests: Vec::new(),
         };
-        let request = |later, outcome, status, number| TracedRequest { at: at.plus_ms(later), outcome, status, number };
-        let requests =
-            vec![request(0, RequestOutcome::Failed, None, 1), request(9, RequestOutcome::Taken, Some(204), 2)];
+        let request = |later, last_event, outcome, status, number| TracedRequest {
+            at: at.plus_ms(later),
+            first_event: 12,
+            last_event,
+            outcome,
+            status,
+            number,
+        };
+        let requests = vec![
+            request(0, 15, RequestOutcome::Failed, Some(422), 1),
+            request(5, 13, RequestOutcome::Failed, None, 1),
+            request(9, 12, RequestOutcome::Taken, Some(204), 2),
+        ];
         vec![
             TracedWebhook { taken: true, requests, ..endpoint(1) },
             TracedWebhook { waits_until: Some(at), ..endpoint(2) },
@@ -258,6 +348,58 @@ mod tests {
             endpoint(5),
             TracedWebhook { parked_since: Some(at), waits_until: Some(at), ..endpoint(6) },
         ]
+    }
+
+    fn job(id: i64, state: &str, run_at: Timestamp, dead_at: Option<Timestamp>, reason: Option<&str>) -> TracedJob {
+        let (kind, state, reason) = ("push.expo".to_owned(), state.to_owned(), reason.map(str::to_owned));
+        TracedJob { id, kind, state, tries: 3, created_at: run_at, run_at, dead_at, reason }
+    }
+
+    fn behind(number: u8, name: Option<&str>, not_notified: Option<WhyNotNotified>) -> Behind {
+        Behind { user_id: UserId::from_bytes([number; 16]), name: name.map(str::to_owned), not_notified }
+    }
+
+    const UUID: &str = "0190a1b2-0000-7000-8000-000000000000";
+
+    fn place(sender: u8) -> Place {
+        let conversation = ConversationId::from_bytes([1; 16]);
+        Place { conversation, seq: 1, sender: UserId::from_bytes([sender; 16]) }
+    }
+
+    #[tokio::test]
+    async fn a_uuid_is_looked_for_as_an_id_and_as_a_name_and_where_one_fails_by_the_other() {
+        let failing = || TraceError::Store(tertulia_store::StoreError::Unavailable("it took too long".into()));
+        let by_name = async |which| match which {
+            WhichMessage::Id(_) => Err(failing()),
+            WhichMessage::Name { .. } => Ok(vec![place(3)]),
+        };
+        assert_eq!(find(UUID, None, by_name).await.unwrap(), (place(3), true));
+        // With a sender the name is asked for first.
+        let at_once = async |which| match which {
+            WhichMessage::Id(_) => panic!("this may take long"),
+            WhichMessage::Name { .. } => Ok(vec![place(3)]),
+        };
+        assert_eq!(find(UUID, Some(place(3).sender), at_once).await.unwrap(), (place(3), true));
+        let by_id = async |which| match which {
+            WhichMessage::Id(_) => Ok(vec![place(3)]),
+            WhichMessage::Name { .. } => Ok(Vec::new()),
+        };
+        for sender in [None, Some(place(3).sender)] {
+            assert_eq!(find(UUID, sender, &by_id).await.unwrap(), (place(3), false));
+        }
+        assert!(
+            find(UUID, Some(place(4).sender), &by_id).await.unwrap_err().to_string().contains("there is no message")
+        );
+        let nowhere = async |which| match which {
+            WhichMessage::Id(_) => Err(failing()),
+            WhichMessage::Name { .. } => Ok(Vec::new()),
+        };
+        let error = format!("{:#}", find(UUID, None, nowhere).await.unwrap_err());
+        assert!(error.contains("it took too long"), "the cause is told: {error}");
+        let several = async |_| Ok(vec![place(3), place(4)]);
+        let error = find("same", None, &several).await.unwrap_err().to_string();
+        assert!(error.contains(&format!("--user {} | {}", place(3).sender, place(4).sender)), "{error}");
+        assert!(find("no name", None, &several).await.unwrap_err().to_string().contains("neither"));
     }
 
     #[test]
@@ -296,6 +438,16 @@ mod tests {
                 delivered: seen(Some(90), SeenBy::AtLatest),
                 read: seen(None, SeenBy::Watermark),
             }],
+            not_delivered: NotDelivered {
+                members: 30,
+                count: 4,
+                users: vec![
+                    behind(8, Some("Bo\u{7}"), Some(WhyNotNotified::NoDevice)),
+                    behind(9, None, Some(WhyNotNotified::Muted)),
+                    behind(10, None, Some(WhyNotNotified::NoDevice)),
+                    behind(11, None, None),
+                ],
+            },
             pushes: vec![TracedPush {
                 at: at(95),
                 registration_id: RegistrationId::from_bytes([7; 16]),
@@ -306,19 +458,16 @@ mod tests {
                 detail: "no\u{1b}[2J\nluck".into(),
             }],
             webhooks: webhooks(at(100)),
-            jobs: vec![TracedJob {
-                id: 5,
-                kind: "push.expo".into(),
-                state: "dead".into(),
-                tries: 3,
-                created_at: at(10),
-                run_at: at(80),
-                dead_at: Some(at(120)),
-                reason: Some("no\r\u{7}luck".into()),
-            }],
+            jobs: vec![
+                job(5, "dead", at(80), Some(at(120)), Some("no\r\u{7}luck")),
+                job(6, "ready", at(80), None, Some("later")),
+                job(7, "running", at(80), None, None),
+            ],
             not_recorded: vec![
                 NotRecorded { what: Station::Receipts, why: WhyNot::Busy, partial: true, server_id: Some(server_id) },
                 NotRecorded { what: Station::Jobs, why: WhyNot::NotLooked, partial: false, server_id: None },
+                NotRecorded { what: Station::Received, why: WhyNot::Unknown, partial: false, server_id: None },
+                NotRecorded { what: Station::Committed, why: WhyNot::Off, partial: false, server_id: None },
             ],
         };
         insta::assert_snapshot!(timeline(&trace));

@@ -11,7 +11,7 @@ use tertulia_core::journal::{Go, JournalLimits};
 use tertulia_core::services::Tracing;
 use tertulia_core::{Clock, Powers};
 use tertulia_proto::{ServerId, Timestamp};
-use tertulia_store::trace::{OldTraces, TRACE_ROWS_MAX, TraceRow};
+use tertulia_store::trace::{OldTraces, TRACE_ROWS_MAX, TraceBook, TraceRow};
 use tertulia_store::{Reading, Store, StoreError};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -54,7 +54,7 @@ impl TraceSettings {
         let limits = JournalLimits { records_max: self.queue_max };
         let clock: Arc<dyn Clock> = Arc::clone(&powers.clock);
         let journal = (serves && self.is_on()).then(|| Arc::new(Journal::new(server, clock, limits)));
-        Tracing { journal, retention_ms: self.kept().retention_ms }
+        Tracing { journal, is_on: self.is_on(), retention_ms: self.kept().retention_ms }
     }
 }
 
@@ -164,7 +164,7 @@ impl<S: Shelf> Keeper<S> {
     }
 
     fn has_failed(&mut self, error: &StoreError, go: Go) {
-        // Once a minute at most.
+        // With pauses every ten minutes or so; without room there are none, and it is every 13 s.
         if self.failures.is_multiple_of(TRIES_MAX) {
             tracing::warn!(%error, "traces can't be written");
         }
@@ -212,23 +212,25 @@ impl<S: Shelf> Keeper<S> {
 /// Removes what is older than it is kept, and the oldest of what is too many. How many are gone.
 pub async fn sweep(store: &dyn Store, now: Timestamp, kept: Kept) -> Result<usize, StoreError> {
     let book = store.traces();
-    let before = OldTraces::Before(now.plus_ms(-kept.retention_ms));
+    let mut gone = forget(book, OldTraces::at(now, kept.retention_ms)).await?;
+    // Quickly counted are the holes between numbers, too, and two servers may be at it: what goes is up to a number, so nothing goes twice.
+    if book.count_traces().await? > kept.rows_max
+        && let Some(last) = book.surplus_traces(kept.rows_max).await?
+    {
+        gone += forget(book, OldTraces::UpTo(last)).await?;
+    }
+    Ok(gone)
+}
+
+/// Until there are none left. Some rows of each step may stay: those of a clock that was ahead by less than a day.
+async fn forget(book: &dyn TraceBook, which: OldTraces) -> Result<usize, StoreError> {
     let mut gone = 0;
     for _ in 0..STEPS_MAX {
-        let some = book.forget_traces(before, TRACE_ROWS_MAX).await?;
+        let some = book.forget_traces(which, TRACE_ROWS_MAX).await?;
         gone += some;
-        if some < TRACE_ROWS_MAX {
+        if some == 0 {
             break;
         }
-    }
-    let mut too_many = book.count_traces().await?.saturating_sub(kept.rows_max);
-    for _ in 0..STEPS_MAX {
-        if too_many == 0 {
-            break;
-        }
-        let some = book.forget_traces(OldTraces::Oldest, too_many.min(TRACE_ROWS_MAX)).await?;
-        gone += some;
-        too_many = if some == 0 { 0 } else { too_many.saturating_sub(some) };
     }
     Ok(gone)
 }
@@ -243,11 +245,8 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn what_is_older_than_it_is_kept_goes_and_the_oldest_of_what_is_too_many() {
-        let store =
-            SqliteStore::open_in_memory(&[7; 64], Arc::new(House::default()), Arc::new(Sink::default())).unwrap();
-        let row = |seq: i64| TraceRow {
+    fn row(seq: i64) -> TraceRow {
+        TraceRow {
             conversation: ConversationId::from_bytes([1; 16]),
             kind: TraceKind::Way,
             seq,
@@ -257,7 +256,13 @@ mod tests {
             part: 1,
             at: Timestamp::from_ms(seq),
             data: "[]".to_owned(),
-        };
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_older_than_it_is_kept_goes_and_the_oldest_of_what_is_too_many() {
+        let store =
+            SqliteStore::open_in_memory(&[7; 64], Arc::new(House::default()), Arc::new(Sink::default())).unwrap();
         for first in [0, 500, 1000] {
             store.traces().note_traces((first..first + 500).map(row).collect()).await.unwrap();
         }
@@ -266,6 +271,29 @@ mod tests {
         assert_eq!((gone, store.traces().count_traces().await.unwrap()), (700, 800));
         let gone = sweep(&*store, now, Kept { retention_ms: 1300, rows_max: 150 }).await.unwrap();
         assert_eq!((gone, store.traces().count_traces().await.unwrap()), (650, 150));
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_was_ahead_keeps_no_old_rows_and_a_hole_between_numbers_takes_none_with_it() {
+        let store =
+            SqliteStore::open_in_memory(&[7; 64], Arc::new(House::default()), Arc::new(Sink::default())).unwrap();
+        let (kept, hour) = (Kept { retention_ms: 1300, rows_max: 1000 }, 3_600_000);
+        let ahead = |seq, ms| TraceRow { at: Timestamp::from_ms(ms), ..row(seq) };
+        let book = store.traces();
+        // A year ahead: as many as one step looks at. An hour ahead: one, and some among those that stay.
+        book.note_traces((2000..2512).map(|seq| ahead(seq, 365 * 24 * hour)).collect()).await.unwrap();
+        book.note_traces(vec![ahead(3000, hour)]).await.unwrap();
+        for first in [0, 500] {
+            book.note_traces((first..first + 500).map(row).collect()).await.unwrap();
+        }
+        book.note_traces((3001..3101).map(|seq| ahead(seq, hour)).collect()).await.unwrap();
+        book.note_traces((1000..1500).map(row).collect()).await.unwrap();
+        let gone = sweep(&*store, Timestamp::from_ms(2000), kept).await.unwrap();
+        assert_eq!(gone, 512 + 700, "700 are old");
+        let quickly = book.count_traces().await.unwrap();
+        assert!(quickly > kept.rows_max, "{quickly}: the one at the beginning has a hole behind it");
+        assert_eq!(book.surplus_traces(901).await.unwrap(), None, "the others are still there");
+        assert!(book.surplus_traces(900).await.unwrap().is_some());
     }
 
     struct Stopped;

@@ -341,7 +341,7 @@ async fn the_trace_of_a_message_tells_what_endpoints_answered() -> Result<()> {
     ensure!(endpoint.requests.iter().map(|one| one.number).eq(1..=failed.len() as i64 + 1), "{trace:?}");
     ensure!(endpoint.requests.is_sorted_by_key(|one| one.at), "{trace:?}");
     let said = server.run(&["trace", &message]).await?;
-    ensure!(said.contains(&format!("{id} try 1: ")) && said.contains("503") && said.contains("204"), "{said}");
+    ensure!(said.contains(&format!("{id} event ")) && said.contains("503") && said.contains("204"), "{said}");
     ensure!(!said.contains("said to one") && !said.contains(&receiver.url()), "{said}");
     Ok(())
 }

@@ -17,7 +17,7 @@ fn platform_at(row: &Row, index: usize) -> Sql<Platform> {
     Platform::from_number(at::<i16>(row, index)?.into()).ok_or_else(|| bad_value("a platform that is not 0, 1 or 2"))
 }
 
-fn provider_of(number: i16) -> Sql<PushProvider> {
+pub(super) fn provider_of(number: i16) -> Sql<PushProvider> {
     PushProvider::from_number(number.into()).ok_or_else(|| bad_value("a provider that is not 0 to 3"))
 }
 

@@ -1,5 +1,7 @@
 //! Which way a message took, and where a message is.
 
+mod behind;
+
 use tertulia_proto::{ConversationId, MessageId, Seq, ServerId, Timestamp, UserId};
 use tertulia_store::trace::*;
 use tokio_postgres::Row;
@@ -163,21 +165,32 @@ pub(crate) async fn traced(session: &Session, conversation: ConversationId, seq:
     let id = conversation.uuid();
     let Some(row) = session.opt(OUTLINE, &[&id, &seq]).await? else { return Ok(None) };
     let (message, born_pos) = (outline_from(&row)?, at(&row, 8)?);
-    let kept_since = session.opt("SELECT at FROM traces ORDER BY no LIMIT 1", &[]).await?;
+    let kept_since = session.one(KEPT_SINCE, &[&limit_of(TRACE_ROWS_MAX)]).await?;
     let (way, gap) = (small(TraceKind::Way), small(TraceKind::Gap));
     let gaps_from = message.created_at.ms() - CLOCKS_APART_MS;
     Ok(Some(Traced {
         way: noted(session, WAY, &[&id, &way, &seq, &message.id.uuid(), &limit_of(WAY_ROWS_MAX)]).await?,
         gaps: noted(session, GAPS, &[&NOWHERE.uuid(), &gap, &gaps_from, &limit_of(GAPS_MAX)]).await?,
         marks: marks(session, conversation, seq, message.sender, born_pos).await?,
-        kept_since: kept_since.map(|row| at(&row, 0).map(Timestamp::from_ms)).transpose()?,
+        audience: behind::audience(session, conversation, seq, message.sender, born_pos).await?,
+        kept_since: time_at(&kept_since, 0)?,
         message,
     }))
 }
 
-/// Numbers are given in order, and rows are removed from the beginning: what is missing between was never kept.
+const KEPT_SINCE: &str = "SELECT min(o.at) FROM (SELECT at FROM traces ORDER BY no LIMIT $1) o";
+
+/// Numbers are given in order, and rows are removed from the beginning: few are missing between.
 pub(crate) async fn count(session: &Session) -> Sql<usize> {
     const COUNT: &str = "SELECT coalesce((SELECT max(no) FROM traces) - (SELECT min(no) FROM traces) + 1, 0)";
     let row = session.one(COUNT, &[]).await?;
     Ok(usize::try_from(at::<i64>(&row, 0)?).unwrap_or(0))
+}
+
+const SURPLUS: &str = "WITH counted AS MATERIALIZED (SELECT count(*) - $1 AS surplus FROM traces)
+     SELECT no FROM traces WHERE (SELECT surplus FROM counted) > 0 ORDER BY no OFFSET greatest((SELECT surplus FROM counted) - 1, 0) LIMIT 1";
+
+pub(crate) async fn surplus(session: &Session, keep: usize) -> Sql<Option<i64>> {
+    let keep = i64::try_from(keep).unwrap_or(i64::MAX);
+    session.opt(SURPLUS, &[&keep]).await?.map(|row| at(&row, 0)).transpose()
 }

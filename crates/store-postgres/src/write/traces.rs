@@ -41,16 +41,15 @@ pub(crate) fn small(kind: TraceKind) -> i16 {
 const ALONE: &str = "SELECT pg_try_advisory_xact_lock(hashtextextended('tertulia: traces are forgotten', 0))";
 
 /// Looks no further than at so many of the oldest.
-const FORGET: &str = "DELETE FROM traces WHERE no IN (SELECT o.no FROM (SELECT no, at FROM traces ORDER BY no LIMIT $2) o WHERE o.at < $1)";
+const FORGET: &str =
+    "DELETE FROM traces WHERE no IN (SELECT o.no FROM (SELECT no, at FROM traces ORDER BY no LIMIT $4) o
+     WHERE o.at < $1 OR o.at > $2 OR o.no <= $3)";
 
 pub(crate) async fn forget(session: &Session, which: OldTraces, limit: usize) -> Sql<usize> {
-    let before = match which {
-        OldTraces::Before(time) => time.ms(),
-        OldTraces::Oldest => i64::MAX,
-    };
+    let (from, to, up_to) = which.bounds();
     if !at::<bool>(&session.one(ALONE, &[]).await?, 0)? {
         return Ok(0);
     }
-    let gone = session.execute(FORGET, &[&before, &i64::try_from(limit).unwrap_or(0)]).await?;
+    let gone = session.execute(FORGET, &[&from, &to, &up_to, &i64::try_from(limit).unwrap_or(0)]).await?;
     Ok(usize::try_from(gone).unwrap_or(usize::MAX))
 }

@@ -1,5 +1,7 @@
 //! Which way a message took, and where a message is.
 
+mod behind;
+
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 use tertulia_proto::{ConversationId, MessageId, Seq, ServerId, Timestamp, UserId};
 use tertulia_store::trace::*;
@@ -24,9 +26,12 @@ const BY_NOTED_NAME: &str = "SELECT DISTINCT c.id, x.key, s.id FROM traces t CRO
      CROSS JOIN messages x ON x.key = (c.no << 32) + t.seq AND x.id = t.message_id CROSS JOIN users s ON s.no = x.sender_no
      WHERE t.client_msg_id = ?1 ORDER BY s.id LIMIT ?2";
 
-/// One look for each sender there is, or for the one.
+const BY_NAME_OF_ONE: &str = "SELECT c.id, k.message_key, s.id FROM users s CROSS JOIN message_keys k ON k.sender_no = s.no AND k.client_msg_id = ?1
+     CROSS JOIN conversations c ON c.no = k.message_key >> 32 WHERE s.id = ?2 LIMIT 1";
+
+/// One look for each person there is.
 const BY_NAME: &str = "SELECT c.id, k.message_key, s.id FROM users s CROSS JOIN message_keys k ON k.sender_no = s.no AND k.client_msg_id = ?1
-     CROSS JOIN conversations c ON c.no = k.message_key >> 32 WHERE s.id = coalesce(?2, s.id) ORDER BY s.id LIMIT ?3";
+     CROSS JOIN conversations c ON c.no = k.message_key >> 32 ORDER BY s.id LIMIT ?2";
 
 pub(crate) fn find(connection: &Connection, which: &WhichMessage) -> Sql<Vec<Place>> {
     let most = limit_of(FOUND_MAX);
@@ -34,17 +39,18 @@ pub(crate) fn find(connection: &Connection, which: &WhichMessage) -> Sql<Vec<Pla
         WhichMessage::Id(id) => {
             connection.prepare_cached(BY_ID)?.query_map((id.as_bytes().as_slice(), most), place_from)?.collect()
         }
-        WhichMessage::Name { client_msg_id, sender } => {
-            let sender = sender.as_ref().map(|id| id.as_bytes().as_slice());
-            if sender.is_none() {
-                let mut noted = connection.prepare_cached(BY_NOTED_NAME)?;
-                let noted: Vec<Place> =
-                    noted.query_map((client_msg_id.as_str(), most), place_from)?.collect::<Sql<_>>()?;
-                if !noted.is_empty() {
-                    return Ok(noted);
-                }
+        WhichMessage::Name { client_msg_id, sender: Some(sender) } => {
+            let params = (client_msg_id.as_str(), sender.as_bytes().as_slice());
+            connection.prepare_cached(BY_NAME_OF_ONE)?.query_map(params, place_from)?.collect()
+        }
+        WhichMessage::Name { client_msg_id, sender: None } => {
+            let params = (client_msg_id.as_str(), most);
+            let noted: Vec<Place> =
+                connection.prepare_cached(BY_NOTED_NAME)?.query_map(params, place_from)?.collect::<Sql<_>>()?;
+            if !noted.is_empty() {
+                return Ok(noted);
             }
-            connection.prepare_cached(BY_NAME)?.query_map((client_msg_id.as_str(), sender, most), place_from)?.collect()
+            connection.prepare_cached(BY_NAME)?.query_map(params, place_from)?.collect()
         }
     }
 }
@@ -65,6 +71,7 @@ pub(crate) fn traced(connection: &Connection, conversation: ConversationId, seq:
         way: noted(connection, WAY, way)?,
         gaps: noted(connection, GAPS, gaps)?,
         marks: marks(connection, (no, seq), sender_no, born_pos)?,
+        audience: behind::audience(connection, (no, seq), sender_no, born_pos)?,
         kept_since: kept_since(connection)?,
         message,
     }))
@@ -165,12 +172,20 @@ pub(crate) fn members_then(
 
 fn kept_since(connection: &Connection) -> Sql<Option<Timestamp>> {
     connection
-        .prepare_cached("SELECT at FROM traces ORDER BY no LIMIT 1")?
-        .query_row([], |row| row.get(0).map(Timestamp::from_ms))
-        .optional()
+        .prepare_cached("SELECT min(at) FROM (SELECT at FROM traces ORDER BY no LIMIT ?1)")?
+        .query_row([limit_of(TRACE_ROWS_MAX)], |row| time_at(row, 0))
 }
 
-/// They are removed from the beginning, so no number between is missing for long.
+/// The larger index has no more than what it needs: few pages are read.
+const SURPLUS: &str = "WITH counted (surplus) AS MATERIALIZED (SELECT count(*) - ?1 FROM traces)
+     SELECT no FROM traces WHERE (SELECT surplus FROM counted) > 0 ORDER BY no LIMIT 1 OFFSET (SELECT surplus FROM counted) - 1";
+
+pub(crate) fn surplus(connection: &Connection, keep: usize) -> Sql<Option<i64>> {
+    let keep = i64::try_from(keep).unwrap_or(i64::MAX);
+    connection.prepare_cached(SURPLUS)?.query_row([keep], |row| row.get(0)).optional()
+}
+
+/// They are removed from the beginning, so few numbers between are missing.
 pub(crate) fn count(connection: &Connection) -> Sql<usize> {
     let count: i64 = connection
         .prepare_cached("SELECT coalesce((SELECT max(no) FROM traces) - (SELECT min(no) FROM traces) + 1, 0)")?
@@ -186,16 +201,26 @@ mod tests {
     #[test]
     fn what_is_kept_of_a_message_is_found_by_index() {
         let connection = crate::schema::open_memory(None).unwrap();
-        for select in [BY_ID, BY_NOTED_NAME, BY_NAME, WAY, RECEIPTS, GAPS, MEMBER_THEN] {
+        let scans = |select: &str| {
             let mut explained = connection.prepare(&format!("EXPLAIN QUERY PLAN {select}")).unwrap();
             let parameters = vec![rusqlite::types::Null; explained.parameter_count()];
-            let plan: Vec<String> = explained
-                .query_map(rusqlite::params_from_iter(parameters), |row| row.get(3))
+            let plan =
+                explained.query_map(rusqlite::params_from_iter(parameters), |row| row.get::<_, String>(3)).unwrap();
+            plan.collect::<Sql<Vec<_>>>()
                 .unwrap()
-                .collect::<Sql<_>>()
-                .unwrap();
-            let looks: Vec<&String> = plan.iter().filter(|line| !line.starts_with("SCAN s")).collect();
-            assert!(looks.iter().all(|line| !line.starts_with("SCAN")), "{select}: {plan:?}");
+                .into_iter()
+                .filter(|line| line.starts_with("SCAN"))
+                .collect::<Vec<_>>()
+        };
+        let of_behind = [behind::COUNTS, behind::BEHIND, behind::DEVICES];
+        let selects = [BY_ID, BY_NOTED_NAME, BY_NAME_OF_ONE, WAY, RECEIPTS, GAPS, MEMBER_THEN];
+        for select in selects.into_iter().chain(of_behind) {
+            assert_eq!(scans(select), [""; 0], "{select}");
         }
+        let of_everybody = scans(BY_NAME);
+        assert!(
+            of_everybody.len() == 1 && of_everybody[0].starts_with("SCAN s"),
+            "people are gone through: {of_everybody:?}"
+        );
     }
 }

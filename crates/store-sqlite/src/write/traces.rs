@@ -27,14 +27,16 @@ pub(crate) fn note(connection: &Connection, rows: &[TraceRow]) -> Sql<()> {
     Ok(())
 }
 
-/// Looks no further than at so many of the oldest.
-const FORGET: &str =
-    "DELETE FROM traces WHERE no IN (SELECT no FROM (SELECT no, at FROM traces ORDER BY no LIMIT ?2) WHERE at < ?1)";
+const LAST: &str = "SELECT max(no) FROM (SELECT no FROM traces WHERE no > ?1 ORDER BY no LIMIT ?2)";
 
-pub(crate) fn forget(connection: &Connection, which: OldTraces, limit: usize) -> Sql<usize> {
-    let before = match which {
-        OldTraces::Before(at) => at.ms(),
-        OldTraces::Oldest => i64::MAX,
-    };
-    connection.prepare_cached(FORGET)?.execute((before, i64::try_from(limit).unwrap_or(0)))
+const FORGET: &str = "DELETE FROM traces WHERE no > ?1 AND no <= ?2 AND (at < ?3 OR at > ?4 OR no <= ?5)";
+
+/// Looks at so many of the oldest above a number: how many are gone, and the last that was looked at.
+pub(crate) fn forget(connection: &Connection, which: OldTraces, above: i64, rows: usize) -> Sql<(usize, Option<i64>)> {
+    let (from, to, up_to) = which.bounds();
+    let rows = i64::try_from(rows).unwrap_or(0);
+    let last: Option<i64> = connection.prepare_cached(LAST)?.query_row((above, rows), |row| row.get(0))?;
+    let Some(last) = last else { return Ok((0, None)) };
+    let gone = connection.prepare_cached(FORGET)?.execute((above, last, from, to, up_to))?;
+    Ok((gone, Some(last)))
 }

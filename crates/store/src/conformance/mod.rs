@@ -328,9 +328,12 @@ macro_rules! conformance_tests {
                 a_message_is_found_by_its_id_and_by_its_senders_name_for_it,
                 what_was_noted_of_a_message_is_told_with_it_and_changes_nothing_else,
                 a_trace_says_how_far_each_member_of_then_has_come,
+                a_trace_says_to_whom_a_message_has_not_come_and_what_devices_they_have,
+                of_many_to_whom_a_message_has_not_come_the_first_are_named,
                 a_trace_shows_the_jobs_of_its_conversation,
                 a_name_is_looked_for_among_what_was_noted_first,
                 traces_that_are_old_or_too_many_are_forgotten_so_many_at_a_time,
+                rows_of_a_clock_that_was_ahead_hide_no_older_ones,
             ],
             random: [
                 a_random_life_keeps_the_promises,

@@ -1,13 +1,13 @@
 //! What is kept of the way that messages took, and where a message is.
 
-use tertulia_proto::{Seq, ServerId};
+use tertulia_proto::{PushProvider, Seq, ServerId};
 
 use super::Home;
 use super::book::Book;
 use super::world::World;
 use super::writes::{client_msg_id, sending};
 use crate::jobs::*;
-use crate::push::{NOTIFY, PushJob, push_key};
+use crate::push::{NOTIFY, PushJob, push_key, token_hash};
 use crate::trace::*;
 use crate::*;
 
@@ -150,6 +150,66 @@ pub async fn a_trace_says_how_far_each_member_of_then_has_come(home: &impl Home)
     assert!(message.edited_at.is_some() && message.deleted_at > message.edited_at, "{message:?}");
 }
 
+pub async fn a_trace_says_to_whom_a_message_has_not_come_and_what_devices_they_have(home: &impl Home) {
+    let book = Book::open(home).await;
+    let world = &book.world;
+    let [alice, bob, carol, dave, erin, frank] = world.people(["alice", "bob", "carol", "dave", "erin", "frank"]).await;
+    let group = world.open_group(alice, &[bob, carol, dave, frank]).await;
+    world.done(world.leaving(frank, group, None)).await;
+    world.send_many(alice, group, 2).await;
+    world.done(world.adding(alice, group, erin)).await;
+    world.done(world.receiving(bob, group, 2)).await;
+    world.done(world.receiving(carol, group, 1)).await;
+    let (phone, tablet) = (book.phone_of(carol, "phone").await, book.phone_of(carol, "tablet").await);
+    let hash = token_hash(PushProvider::Fcm, "tablet");
+    assert!(book.push().switch_off(tablet, hash, "no".to_owned(), world.now()).await.expect("it is switched off"));
+    book.phone_of(bob, "other").await;
+    book.pushed(phone, group, 1).await;
+    let until = world.now().plus_ms(1_000_000);
+    world.done(world.muting(carol, group, Some(until))).await;
+    world.done(world.blocking(dave, alice)).await;
+    let device = |registration, active, pushed_seq| BehindDevice {
+        registration,
+        provider: PushProvider::Fcm,
+        active,
+        pushed_seq,
+    };
+    let mut devices = vec![device(phone, true, 1), device(tablet, false, 0)];
+    devices.sort_by_key(|device| device.registration);
+    let behind = |user, name: &str, muted_until, blocks, devices| Behind {
+        user,
+        name: name.to_owned(),
+        muted_until,
+        blocks,
+        devices,
+    };
+    let mut first =
+        vec![behind(carol, "carol", Some(until), false, devices), behind(dave, "dave", None, true, Vec::new())];
+    first.sort_by_key(|one| one.user);
+    let audience = traced(world, group, 2).await.audience;
+    assert_eq!(audience, Audience { members: 3, behind: 2, first }, "neither who came later nor who had left");
+    world.done(world.receiving(carol, group, 2)).await;
+    world.done(world.removing(alice, group, dave)).await;
+    assert_eq!(traced(world, group, 2).await.audience, Audience { members: 2, behind: 0, first: Vec::new() });
+}
+
+pub async fn of_many_to_whom_a_message_has_not_come_the_first_are_named(home: &impl Home) {
+    let world = World::open(home).await;
+    let [alice] = world.people(["alice"]).await;
+    let mut others = Vec::new();
+    for number in 0..=BEHIND_MAX {
+        others.push(world.person(&format!("other {number}")).await);
+    }
+    let group = world.group(alice, &others).await;
+    world.send(alice, group, "hi").await;
+    let audience = traced(&world, group, 1).await.audience;
+    let all = u64::try_from(others.len()).expect("few");
+    others.sort_unstable();
+    others.truncate(BEHIND_MAX);
+    let named: Vec<UserId> = audience.first.iter().map(|one| one.user).collect();
+    assert_eq!((audience.members, audience.behind, named), (all, all, others));
+}
+
 pub async fn a_trace_shows_the_jobs_of_its_conversation(home: &impl Home) {
     let book = Book::open(home).await;
     let world = &book.world;
@@ -230,16 +290,44 @@ pub async fn traces_that_are_old_or_too_many_are_forgotten_so_many_at_a_time(hom
     }
     let forget = async |which, limit| book.forget_traces(which, limit).await.expect("rows go");
     let count = async || book.count_traces().await.expect("the store reads");
-    let before = OldTraces::Before(Timestamp::from_ms(2001));
+    let before = OldTraces::Outside { from: Timestamp::from_ms(2001), to: Timestamp::from_ms(9000) };
     assert_eq!((forget(before, 3).await, count().await), (3, 9));
     assert_eq!((forget(before, 3).await, forget(before, 3).await, count().await), (1, 0, 8));
     assert_eq!(traced(&world, dm, 1).await.kept_since, Some(Timestamp::from_ms(2001)));
-    assert_eq!((forget(OldTraces::Oldest, 5).await, count().await), (5, 3));
+    let surplus = async |keep| book.surplus_traces(keep).await.expect("the store reads");
+    assert_eq!((surplus(8).await, surplus(9).await), (None, None));
+    let five = OldTraces::UpTo(surplus(3).await.expect("five are too many"));
+    assert_eq!((forget(five, 2).await, forget(five, 512).await, forget(five, 512).await), (2, 3, 0));
+    assert_eq!((count().await, surplus(3).await), (3, None));
     assert_eq!(told(&traced(&world, dm, 1).await.way), []);
-    assert_eq!((forget(OldTraces::Oldest, 512).await, count().await), (3, 0));
+    let all = OldTraces::UpTo(surplus(0).await.expect("all"));
+    assert_eq!((forget(all, 512).await, count().await, surplus(0).await), (3, 0, None));
     let too_many = (0..=1).flat_map(|part| (0..512).map(move |seq| row(dm, TraceKind::Way, seq, part))).collect();
     assert!(book.note_traces(too_many).await.is_err());
     let too_large = TraceRow { data: "x".repeat(TRACE_DATA_MAX_BYTES + 1), ..row(dm, TraceKind::Way, 1, 1) };
     assert!(book.note_traces(vec![too_large]).await.is_err());
     assert_eq!(count().await, 0);
+}
+
+pub async fn rows_of_a_clock_that_was_ahead_hide_no_older_ones(home: &impl Home) {
+    let world = World::open(home).await;
+    let [alice, bob] = world.people(["alice", "bob"]).await;
+    let dm = world.dm(alice, bob).await;
+    world.send_many(alice, dm, 1).await;
+    let book = world.store.traces();
+    let forget = async |which, limit| book.forget_traces(which, limit).await.expect("rows go");
+    let ahead = |seq, ms| TraceRow { at: Timestamp::from_ms(ms), ..row(dm, TraceKind::Way, seq, 9) };
+    note(&world, vec![ahead(1, 70_000), ahead(2, 90_000)]).await;
+    note(&world, (1..=4).map(|seq| row(dm, TraceKind::Way, seq, 1)).collect()).await;
+    note(&world, vec![ahead(3, 90_000)]).await;
+    assert_eq!(traced(&world, dm, 1).await.kept_since, Some(Timestamp::from_ms(1001)));
+    let outside = OldTraces::Outside { from: Timestamp::from_ms(1003), to: Timestamp::from_ms(80_000) };
+    assert_eq!(forget(outside, 3).await, 2, "one that is far ahead and one that is old");
+    assert_eq!(forget(outside, 512).await, 2, "the other old one, and the other that is far ahead");
+    assert_eq!(
+        (forget(outside, 512).await, traced(&world, dm, 1).await.kept_since),
+        (0, Some(Timestamp::from_ms(1003)))
+    );
+    assert!(book.surplus_traces(2).await.expect("the store reads").is_some());
+    assert_eq!(book.surplus_traces(3).await.expect("the store reads"), None, "the hole is not counted");
 }

@@ -1,8 +1,9 @@
 //! The life of a message, put together from the log, from what was noted beside it, and from the queue. For the owner of the server, who may know when
 //! something came to whom, and sees nothing of what was said.
 //!
-//! The way through: [`receipts`] to whom it has come, and when; [`webhooks`] which endpoints were told; [`silence`] what is missing, and why.
+//! The way through: [`receipts`] to whom it has come, and when; [`behind`] to whom it has not; [`webhooks`] which endpoints were told; [`silence`] what is missing, and why.
 
+mod behind;
 mod receipts;
 mod silence;
 #[cfg(test)]
@@ -12,15 +13,19 @@ mod webhooks;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tertulia_proto::trace::{Commitment, FanOut, Reception, SeenBy, TracedJob, TracedPush, TracedReceipt};
+use tertulia_proto::trace::{
+    Commitment, FanOut, NotDelivered, Reception, SeenBy, TracedJob, TracedPush, TracedReceipt,
+};
 use tertulia_proto::{
     ApiError, ClientMsgId, ConversationId, MessageId, MessageTrace, Seq, ServerId, Timestamp, UserId,
 };
+use tertulia_store::StoreError;
 use tertulia_store::jobs::{JobRecord, JobState};
 use tertulia_store::push::{NOTIFY, PushAttempt};
 use tertulia_store::trace::{MARKS_MAX, Noted, Place, ReceiptsAfter, Traced, WhichMessage};
 use tertulia_store::webhooks::{Line, WEBHOOK};
 
+use self::behind::Known;
 use self::receipts::Firsts;
 use self::silence::{Gaps, Silence};
 use super::Services;
@@ -32,17 +37,38 @@ use crate::write::store_failed;
 /// Pages of receipts that are looked through for each member's first.
 const RECEIPT_PAGES_MAX: usize = 10;
 
+/// Why a trace could not be told.
+#[derive(Debug, thiserror::Error)]
+pub enum TraceError {
+    #[error("there is no such message")]
+    NotFound,
+    /// With its cause: whoever asks on the server itself is to see it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<TraceError> for ApiError {
+    fn from(error: TraceError) -> Self {
+        match error {
+            TraceError::NotFound => Self::not_found("message"),
+            TraceError::Store(error) => store_failed(&error),
+        }
+    }
+}
+
 /// What is noted here of messages, and how long it is kept.
 #[derive(Clone)]
 pub struct Tracing {
     /// `None`: nothing is noted.
     pub journal: Option<Arc<Journal>>,
+    /// Whether servers of these settings note something: what is asked may be a tool beside them, which has no journal.
+    pub is_on: bool,
     pub retention_ms: i64,
 }
 
 impl Default for Tracing {
     fn default() -> Self {
-        Self { journal: None, retention_ms: 48 * 3_600_000 }
+        Self { journal: None, is_on: false, retention_ms: 48 * 3_600_000 }
     }
 }
 
@@ -52,7 +78,7 @@ impl Services {
         key.require(Scope::Admin)?;
         let found = self.find_traced(WhichMessage::Id(message)).await?;
         let place = found.first().ok_or_else(|| ApiError::not_found("message"))?;
-        self.trace_of(*place, false).await
+        Ok(self.trace_of(*place, false).await?)
     }
 
     /// For another server with the scope `admin`. Where several people have used the name it has to say whose is meant.
@@ -66,20 +92,20 @@ impl Services {
         let found = self.find_traced(WhichMessage::Name { client_msg_id, sender }).await?;
         match found[..] {
             [] => Err(ApiError::not_found("message")),
-            [place] => self.trace_of(place, false).await,
+            [place] => Ok(self.trace_of(place, false).await?),
             _ => Err(ApiError::invalid("userId: several people have a message of this clientMsgId")),
         }
     }
 
     /// Where it is; several where it was named by a `clientMsgId` that several people have used. Authorises nobody: the caller has.
-    pub async fn find_traced(&self, which: WhichMessage) -> Result<Vec<Place>, ApiError> {
-        self.store.traces().find_message(which).await.map_err(|error| store_failed(&error))
+    pub async fn find_traced(&self, which: WhichMessage) -> Result<Vec<Place>, TraceError> {
+        Ok(self.store.traces().find_message(which).await?)
     }
 
     /// Authorises nobody: the caller has.
-    pub async fn trace_of(&self, place: Place, with_names: bool) -> Result<MessageTrace, ApiError> {
+    pub async fn trace_of(&self, place: Place, with_names: bool) -> Result<MessageTrace, TraceError> {
         let traced = self.store.traces().traced(place.conversation, place.seq).await;
-        let mut traced = traced.map_err(|error| store_failed(&error))?.ok_or_else(|| ApiError::not_found("message"))?;
+        let mut traced = traced?.ok_or(TraceError::NotFound)?;
         let has_more_marks = traced.marks.len() > MARKS_MAX;
         traced.marks.truncate(MARKS_MAX);
         let mut trace = outline(place, &traced, with_names);
@@ -90,15 +116,20 @@ impl Services {
         self.add_pushes(&mut trace).await?;
         let number = traced.message.born_rev.or_else(|| trace.committed.as_ref().map(|committed| committed.rev));
         let webhooks = webhooks::add(&*self.store, &mut trace, number).await;
-        let has_jobs = self.add_jobs(&mut trace).await;
+        let jobs = self.jobs_of(&trace).await;
+        trace.jobs = jobs.iter().flatten().map(told_job).collect();
+        let offered = &self.notifying.offer.providers[..];
+        let known = Known { trace: &trace, jobs: jobs.as_deref(), offered, now: self.now() };
+        trace.not_delivered = known.told(&traced.audience, with_names);
         let silence = Silence {
             gaps,
             kept_since: traced.kept_since,
             now: self.now(),
             retention_ms: self.tracing.retention_ms,
+            is_on: self.tracing.is_on,
             is_way_cut: traced.way.len() >= tertulia_store::trace::WAY_ROWS_MAX,
             is_receipts_cut: has_more_marks || !is_complete,
-            has_jobs,
+            has_jobs: jobs.is_some(),
             webhooks,
         };
         trace.not_recorded = silence.of(&trace);
@@ -106,12 +137,11 @@ impl Services {
     }
 
     /// Looked through until it is known of everybody. `false`: that was too much.
-    async fn receipts_of(&self, place: Place, traced: &Traced) -> Result<(Firsts, bool), ApiError> {
+    async fn receipts_of(&self, place: Place, traced: &Traced) -> Result<(Firsts, bool), StoreError> {
         let mut firsts = Firsts::new(place.seq, traced.message.created_at);
         let mut after = ReceiptsAfter::from(place.seq);
         for _ in 0..RECEIPT_PAGES_MAX {
-            let rows = self.store.traces().traced_receipts(place.conversation, after).await;
-            let rows = rows.map_err(|error| store_failed(&error))?;
+            let rows = self.store.traces().traced_receipts(place.conversation, after).await?;
             rows.iter().for_each(|row| firsts.add(row));
             let last = rows.last().filter(|_| rows.len() >= tertulia_store::trace::RECEIPT_ROWS_MAX);
             let Some(last) = last else { return Ok((firsts, true)) };
@@ -123,30 +153,27 @@ impl Services {
         Ok((firsts, false))
     }
 
-    async fn add_pushes(&self, trace: &mut MessageTrace) -> Result<(), ApiError> {
+    async fn add_pushes(&self, trace: &mut MessageTrace) -> Result<(), StoreError> {
         let (conversation, seq) = (trace.conversation_id, trace.seq);
-        let attempts = self.store.push().push_attempts(conversation, seq).await;
-        let attempts = attempts.map_err(|error| store_failed(&error))?;
+        let attempts = self.store.push().push_attempts(conversation, seq).await?;
         let people: BTreeSet<UserId> = attempts.iter().filter_map(|attempt| attempt.user).collect();
-        let members = self.store.traces().members_then(conversation, seq, people.into_iter().collect()).await;
-        let members = members.map_err(|error| store_failed(&error))?;
+        let members = self.store.traces().members_then(conversation, seq, people.into_iter().collect()).await?;
         let is_of_it = |attempt: &PushAttempt| speaks_of(attempt, seq, &members, &trace.receipts);
         trace.pushes = attempts.into_iter().filter(is_of_it).map(push).collect();
         Ok(())
     }
 
-    /// `false`: the queue is too long to be looked through, or something else failed. The rest is told without it.
-    async fn add_jobs(&self, trace: &mut MessageTrace) -> bool {
+    /// `None`: the queue is too long to be looked through, or something else failed. The rest is told without it.
+    async fn jobs_of(&self, trace: &MessageTrace) -> Option<Vec<JobRecord>> {
         let (conversation, seq) = (trace.conversation_id, trace.seq);
         match self.store.traces().jobs_of_conversation(conversation, trace.created_at).await {
-            Ok(jobs) => {
-                let jobs = jobs.iter().filter(|job| concerns(job, conversation, seq, trace.created_at));
-                trace.jobs = jobs.map(told_job).collect();
-                true
+            Ok(mut jobs) => {
+                jobs.retain(|job| concerns(job, conversation, seq, trace.created_at));
+                Some(jobs)
             }
             Err(error) => {
                 tracing::warn!(%error, "the jobs of a trace could not be looked at");
-                false
+                None
             }
         }
     }
@@ -168,6 +195,7 @@ fn outline(place: Place, traced: &Traced, with_names: bool) -> MessageTrace {
         committed: None,
         fanned_out: Vec::new(),
         receipts: Vec::new(),
+        not_delivered: NotDelivered::default(),
         pushes: Vec::new(),
         webhooks: Vec::new(),
         jobs: Vec::new(),

@@ -5,9 +5,13 @@ use std::collections::btree_map::Entry;
 
 use tertulia_proto::trace::{Seen, SeenBy, TracedReceipt};
 use tertulia_proto::{DeviceId, Seq, Timestamp, UserId};
-use tertulia_store::trace::{CLOCKS_APART_MS, LATER_MAX, Mark, Noted};
+use tertulia_store::trace::{LATER_MAX, Mark, Noted};
 
 use crate::journal::record::{Record, decode};
+
+/// A server whose clock is behind takes a receipt before the message was made; by more than this it is of another message, which had the place before a
+/// restore.
+const BEHIND_MAX_MS: i64 = 5 * 60_000;
 
 type Receipt = (Timestamp, Option<DeviceId>);
 
@@ -24,7 +28,7 @@ pub(super) struct Firsts {
 
 impl Firsts {
     pub fn new(seq: Seq, created_at: Timestamp) -> Self {
-        let not_before = created_at.plus_ms(-CLOCKS_APART_MS);
+        let not_before = created_at.plus_ms(-BEHIND_MAX_MS);
         Self { seq, not_before, delivered: BTreeMap::new(), read: BTreeMap::new(), news_at: seq }
     }
 

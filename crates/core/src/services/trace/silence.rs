@@ -7,7 +7,8 @@ use tertulia_store::trace::{CLOCKS_APART_MS, GAPS_MAX, Noted};
 use crate::journal::GAP_MAX_MS;
 use crate::journal::record::Gap;
 
-/// The journal is written a few times a second, and that there is a gap when it is over; what is younger may not be there yet.
+/// The journal is written a few times a second, and that there is a gap when it is over; what is younger may not be there yet. Nor may what is older,
+/// where the home could not be written for a while.
 const WRITTEN_AFTER_MS: i64 = GAP_MAX_MS + 2_000;
 
 /// So long after a message was made its way is over, but for receipts: what was missed then was missed of it.
@@ -50,6 +51,8 @@ pub(super) struct Silence {
     pub kept_since: Option<Timestamp>,
     pub now: Timestamp,
     pub retention_ms: i64,
+    /// Something is noted by now.
+    pub is_on: bool,
     /// There is more than was looked through.
     pub is_way_cut: bool,
     pub is_receipts_cut: bool,
@@ -94,7 +97,7 @@ impl Silence {
         let servers = self.gaps.until(until);
         let found = self.station(Station::Receipts, (true, has_some), &servers);
         // That there were too many is why, then.
-        let is_explained = |one: &NotRecorded| self.is_receipts_cut && one.why == WhyNot::Unknown;
+        let is_explained = |one: &NotRecorded| self.is_receipts_cut && matches!(one.why, WhyNot::Unknown | WhyNot::Off);
         all.extend(found.into_iter().filter(|one| !is_explained(one)));
         all
     }
@@ -102,13 +105,17 @@ impl Silence {
     /// What these servers may have missed of a station; and why nothing is there, where none has.
     fn station(&self, what: Station, (is_missing, has_some): (bool, bool), servers: &[ServerId]) -> Vec<NotRecorded> {
         let created_at = self.gaps.created_at;
-        let kept_since_later = self.kept_since.is_some_and(|since| since > created_at.plus_ms(WAY_MAX_MS));
+        // One of a time to come is of a clock that was ahead: it tells nothing of what is kept.
+        let kept_since = self.kept_since.filter(|since| *since <= self.now);
+        let kept_since_later = kept_since.is_some_and(|since| since > created_at.plus_ms(WAY_MAX_MS));
         let is_expired = created_at < self.now.plus_ms(-self.retention_ms) || kept_since_later;
         if is_missing && (is_expired || servers.is_empty()) {
             let why = if is_expired {
                 WhyNot::Expired
             } else if self.gaps.known_until.is_some() {
                 WhyNot::Busy
+            } else if !self.is_on {
+                WhyNot::Off
             } else if self.now < created_at.plus_ms(WRITTEN_AFTER_MS) {
                 WhyNot::NotYet
             } else {

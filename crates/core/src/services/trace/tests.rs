@@ -1,7 +1,7 @@
 use tertulia_proto::trace::{NotRecorded, Seen, Station, WhyNot};
 use tertulia_proto::{DeviceId, RegistrationId};
 use tertulia_store::push::PushOutcome;
-use tertulia_store::trace::{GAPS_MAX, LATER_MAX, Mark, Outline};
+use tertulia_store::trace::{Audience, GAPS_MAX, LATER_MAX, Mark, Outline};
 
 use super::*;
 use crate::journal::record::Gap;
@@ -80,9 +80,13 @@ fn a_time_before_which_something_may_be_missing_is_one_at_the_latest() {
 
 #[test]
 fn what_was_told_of_another_message_in_its_place_is_not_its_own() {
-    let mut firsts = Firsts::new(7, at(5_000));
-    firsts.add(&receipt(7, &[(1, 7, 3_000)]));
+    let mut firsts = Firsts::new(7, at(500_000));
+    firsts.add(&receipt(7, &[(1, 7, 199_999)]));
     assert_eq!(brief(&firsts.told(&[mark(1, 7, 7, None)], false, |_| true)[0].read), Some((None, SeenBy::Watermark)));
+    // A server whose clock is behind may have taken it before the message was made by another one's.
+    firsts.add(&receipt(7, &[(1, 7, 400_000)]));
+    let told = firsts.told(&[mark(1, 7, 7, None)], false, |_| true);
+    assert_eq!(brief(&told[0].read), Some((Some(400_000), SeenBy::Receipt)));
 }
 
 #[test]
@@ -115,7 +119,14 @@ fn traced(gaps: &[(u8, i64, i64)], kept_since: Option<i64>) -> Traced {
         Noted { seq: *to, server: server(*number), part: 1, data }
     });
     let kept_since = kept_since.map(at);
-    Traced { message, way: Vec::new(), gaps: gaps.collect(), marks: vec![mark(2, 7, 7, None)], kept_since }
+    let marks = vec![mark(2, 7, 7, None)];
+    Traced { message, way: Vec::new(), gaps: gaps.collect(), marks, audience: Audience::default(), kept_since }
+}
+
+/// Of a message of which nothing but the log tells.
+pub(super) fn nothing_told(seq: Seq) -> MessageTrace {
+    let place = Place { conversation: tertulia_store::trace::NOWHERE, seq, sender: person(1) };
+    outline(place, &traced(&[], None), false)
 }
 
 fn silence(traced: &Traced, now: i64) -> Silence {
@@ -124,6 +135,7 @@ fn silence(traced: &Traced, now: i64) -> Silence {
         kept_since: traced.kept_since,
         now: at(now),
         retention_ms: 1_000_000,
+        is_on: true,
         is_way_cut: false,
         is_receipts_cut: false,
         has_jobs: true,
@@ -173,11 +185,26 @@ fn what_was_not_recorded_says_why() {
     assert_eq!(why(&[], None, 111_000), (NotYet, NotYet), "a gap is told when it is over");
     assert_eq!(why(&[], Some(99_000), 200_000), (Unknown, Unknown));
     assert_eq!(why(&[], Some(200_000), 200_001), (Expired, Expired));
+    assert_eq!(why(&[], Some(200_000), 113_000), (Unknown, Unknown), "of a clock that was ahead");
     assert_eq!(why(&[], None, 1_200_000), (Expired, Expired));
     assert_eq!(why(&[(9, 90_000, 99_500)], None, 200_000), (Busy, Busy));
     // The way is over; who got it later may have told so just then.
     assert_eq!(why(&[(9, 150_000, 150_000)], None, 200_000), (Unknown, Busy));
     assert_eq!(why(&[(9, 90_000, 98_000)], None, 200_000), (Unknown, Unknown));
+}
+
+#[test]
+fn where_nothing_is_recorded_that_is_why() {
+    let quiet = traced(&[], None);
+    let why = |now| {
+        let all = Silence { is_on: false, ..silence(&quiet, now) }.of(&empty(&quiet));
+        all.iter().map(|one| one.why).collect::<Vec<_>>()
+    };
+    assert_eq!(why(101_000), [WhyNot::Off; 4], "it will not be there later either");
+    assert_eq!(why(200_000), [WhyNot::Off; 4]);
+    assert_eq!(why(1_200_000), [WhyNot::Expired; 4]);
+    // What was recorded before is told.
+    assert_eq!(Silence { is_on: false, ..silence(&quiet, 200_000) }.of(&full(&quiet)), []);
 }
 
 #[test]

@@ -71,7 +71,8 @@ fn told(
             WebhookOutcome::Failed => RequestOutcome::Failed,
             WebhookOutcome::Gone => RequestOutcome::Gone,
         };
-        let request = TracedRequest { at: one.at, outcome, status: one.status, number: one.attempt };
+        let WebhookAttempt { at, first, last, status, attempt, .. } = one;
+        let request = TracedRequest { at, first_event: first, last_event: last, outcome, status, number: attempt };
         requests_of.entry(one.endpoint).or_default().push(request);
     }
     let of_endpoint = |(endpoint_id, requests): (WebhookId, Vec<TracedRequest>)| {
@@ -157,6 +158,7 @@ mod tests {
             ]
         );
         assert_eq!(all[0].requests[1].status, Some(204));
+        assert_eq!((all[0].requests[1].first_event, all[0].requests[1].last_event), (12, 13));
         assert!(!wants(&Standing { created_at: at(101), ..standings[0].clone() }, at(100)), "it was added later");
     }
 }
