@@ -76,7 +76,8 @@ fn narrow(file: &Path) {
     let _ = file;
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
