@@ -41,8 +41,8 @@ impl<'de> Deserializer<'de> for Asked<'_> {
 /// A table's text, and at the end of each section what has no value there. A section is named as in the text; what stands before all of them is "".
 pub fn shown(text: &str, table: &toml::Table, sections: &[(&str, &[&str])]) -> String {
     let unset = |section: &str| -> String {
-        let mut names = section.split('.').filter(|name| !name.is_empty());
-        let there = names.try_fold(table, |table, name| table.get(name)?.as_table());
+        let mut path = section.split('.').filter(|name| !name.is_empty());
+        let there = path.try_fold(table, |table, name| table.get(name)?.as_table());
         let names = sections.iter().filter(|(name, _)| *name == section).flat_map(|(_, names)| names.iter());
         let mut names: Vec<&&str> =
             names.filter(|name| there.is_none_or(|there| !there.contains_key(**name))).collect();

@@ -76,8 +76,8 @@ fn narrow(file: &Path) {
     let _ = file;
 }
 
-#[cfg(unix)]
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
