@@ -273,7 +273,8 @@ pub trait JobQueue: Send + Sync {
     /// it costs the same however deep the queue is.
     fn job_stats(&self, count_max: usize) -> Reading<'_, Vec<JobStats>>;
     fn list_jobs(&self, filter: JobFilter) -> Reading<'_, Vec<JobRecord>>;
-    /// Removes sessions that expired before `at`, at most `limit`: work of the clean-up, and of nobody else. How many.
+    /// Removes sessions that expired before `at`, at most `limit`: work of the clean-up, and of nobody else. Those that devices were registered by stay until
+    /// these are gone ([`crate::push::PushBook::forget_devices`]). How many.
     fn forget_sessions(&self, at: Timestamp, limit: usize) -> Reading<'_, usize>;
 }
 

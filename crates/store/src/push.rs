@@ -46,7 +46,8 @@ pub struct NewRegistration {
     /// Its own, where the token is new.
     pub id: RegistrationId,
     pub user: UserId,
-    /// The sign-in that registers it, or the API key, by its id: the registration goes when that one ends.
+    /// The sign-in that registers it, or the API key, by its id: the registration goes when that one ends. That of a host app's token is kept nowhere
+    /// before it is ended.
     pub session: Option<SessionId>,
     pub device: Option<DeviceId>,
     pub provider: PushProvider,
@@ -373,9 +374,9 @@ pub trait PushBook: Send + Sync {
     fn push_attempts(&self, conversation: ConversationId, seq: Seq) -> Reading<'_, Vec<PushAttempt>>;
     /// Work of the clean-up: attempts made before `at`, at most `limit`. How many are gone.
     fn forget_attempts(&self, at: Timestamp, limit: usize) -> Reading<'_, usize>;
-    /// Work of the clean-up: devices whose sign-in is over, because it expired and was forgotten or was ended by a server that knew of no devices; at most
-    /// `limit`. How many are gone.
-    fn forget_devices(&self, limit: usize) -> Reading<'_, usize>;
+    /// Work of the clean-up: devices that were registered by what is known to be over, at most `limit`: a session that was ended or expired before `at`, or
+    /// an API key that was revoked. Of a host app's tokens there is no session: that none is known says nothing. How many are gone.
+    fn forget_devices(&self, at: Timestamp, limit: usize) -> Reading<'_, usize>;
     fn quiet_hours(&self, user: UserId) -> Reading<'_, Option<QuietHours>>;
     fn set_quiet_hours(&self, user: UserId, hours: Option<QuietHours>) -> Reading<'_, ()>;
 }

@@ -177,8 +177,8 @@ impl PushBook for WorkerBook {
         Box::pin(async move { self.hands.reach("a clean-up").await?.push().forget_attempts(at, limit).await })
     }
 
-    fn forget_devices(&self, limit: usize) -> Reading<'_, usize> {
-        Box::pin(async move { self.hands.reach("a clean-up").await?.push().forget_devices(limit).await })
+    fn forget_devices(&self, at: Timestamp, limit: usize) -> Reading<'_, usize> {
+        Box::pin(async move { self.hands.reach("a clean-up").await?.push().forget_devices(at, limit).await })
     }
 
     fn quiet_hours(&self, user: UserId) -> Reading<'_, Option<QuietHours>> {

@@ -143,14 +143,29 @@ fn ids(rows: &[tokio_postgres::Row]) -> Sql<Vec<Uuid>> {
 
 /// Who signs out is not notified there any more.
 pub(super) async fn unregister_session(session: &Session, ended: Uuid) -> Sql<()> {
-    let gone = session.rows("SELECT id FROM devices WHERE session_id = $1", &[&ended]).await?;
+    unregister_sessions(session, vec![ended]).await
+}
+
+async fn unregister_sessions(session: &Session, ended: Vec<Uuid>) -> Sql<()> {
+    let gone = session.rows("SELECT id FROM devices WHERE session_id = ANY($1)", &[&ended]).await?;
     remove(session, ids(&gone)?).await.map(drop)
+}
+
+/// Those that another server removes just now are left to it.
+const FORGET_EXPIRED: &str = "DELETE FROM sessions
+     WHERE id IN (SELECT id FROM sessions WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING id";
+
+/// Sessions that expired, at most `most`, and what was registered by them: what nobody remembers nobody can find to be over.
+pub(super) async fn forget_expired(session: &Session, now: Timestamp, most: i64) -> Sql<()> {
+    let expired = ids(&session.rows(FORGET_EXPIRED, &[&now.ms(), &most]).await?)?;
+    if expired.is_empty() { Ok(()) } else { unregister_sessions(session, expired).await }
 }
 
 /// One registration of a person after the other; and whoever ends their session waits, or has ended it.
 const LOCK_PERSON: &str = "SELECT id FROM users WHERE id = $1 FOR NO KEY UPDATE";
 
-const HAS_ENDED: &str = "SELECT EXISTS (SELECT 1 FROM sessions WHERE id = $1 AND ended_at IS NOT NULL)";
+const HAS_ENDED: &str = "SELECT EXISTS (SELECT 1 FROM sessions WHERE id = $1 AND ended_at IS NOT NULL)
+        OR EXISTS (SELECT 1 FROM api_keys WHERE id = $1 AND revoked_at IS NOT NULL)";
 
 const OF_TOKEN: &str = "SELECT id, user_id FROM devices WHERE token_hash = $1 FOR UPDATE";
 
@@ -357,13 +372,14 @@ async fn count_refusals(session: &Session, all: &[Refusals]) -> Sql<()> {
     session.execute(COUNT_REFUSALS, &[&devices, &anew, &more, &times, &failures, &REFUSALS_MAX]).await.map(drop)
 }
 
-const OF_ENDED_SESSIONS: &str = "SELECT id FROM devices d WHERE session_id IS NOT NULL
-        AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.id = d.session_id AND s.ended_at IS NULL)
-     ORDER BY id LIMIT $1 FOR UPDATE OF d SKIP LOCKED";
+const TO_BE_FORGOTTEN: &str = "SELECT id FROM devices d WHERE session_id IS NOT NULL
+        AND (EXISTS (SELECT 1 FROM sessions s WHERE s.id = d.session_id AND (s.ended_at IS NOT NULL OR s.expires_at < $1))
+            OR EXISTS (SELECT 1 FROM api_keys k WHERE k.id = d.session_id AND k.revoked_at IS NOT NULL))
+     ORDER BY id LIMIT $2 FOR UPDATE OF d SKIP LOCKED";
 
-pub(crate) async fn forget_devices(session: &Session, most: usize) -> Sql<usize> {
+pub(crate) async fn forget_devices(session: &Session, at: Timestamp, most: usize) -> Sql<usize> {
     let most = i64::try_from(most.min(JOBS_PER_CALL_MAX)).unwrap_or(0);
-    let gone = ids(&session.rows(OF_ENDED_SESSIONS, &[&most]).await?)?;
+    let gone = ids(&session.rows(TO_BE_FORGOTTEN, &[&at.ms(), &most]).await?)?;
     let count = gone.len();
     remove(session, gone).await.map(|_| count)
 }

@@ -261,14 +261,16 @@ fn quiet_hours_from(stored: Option<&str>) -> Sql<Option<QuietHours>> {
     quiet_hours_of(stored).map_err(|_| bad_value("quiet hours that are no JSON of them"))
 }
 
-/// Numbers of devices that were registered by a sign-in that is no more.
-pub(crate) fn of_ended_sessions(connection: &Connection, most: usize) -> Sql<Vec<i64>> {
+/// Of `devices d`: what registered it is over, at time `?1`.
+pub(crate) const IS_OVER: &str =
+    "(EXISTS (SELECT 1 FROM sessions s WHERE s.id = d.session_id AND (s.ended_at IS NOT NULL OR s.expires_at < ?1))
+        OR EXISTS (SELECT 1 FROM api_keys k WHERE k.id = d.session_id AND k.revoked_at IS NOT NULL))";
+
+/// Numbers of devices that were registered by what is over.
+pub(crate) fn to_be_forgotten(connection: &Connection, at: Timestamp, most: usize) -> Sql<Vec<i64>> {
     connection
-        .prepare_cached(
-            "SELECT no FROM devices d WHERE session_id IS NOT NULL
-                AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.id = d.session_id AND s.ended_at IS NULL) LIMIT ?1",
-        )?
-        .query_map([i64::try_from(most).unwrap_or(0)], |row| row.get(0))?
+        .prepare_cached(&format!("SELECT no FROM devices d WHERE session_id IS NOT NULL AND {IS_OVER} LIMIT ?2"))?
+        .query_map((at.ms(), limit_of(most)), |row| row.get(0))?
         .collect()
 }
 

@@ -8,7 +8,7 @@ use tertulia_store::jobs::{JOBS_PER_CALL_MAX, NewJob, Priority};
 use tertulia_store::push::*;
 
 use super::Batch;
-use crate::read::push::device;
+use crate::read::push::{IS_OVER, device};
 use crate::rows::{Sql, bad_value, user_no};
 
 const WITHDRAWN: &str = "SELECT d.id, d.provider FROM devices d
@@ -64,6 +64,16 @@ impl Batch<'_> {
         let gone =
             numbers(self.connection, "SELECT no FROM devices WHERE session_id = ?1", [session.as_bytes().as_slice()])?;
         remove(self.connection, &gone)
+    }
+
+    /// Sessions that expired, at most `most`, and what was registered by them: what nobody remembers nobody can find to be over.
+    pub(super) fn forget_expired(&self, now: Timestamp, most: i64) -> Sql<()> {
+        let expired: Vec<[u8; 16]> = self
+            .connection
+            .prepare_cached("DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < ?1 LIMIT ?2) RETURNING id")?
+            .query_map((now.ms(), most), |row| row.get(0))?
+            .collect::<Sql<_>>()?;
+        expired.into_iter().try_for_each(|session| self.unregister_session(SessionId::from_bytes(session)))
     }
 }
 
@@ -142,7 +152,10 @@ pub(crate) fn register(connection: &Connection, new: &NewRegistration) -> Sql<De
 
 fn has_ended(connection: &Connection, session: SessionId) -> Sql<bool> {
     connection
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM sessions WHERE id = ?1 AND ended_at IS NOT NULL)")?
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM sessions WHERE id = ?1 AND ended_at IS NOT NULL)
+                OR EXISTS (SELECT 1 FROM api_keys WHERE id = ?1 AND revoked_at IS NOT NULL)",
+        )?
         .query_row([session.as_bytes().as_slice()], |row| row.get(0))
 }
 
@@ -261,13 +274,12 @@ fn count_refusals(connection: &Connection, refused: &Refusals) -> Sql<()> {
     connection.prepare_cached(COUNT_REFUSALS)?.execute((device, anew, more, REFUSALS_MAX, at.ms(), failure)).map(drop)
 }
 
-/// Those of them whose sign-in is over by now.
-pub(crate) fn forget_devices(connection: &Connection, candidates: &[i64]) -> Sql<usize> {
+/// Those of them that were registered by what is over still: by something else since, they stay.
+pub(crate) fn forget_devices(connection: &Connection, at: Timestamp, candidates: &[i64]) -> Sql<usize> {
+    let select = format!("SELECT no FROM devices d WHERE no = ?2 AND session_id IS NOT NULL AND {IS_OVER}");
     let mut gone = Vec::new();
     for no in candidates {
-        let select = "SELECT no FROM devices d WHERE no = ?1 AND session_id IS NOT NULL
-             AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.id = d.session_id AND s.ended_at IS NULL)";
-        gone.extend(numbers(connection, select, [no])?);
+        gone.extend(numbers(connection, &select, (at.ms(), no))?);
     }
     remove(connection, &gone)?;
     Ok(gone.len())
