@@ -180,6 +180,7 @@ fn end(connection: &Connection, finish: &Finish, now: Timestamp) -> Sql<bool> {
         JobEnd::Retry { at, reason } => be_ready(connection, held, Again::Failed { at: *at, reason }, now)?,
         JobEnd::Dead { reason } => die(connection, id, now, &with_reason(&held.reasons, now, reason))?,
         JobEnd::HandedBack => be_ready(connection, held, Again::HandedBack, now)?,
+        JobEnd::NotNow { at } => be_ready(connection, held, Again::NotNow { at: *at }, now)?,
     }
     Ok(true)
 }
