@@ -43,7 +43,7 @@ pub const BADGE_MAX: i64 = 9_999;
 /// A device to be registered.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NewRegistration {
-    /// Its own, where the token is new.
+    /// Its own, where token and client device are new.
     pub id: RegistrationId,
     pub user: UserId,
     /// The sign-in that registers it, or the API key, by its id: the registration goes when that one ends. That of a host app's token is kept nowhere
@@ -182,14 +182,20 @@ impl fmt::Debug for PushTarget {
     }
 }
 
+/// What a conversation is called, and how many are in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushPlace {
+    pub kind: ConversationKind,
+    pub title: Option<String>,
+    pub member_count: i64,
+}
+
 /// All that is known, in one snapshot, when a device may have to be told of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Occasion {
     pub target: PushTarget,
     pub conversation: ConversationId,
-    pub kind: ConversationKind,
-    pub title: Option<String>,
-    pub member_count: i64,
+    pub place: PushPlace,
     /// `None`: no member, or no longer.
     pub seat: Option<Seat>,
     /// Newest first, at most [`UNSEEN_MAX`].
@@ -207,9 +213,9 @@ pub enum PushOutcome {
     Accepted,
     /// Taken away again.
     Withdrawn,
-    /// Will be tried again.
+    /// Will be tried again, or is to be when the owner has mended what is wrong with us.
     Failed,
-    /// Will not.
+    /// Will not: as often in a row as [`REFUSALS_MAX`], and the device is switched off.
     Refused,
     /// The token was no longer valid: the device is switched off.
     Unregistered,
@@ -338,8 +344,8 @@ pub fn covering(mut attempts: Vec<PushAttempt>) -> Vec<PushAttempt> {
 /// The devices, and what they were told. Each change is one transaction, durable when it answers.
 pub trait PushBook: Send + Sync {
     /// Makes or renews the registration of the token, which is nobody else's from then on. Where it was another person's, what it was told and got
-    /// is forgotten. Where the same client device was registered with another token of the provider, that registration goes, and this one has been told
-    /// what that one was.
+    /// is forgotten. Where the same client device is registered with another token of the provider, it is that registration, with this token from now on: what
+    /// is queued for it goes there. Only where this token is registered already does that registration go, and this one has been told what that one was.
     ///
     /// A session that has ended registers nothing: the answer is a device that is not kept, and not active.
     fn register(&self, new: NewRegistration) -> Reading<'_, Device>;

@@ -176,8 +176,11 @@ const INSERT: &str = "INSERT INTO devices (id, session_id, client_device, platfo
         user_id, provider, token, token_hash)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10, $11, $12)";
 
-const REPLACED: &str =
-    "SELECT id FROM devices WHERE user_id = $1 AND client_device = $2 AND provider = $3 AND id <> $4";
+/// Of one client device, the latest first.
+const OF_CLIENT_DEVICE: &str = "SELECT id FROM devices
+     WHERE user_id = $1 AND client_device = $2 AND provider = $3 AND id IS DISTINCT FROM $4 ORDER BY registered_at DESC, id DESC";
+
+const CHANGE_TOKEN: &str = "UPDATE devices SET token = $2, token_hash = $3 WHERE id = $1";
 
 const TAKE_OVER: &str = "INSERT INTO device_seats (conversation_id, device_id, delivered_seq, pushed_seq, withdrawn_seq)
      SELECT conversation_id, $2, max(delivered_seq), max(pushed_seq), max(withdrawn_seq) FROM device_seats WHERE device_id = ANY($1)
@@ -201,51 +204,73 @@ pub(crate) async fn register(session: &Session, new: &NewRegistration) -> Sql<De
         return Ok(new.of_ended_session());
     }
     let id = keep(session, new).await?;
-    if let Some(client_device) = new.device {
-        let params: &[&dyn Param] = &[&user, &client_device.uuid(), &small(new.provider.number())?, &id];
-        let replaced = ids(&session.rows(REPLACED, params).await?)?;
-        if !replaced.is_empty() {
-            session.rows(LOCK_DEVICES, &[&replaced]).await?;
-            // The same device under another token: what it was told, it was told.
-            session.execute(TAKE_OVER, &[&replaced, &id]).await?;
-            remove(session, replaced).await?;
-        }
-    }
     let others_max = i64::try_from(new.per_user_max.saturating_sub(1)).unwrap_or(i64::MAX);
     let surplus = session.rows(SURPLUS, &[&user, &id, &others_max]).await?;
     remove(session, ids(&surplus)?).await?;
     device(session, id).await
 }
 
-/// The token's row, under the id that it has from now on.
+/// The token's row, or else that of the same client device with another token, under the id that it has from now on.
 async fn keep(session: &Session, new: &NewRegistration) -> Sql<Uuid> {
     let hash = token_hash(new.provider, &new.token);
-    let (by, client_device) = (new.session.map(|id| id.uuid()), new.device.map(|id| id.uuid()));
-    let platform = small(new.platform.number())?;
-    let known = session.opt(OF_TOKEN, &[&&hash[..]]).await?;
-    if let Some(row) = &known {
-        let id: Uuid = at(row, 0)?;
-        if user_at(row, 1)? == new.user {
-            let params: &[&dyn Param] = &[
-                &id,
-                &by,
-                &client_device,
-                &platform,
-                &new.app_version,
-                &new.user_agent,
-                &new.shows_content,
-                &new.now.ms(),
-            ];
-            session.execute(RENEW, params).await?;
-            return Ok(id);
+    let mut known: Option<Uuid> = None;
+    if let Some(row) = session.opt(OF_TOKEN, &[&&hash[..]]).await? {
+        if user_at(&row, 1)? == new.user {
+            known = Some(at(&row, 0)?);
+        } else {
+            remove(session, vec![at(&row, 0)?]).await?;
         }
-        remove(session, vec![id]).await?;
     }
+    let mut others: Vec<Uuid> = Vec::new();
+    if let Some(client_device) = new.device {
+        let params: &[&dyn Param] = &[&new.user.uuid(), &client_device.uuid(), &small(new.provider.number())?, &known];
+        others = ids(&session.rows(OF_CLIENT_DEVICE, params).await?)?;
+        if !others.is_empty() {
+            // Whoever unregisters one meanwhile does not wait for its person.
+            let there = ids(&session.rows(LOCK_DEVICES, &[&others]).await?)?;
+            others.retain(|id| there.contains(id));
+        }
+    }
+    let id = match known {
+        Some(id) => id,
+        None if others.is_empty() => return insert(session, new, &hash).await,
+        None => {
+            let id = others.remove(0);
+            session.execute(CHANGE_TOKEN, &[&id, &new.token, &&hash[..]]).await?;
+            id
+        }
+    };
+    renew(session, id, new).await?;
+    if !others.is_empty() {
+        // The same device under another token, which was known by itself: what it was told, it was told.
+        session.execute(TAKE_OVER, &[&others, &id]).await?;
+        remove(session, others).await?;
+    }
+    Ok(id)
+}
+
+async fn renew(session: &Session, id: Uuid, new: &NewRegistration) -> Sql<()> {
+    let (by, client_device) = (new.session.map(|id| id.uuid()), new.device.map(|id| id.uuid()));
+    let params: &[&dyn Param] = &[
+        &id,
+        &by,
+        &client_device,
+        &small(new.platform.number())?,
+        &new.app_version,
+        &new.user_agent,
+        &new.shows_content,
+        &new.now.ms(),
+    ];
+    session.execute(RENEW, params).await.map(drop)
+}
+
+async fn insert(session: &Session, new: &NewRegistration, hash: &[u8; 32]) -> Sql<Uuid> {
+    let (by, client_device) = (new.session.map(|id| id.uuid()), new.device.map(|id| id.uuid()));
     let params: &[&dyn Param] = &[
         &new.id.uuid(),
         &by,
         &client_device,
-        &platform,
+        &small(new.platform.number())?,
         &new.app_version,
         &new.user_agent,
         &new.shows_content,

@@ -118,29 +118,32 @@ pub(crate) fn register(connection: &Connection, new: &NewRegistration) -> Sql<De
         .prepare_cached("SELECT no, user_no FROM devices WHERE token_hash = ?1")?
         .query_row([hash], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    let no = match known {
-        Some((no, owner)) if owner == user_no => {
-            renew(connection, no, new)?;
-            no
+    let known = match known {
+        Some((no, owner)) if owner != user_no => {
+            remove(connection, &[no])?;
+            None
         }
-        known => {
-            if let Some((no, _)) = known {
-                remove(connection, &[no])?;
-            }
-            insert(connection, user_no, &hash, new)?
-        }
+        known => known.map(|(no, _)| no),
     };
-    if let Some(client_device) = new.device {
-        let replaced = numbers(
-            connection,
-            "SELECT no FROM devices WHERE user_no = ?1 AND client_device = ?2 AND provider = ?3 AND no <> ?4",
-            (user_no, client_device.as_bytes().as_slice(), new.provider.number(), no),
-        )?;
-        for old in &replaced {
-            take_over(connection, *old, no)?;
+    let same = of_client_device(connection, user_no, known, new)?;
+    let (no, others) = match (known, same.split_first()) {
+        (Some(no), _) => {
+            renew(connection, no, new)?;
+            (no, &same[..])
         }
-        remove(connection, &replaced)?;
+        (None, Some((no, others))) => {
+            connection
+                .prepare_cached("UPDATE devices SET token = ?2, token_hash = ?3 WHERE no = ?1")?
+                .execute((no, &new.token, hash))?;
+            renew(connection, *no, new)?;
+            (*no, others)
+        }
+        (None, None) => (insert(connection, user_no, &hash, new)?, &[][..]),
+    };
+    for old in others {
+        take_over(connection, *old, no)?;
     }
+    remove(connection, others)?;
     let surplus = numbers(
         connection,
         "SELECT no FROM devices WHERE user_no = ?1 AND no <> ?2 ORDER BY registered_at DESC, id DESC LIMIT -1 OFFSET ?3",
@@ -148,6 +151,16 @@ pub(crate) fn register(connection: &Connection, new: &NewRegistration) -> Sql<De
     )?;
     remove(connection, &surplus)?;
     device(connection, no)
+}
+
+/// The person's registrations of the same client device with other tokens, the latest first.
+fn of_client_device(connection: &Connection, user_no: i64, known: Option<i64>, new: &NewRegistration) -> Sql<Vec<i64>> {
+    let Some(client_device) = new.device else { return Ok(Vec::new()) };
+    numbers(
+        connection,
+        "SELECT no FROM devices WHERE user_no = ?1 AND client_device = ?2 AND provider = ?3 AND no IS NOT ?4 ORDER BY registered_at DESC, no DESC",
+        (user_no, client_device.as_bytes().as_slice(), new.provider.number(), known),
+    )
 }
 
 fn has_ended(connection: &Connection, session: SessionId) -> Sql<bool> {
@@ -204,7 +217,7 @@ fn insert(connection: &Connection, user_no: i64, hash: &[u8; 32], new: &NewRegis
         )
 }
 
-/// The same device under another token: what it was told, it was told.
+/// The same device under another token, which was known by itself: what it was told, it was told.
 fn take_over(connection: &Connection, from: i64, to: i64) -> Sql<()> {
     connection
         .prepare_cached(

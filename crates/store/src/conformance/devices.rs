@@ -103,7 +103,7 @@ pub async fn a_token_of_another_person_moves_and_takes_nothing_along(home: &impl
     assert_eq!((book.seat(back.id, group).await.pushed_seq, book.devices(bob).await), (0, vec![]));
 }
 
-pub async fn a_refreshed_token_takes_over_what_its_device_was_told(home: &impl Home) {
+pub async fn a_refreshed_token_is_its_devices_and_what_was_told_stays_told(home: &impl Home) {
     let book = Book::open(home).await;
     let [alice, bob] = book.world.people(["alice", "bob"]).await;
     let (dm, group) = (book.world.dm(alice, bob).await, book.world.group(bob, &[alice]).await);
@@ -120,7 +120,8 @@ pub async fn a_refreshed_token_takes_over_what_its_device_was_told(home: &impl H
     book.pushed(old, group, 4).await;
     book.note(vec![book.noted(old, dm, 2, PushOutcome::Withdrawn)]).await;
     let new = book.register(book.of_device(alice, "new", phone)).await.id;
-    assert_eq!(book.devices(alice).await, [new, of_expo, other]);
+    assert_eq!((new, book.devices(alice).await), (old, vec![new, of_expo, other]));
+    assert_eq!(book.tokens(alice).await, ["new", "expo", "tablet"]);
     let seat = book.seat(new, dm).await;
     assert_eq!((seat.delivered_seq, seat.pushed_seq, seat.withdrawn_seq), (1, 3, 2));
     assert_eq!(book.heard_by(group).await, sorted([other, of_expo]));
@@ -134,6 +135,35 @@ pub async fn a_refreshed_token_takes_over_what_its_device_was_told(home: &impl H
     assert_eq!((joined, book.devices(alice).await), (loose, vec![loose, of_expo, other]));
     let seat = book.seat(loose, dm).await;
     assert_eq!((seat.delivered_seq, seat.pushed_seq, seat.withdrawn_seq), (1, 4, 2));
+}
+
+pub async fn a_job_queued_before_its_device_has_another_token_is_for_that_one(home: &impl Home) {
+    let book = Book::open(home).await;
+    let [alice, bob] = book.world.people(["alice", "bob"]).await;
+    let dm = book.world.dm(alice, bob).await;
+    let device = book.client_device();
+    let phone = book.register(book.of_device(alice, "old", device)).await;
+    book.world.send(bob, dm, "hello").await;
+    assert_eq!(book.heard_by(dm).await, [phone.id]);
+    let old = token_hash(PushProvider::Fcm, "old");
+    let off = async |hash| book.push().switch_off(phone.id, hash, "gone".into(), book.world.now()).await;
+    let renewal = NewRegistration { app_version: Some("2".to_owned()), ..book.of_device(alice, "new", device) };
+    let renewed = book.register(renewal.clone()).await;
+    let expected = Device { app_version: Some("2".to_owned()), registered_at: renewal.now, ..phone.clone() };
+    assert_eq!(renewed, expected);
+    let occasion = book.occasion(phone.id, dm).await;
+    assert_eq!((occasion.target.token.as_str(), occasion.unseen.len()), ("new", 1));
+    assert!(!off(old).await.expect("an answer"), "what is said of the old token says nothing of the new one");
+    // One that is off is on again.
+    assert!(off(token_hash(PushProvider::Fcm, "new")).await.expect("an answer"));
+    assert_eq!(book.register(book.of_device(alice, "third", device)).await.id, phone.id);
+    assert_eq!(book.occasion(phone.id, dm).await.target.token, "third");
+    // The old one is anybody's.
+    let of_bob = book.phone_of(bob, "old").await;
+    assert_ne!(of_bob, phone.id);
+    // And where the new one was another person's, the device has it nevertheless.
+    assert_eq!(book.register(book.of_device(alice, "old", device)).await.id, phone.id);
+    assert_eq!((book.tokens(alice).await, book.devices(bob).await), (vec!["old".to_owned()], vec![]));
 }
 
 pub async fn what_a_device_tells_while_it_is_off_counts(home: &impl Home) {
