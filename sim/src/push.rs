@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use tertulia_client_sqlite::Durability;
 use tertulia_engine::{ConnectionState, Registration, RegistrationStep};
 use tertulia_proto::device::RegisterDevice;
 use tertulia_proto::{ConversationId, DeviceId, Platform, PushProvider, RegistrationId, Seq};
+use tertulia_store::Store as _;
 use tertulia_testkit::Random;
 
 use crate::notify::PROVIDERS;
@@ -204,6 +205,9 @@ impl World {
     /// Whom the server would notify of what has reached them long since.
     pub fn check_notified(&self) -> Result<()> {
         let life = self.server.life.as_ref().context("the server is up")?;
+        // Nobody signs in or out in these worlds, as with a host app's tokens: of no device is it known that its sign-in is over.
+        let forgotten = now_or_never(life.store.push().forget_devices(self.server.clock_now(), 100))??;
+        ensure!(forgotten == 0, "the clean-up has forgotten {forgotten} devices");
         for (number, device) in self.devices.iter().enumerate().filter(|(_, device)| device.registrar.is_wished) {
             crate::check::notified::check(number, device, self.user_of(number), &life.store)?;
         }

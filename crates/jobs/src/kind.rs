@@ -33,6 +33,8 @@ pub enum Outcome {
     Retry(String),
     /// Again after this time, a day at most (somebody else's `Retry-After`); out of tries: dead.
     RetryAfter(Duration, String),
+    /// It is not the moment to try: as if it had not been, until then, a day at most. Tries and history stay.
+    Later(Timestamp),
     /// Trying again is of no use.
     Dead(String),
 }

@@ -325,9 +325,11 @@ impl Shift {
             Outcome::DoneAnd(next) => finish.next = next,
             Outcome::Retry(reason) => finish.end = again(None, reason),
             Outcome::RetryAfter(after, reason) => finish.end = again(Some(after), reason),
+            Outcome::Later(at) => finish.end = JobEnd::NotNow { at: at.min(now.plus_ms(Runner::ms(WAIT_MAX))) },
             Outcome::Dead(reason) => finish.end = JobEnd::Dead { reason },
         }
-        if let Some(every) = kind.every.filter(|_| !matches!(finish.end, JobEnd::Retry { .. })) {
+        let is_over = !matches!(finish.end, JobEnd::Retry { .. } | JobEnd::NotNow { .. });
+        if let Some(every) = kind.every.filter(|_| is_over) {
             finish.next.push(periodic(kind, every, now));
         }
         // It would never be taken, and keep the others' ends from being written with it.
@@ -611,7 +613,7 @@ fn account(counts: &Counts, kind: &'static str, finish: &Finish, is_counted: boo
                 counts.failed += 1;
                 counts.dead += 1;
             }
-            JobEnd::HandedBack => {}
+            JobEnd::HandedBack | JobEnd::NotNow { .. } => {}
         }
     });
     match &finish.end {
@@ -622,7 +624,7 @@ fn account(counts: &Counts, kind: &'static str, finish: &Finish, is_counted: boo
         JobEnd::Dead { reason } => {
             tracing::warn!(job.id = finish.held.id, job.kind = kind, reason, "a job failed for good");
         }
-        JobEnd::Done | JobEnd::HandedBack => {}
+        JobEnd::Done | JobEnd::HandedBack | JobEnd::NotNow { .. } => {}
     }
 }
 

@@ -686,6 +686,49 @@ async fn what_a_handler_queues_while_it_runs_is_run_at_once() {
     until("both are done", || counts.look()["a"].done == 1).await.expect("soon");
 }
 
+#[tokio::test]
+async fn a_job_whose_moment_it_is_not_comes_at_its_time_and_keeps_its_tries() {
+    let mut work = Work::new();
+    let (clock, tries) = (work.clock.clone(), Arc::new(parking_lot::Mutex::new(Vec::new())));
+    let theirs = tries.clone();
+    let kind = Kind::new("a", move |job: Job| {
+        let (clock, tries) = (clock.clone(), theirs.clone());
+        async move {
+            let so_far = {
+                let mut tries = tries.lock();
+                tries.push(job.tries);
+                tries.len()
+            };
+            match so_far {
+                1 => Outcome::Retry("no luck".into()),
+                2..=9 => Outcome::Later(clock.at().plus_ms(60_000)),
+                10 => Outcome::Later(clock.at().plus_ms(1_000_000_000_000)),
+                _ => Outcome::Done,
+            }
+        }
+    });
+    work.add("a", 1).await;
+    let runner = work.runner(1, vec![kind]);
+    let counts = runner.counts();
+    work.start(runner);
+    settle().await;
+    work.clock.advance(10_000);
+    settle().await;
+    for begun in 2..10 {
+        work.clock.advance(59_000);
+        settle().await;
+        assert_eq!(tries.lock().len(), begun, "not before its time");
+        work.clock.advance(1000);
+        settle().await;
+        assert_eq!(tries.lock().len(), begun + 1, "and then at once");
+    }
+    let waits = work.until_listed(JobState::Ready, 1).await;
+    assert_eq!((waits[0].tries, waits[0].reasons.len()), (1, 1));
+    assert_eq!(waits[0].run_at, work.clock.at().plus_ms(86_400_000), "a day at most");
+    assert_eq!(*tries.lock(), [1, 2, 2, 2, 2, 2, 2, 2, 2, 2]);
+    assert_eq!((counts.look()["a"].failed, counts.look()["a"].done, counts.look()["a"].running), (1, 0, 0));
+}
+
 #[test]
 fn options_that_mean_nothing_are_refused() {
     let work = Work::new();

@@ -29,8 +29,12 @@ use under_way::UnderWay;
 /// Devices told at the same time, over one provider.
 const PER_PROVIDER: usize = 32;
 
-/// When it is tried again to tell a device that another job is telling, or one of somebody who is told on others just now.
+/// When it is looked again at a device that another job is telling.
 const BUSY_MS: i64 = 1000;
+
+/// What of a provider's `Retry-After` is waited. Who asks for a day would have a message told when it is too old, and everything else of its conversation
+/// with it; with this it is asked again some times, and then a dead letter says so.
+const RETRY_AFTER_MAX: Duration = Duration::from_mins(15);
 
 /// Everything that has to be there to notify somebody.
 pub struct Pushing {
@@ -150,38 +154,39 @@ impl Pushing {
     ) -> Result<Outcome, StoreError> {
         let now = self.powers.now();
         let book = store.push();
-        let again = |at| Ok(Outcome::DoneAnd(vec![push_job(provider, about, at, now)]));
-        let Some(turn) = self.under_way.begin(about) else { return again(now.plus_ms(BUSY_MS)) };
+        let turn = match self.under_way.begin(about, now) {
+            Ok(turn) => turn,
+            Err(later) => return Ok(Outcome::Later(later)),
+        };
         // Another worker would tell the same, or something older after it. One that ends from here on has noted what it told before the occasion is read.
         if store.jobs().runs_beside(job.id).await? {
-            return again(now.plus_ms(BUSY_MS));
+            return Ok(Outcome::Later(now.plus_ms(BUSY_MS)));
         }
         let Some(occasion) = book.occasion(about.registration, about.conversation_id, now).await? else {
             return Ok(Outcome::Done);
         };
-        // A token that was registered anew may have another provider: its own line of jobs.
-        let Some(sender) =
-            self.providers.get(&occasion.target.provider).filter(|_| occasion.target.provider == provider)
-        else {
-            return Ok(Outcome::Done);
-        };
-        let quiet_until = occasion.quiet_hours.as_ref().and_then(|hours| quiet::ends_at(hours, now));
-        match tertulia_push::plan(&occasion, quiet_until, now, &self.policy) {
+        let Some(sender) = self.providers.get(&provider) else { return Ok(Outcome::Done) };
+        match self.planned(&occasion, now) {
             Plan::Nothing => Ok(Outcome::Done),
-            Plan::Later(at) => again(at),
+            Plan::Later(at) => Ok(Outcome::Later(at)),
             Plan::TakeAway(notification) if !sender.withdraws() => {
                 let detail = "is not taken away there".to_owned();
                 self.note(store, &occasion, &notification, PushOutcome::Withdrawn, detail).await?;
-                Ok(Outcome::Done)
+                self.tell_what_is_left(store, &occasion).await
             }
             Plan::Tell(notification) | Plan::TakeAway(notification) => {
-                if !turn.admits(occasion.target.user) {
-                    return again(now.plus_ms(BUSY_MS));
+                if let Err(later) = turn.admits(occasion.target.user, now) {
+                    return Ok(Outcome::Later(later));
                 }
                 let answer = sender.send(&target(&occasion.target), &notification).await;
                 self.conclude(store, &occasion, &notification, answer).await
             }
         }
+    }
+
+    fn planned(&self, occasion: &Occasion, now: Timestamp) -> Plan {
+        let quiet_until = occasion.quiet_hours.as_ref().and_then(|hours| quiet::ends_at(hours, now));
+        tertulia_push::plan(occasion, quiet_until, now, &self.policy)
     }
 
     async fn conclude(
@@ -198,20 +203,30 @@ impl Pushing {
                 let outcome = if is_withdrawal { PushOutcome::Withdrawn } else { PushOutcome::Accepted };
                 note(outcome, id.unwrap_or_default()).await?;
                 if is_withdrawal {
-                    return Ok(Outcome::Done);
+                    self.tell_what_is_left(store, occasion).await
+                } else {
+                    self.take_back_what_was_read(store, occasion).await
                 }
-                self.take_back_what_was_read(store, occasion).await
             }
             Answer::Unregistered(reason) => {
                 let target = &occasion.target;
                 let hash = token_hash(target.provider, &target.token);
-                store.push().switch_off(target.registration, hash, reason.clone(), self.powers.now()).await?;
+                let now = self.powers.now();
+                let was_on = store.push().switch_off(target.registration, hash, reason.clone(), now).await?;
                 note(PushOutcome::Unregistered, reason).await?;
-                Ok(Outcome::Done)
+                // Where the device has another token by now, that one is to be told; where it is gone or off, the next look ends it.
+                Ok(if was_on { Outcome::Done } else { at_once(occasion, now) })
             }
             Answer::Later { after, reason } => {
                 note(PushOutcome::Failed, reason.clone()).await?;
-                Ok(after.map_or(Outcome::Retry(reason.clone()), |after| Outcome::RetryAfter(after, reason)))
+                Ok(match after {
+                    Some(after) => Outcome::RetryAfter(after.min(RETRY_AFTER_MAX), reason),
+                    None => Outcome::Retry(reason),
+                })
+            }
+            Answer::Misconfigured(reason) => {
+                note(PushOutcome::Failed, reason.clone()).await?;
+                Ok(Outcome::Dead(reason))
             }
             Answer::Refused(reason) => {
                 note(PushOutcome::Refused, reason.clone()).await?;
@@ -226,13 +241,23 @@ impl Pushing {
         let Some(occasion) = store.push().occasion(registration, told.conversation, now).await? else {
             return Ok(Outcome::Done);
         };
-        // Quiet hours keep nothing from being taken away.
-        Ok(match tertulia_push::plan(&occasion, None, now, &self.policy) {
-            Plan::TakeAway(_) => {
-                let job = PushJob { registration, conversation_id: told.conversation };
-                Outcome::DoneAnd(vec![push_job(occasion.target.provider, &job, now, now)])
-            }
+        Ok(match self.planned(&occasion, now) {
+            Plan::TakeAway(_) => at_once(&occasion, now),
+            // What came meanwhile has a job of its own.
             Plan::Nothing | Plan::Later(_) | Plan::Tell(_) => Outcome::Done,
+        })
+    }
+
+    /// The job that took something away may be the one that waits for the end of quiet hours. This comes to an end: what was taken away is noted.
+    async fn tell_what_is_left(&self, store: &dyn Store, taken: &Occasion) -> Result<Outcome, StoreError> {
+        let (now, registration) = (self.powers.now(), taken.target.registration);
+        let Some(occasion) = store.push().occasion(registration, taken.conversation, now).await? else {
+            return Ok(Outcome::Done);
+        };
+        Ok(match self.planned(&occasion, now) {
+            Plan::Nothing => Outcome::Done,
+            Plan::Later(at) => anew(&occasion, at, now),
+            Plan::Tell(_) | Plan::TakeAway(_) => at_once(&occasion, now),
         })
     }
 
@@ -276,7 +301,7 @@ impl Pushing {
             Answer::Accepted { id } => (TestOutcome::Accepted, id.unwrap_or_default()),
             Answer::Unregistered(reason) => (TestOutcome::Unregistered, reason),
             Answer::Later { reason, .. } => (TestOutcome::Failed, reason),
-            Answer::Refused(reason) => (TestOutcome::Refused, reason),
+            Answer::Refused(reason) | Answer::Misconfigured(reason) => (TestOutcome::Refused, reason),
         }
     }
 }
@@ -294,6 +319,16 @@ impl TestSender for Pushing {
 
 fn target(target: &PushTarget) -> Target {
     Target { platform: target.platform, token: target.token.clone() }
+}
+
+fn at_once(occasion: &Occasion, now: Timestamp) -> Outcome {
+    anew(occasion, now, now)
+}
+
+/// With all its tries: what there was to do is done.
+fn anew(occasion: &Occasion, at: Timestamp, now: Timestamp) -> Outcome {
+    let job = PushJob { registration: occasion.target.registration, conversation_id: occasion.conversation };
+    Outcome::DoneAnd(vec![push_job(occasion.target.provider, &job, at, now)])
 }
 
 fn push_job(provider: PushProvider, job: &PushJob, run_at: Timestamp, now: Timestamp) -> NewJob {

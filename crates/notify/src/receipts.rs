@@ -46,7 +46,9 @@ async fn ask(store: &dyn Store, kind: PushProvider, provider: &dyn Provider, now
         match answer {
             Answer::Accepted { .. } => {}
             Answer::Unregistered(reason) => switch_off(store, ticket, reason, now).await?,
-            Answer::Later { reason, .. } | Answer::Refused(reason) => *troubles.entry(reason).or_default() += 1,
+            Answer::Later { reason, .. } | Answer::Refused(reason) | Answer::Misconfigured(reason) => {
+                *troubles.entry(reason).or_default() += 1
+            }
         }
     }
     for (reason, count) in troubles {

@@ -206,7 +206,9 @@ impl Expo {
         let request = self.post("/--/api/v2/push/getReceipts").json(&json!({"ids": ids}));
         // Not knowing is no end of a notification, whoever's fault it is.
         let later = |answer| match answer {
-            Answer::Refused(reason) | Answer::Unregistered(reason) => Answer::later(reason),
+            Answer::Refused(reason) | Answer::Misconfigured(reason) | Answer::Unregistered(reason) => {
+                Answer::later(reason)
+            }
             other => other,
         };
         let reply = http::ask(request, RECEIPTS_BODY_MAX).await.map_err(later)?;
@@ -246,8 +248,8 @@ impl Slip {
             Some("DeviceNotRegistered") => Answer::unregistered("DeviceNotRegistered"),
             Some("MessageTooBig") => Answer::refused("MessageTooBig"),
             Some("MessageRateExceeded") => Answer::later("MessageRateExceeded"),
-            Some("MismatchSenderId") => Answer::refused("MismatchSenderId: the project's FCM key is another's"),
-            Some("InvalidCredentials") => Answer::refused("InvalidCredentials: the project's push credentials"),
+            Some("MismatchSenderId") => Answer::misconfigured("MismatchSenderId: the project's FCM key is another's"),
+            Some("InvalidCredentials") => Answer::misconfigured("InvalidCredentials: the project's push credentials"),
             Some("DeveloperError") => Answer::refused("DeveloperError"),
             Some("ExpoError") => Answer::later("ExpoError"),
             Some("ProviderError") => Answer::later("ProviderError"),
@@ -262,8 +264,10 @@ fn failed(reply: &Reply, now: Timestamp) -> Answer {
     let reason = code.map_or_else(|| format!("status {}", reply.status.as_u16()), str::to_owned);
     if reply.is_passing() || code == Some("TOO_MANY_REQUESTS") {
         reply.later(now, None, reason)
+    } else if code == Some("UNAUTHORIZED") {
+        Answer::misconfigured(reason)
     } else {
-        Answer::refused(reason)
+        reply.for_good(reason)
     }
 }
 

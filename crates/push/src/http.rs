@@ -80,7 +80,8 @@ pub async fn ask(request: RequestBuilder, body_max: usize) -> Result<Reply, Answ
 /// The error's own text is never shown: it holds the address, and with it the token.
 fn unanswered(error: &reqwest::Error) -> Answer {
     if causes(error).any(|cause| cause.is::<Forbidden>()) {
-        return Answer::refused(Forbidden::REASON);
+        // As with an address that is one already: the setting decides.
+        return Answer::misconfigured(Forbidden::REASON);
     }
     if error.is_timeout() {
         return Answer::later(if error.is_connect() { "no connection in time" } else { "no answer in time" });
@@ -152,6 +153,14 @@ impl Reply {
         self.status == StatusCode::REQUEST_TIMEOUT
             || self.status == StatusCode::TOO_MANY_REQUESTS
             || self.status.is_server_error()
+    }
+
+    /// What is left is an answer for good: 401 and 403 are about who asks (RFC 9110, 15.5.2 and 15.5.4), and that is we.
+    pub fn for_good(&self, reason: impl Into<String>) -> Answer {
+        match self.status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Answer::misconfigured(reason),
+            _ => Answer::refused(reason),
+        }
     }
 
     pub fn json<T: serde::de::DeserializeOwned>(&self) -> Option<T> {

@@ -14,7 +14,7 @@ pub(crate) const KEPT_S: u32 = 7 * 24 * 3600;
 pub enum NotificationKind {
     /// There is something to read.
     Message,
-    /// What was shown of this conversation is to be taken away: it was read elsewhere, or deleted.
+    /// What was shown of this conversation is to be taken away: it was read elsewhere. Nothing follows when a message is deleted: what was shown of it stays.
     Withdrawal,
     /// The person asked whether notifications arrive.
     Test,

@@ -68,13 +68,18 @@ fn is_muted(seat: &Seat, now: Timestamp) -> bool {
 /// `quiet_until`: the end of the person's quiet hours, where `now` lies in them.
 pub fn plan(occasion: &Occasion, quiet_until: Option<Timestamp>, now: Timestamp, policy: &Policy) -> Plan {
     let Some(seat) = &occasion.seat else { return Plan::Nothing };
-    if !is_muted(seat, now)
-        && let Some(plan) = news(occasion, quiet_until, now, policy)
-    {
-        return plan;
-    }
     let shows_read = seat.pushed_seq > seat.withdrawn_seq && seat.pushed_seq <= seat.read_seq;
-    if shows_read { Plan::TakeAway(Box::new(withdrawal(occasion, seat, now))) } else { Plan::Nothing }
+    let news = if is_muted(seat, now) { None } else { news(occasion, quiet_until, now, policy) };
+    match news {
+        // What is told takes the place of what is shown. Quiet hours keep nothing from being taken away: their end may be far.
+        Some(plan) if !(shows_read && is_quiet(quiet_until, now)) => plan,
+        _ if shows_read => Plan::TakeAway(Box::new(withdrawal(occasion, seat, now))),
+        _ => Plan::Nothing,
+    }
+}
+
+fn is_quiet(quiet_until: Option<Timestamp>, now: Timestamp) -> bool {
+    quiet_until.is_some_and(|end| end > now)
 }
 
 /// What is to be done about messages that the device has not seen, where there are some worth it.
@@ -105,7 +110,9 @@ fn is_old(message: &Unseen, now: Timestamp, policy: &Policy) -> bool {
 
 /// Devices wait before they say that they have got something, longer in larger groups, where each word of it goes to many.
 fn grace_ms(occasion: &Occasion, policy: &Policy) -> i64 {
-    policy.grace_ms.saturating_add(occasion.member_count.clamp(2, 1000).saturating_sub(2).saturating_mul(MEMBER_MS))
+    policy
+        .grace_ms
+        .saturating_add(occasion.place.member_count.clamp(2, 1000).saturating_sub(2).saturating_mul(MEMBER_MS))
 }
 
 fn message(occasion: &Occasion, newest: &Unseen, now: Timestamp, policy: &Policy) -> Notification {
@@ -113,7 +120,7 @@ fn message(occasion: &Occasion, newest: &Unseen, now: Timestamp, policy: &Policy
     let (title, body) = if is_private {
         (cut(&policy.name), cut(&policy.private_text))
     } else {
-        match (occasion.kind, &occasion.title) {
+        match (occasion.place.kind, &occasion.place.title) {
             (ConversationKind::Group, title) => {
                 let title = title.as_deref().map(cut).filter(|title| !title.is_empty());
                 let title = title.unwrap_or_else(|| cut(&policy.name));
@@ -178,7 +185,7 @@ fn cut(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use tertulia_proto::{ConversationId, MessageId, Platform, PushProvider, RegistrationId, UserId};
-    use tertulia_store::push::PushTarget;
+    use tertulia_store::push::{PushPlace, PushTarget};
 
     use super::*;
 
@@ -220,9 +227,7 @@ mod tests {
                 shows_content: true,
             },
             conversation: ConversationId::from_bytes([7; 16]),
-            kind: ConversationKind::Dm,
-            title: None,
-            member_count: 2,
+            place: PushPlace { kind: ConversationKind::Dm, title: None, member_count: 2 },
             seat: Some(seat()),
             unseen: vec![unseen(6, "and again"), unseen(5, "hello")],
             unseen_count: 2,
@@ -241,6 +246,15 @@ mod tests {
         match plan(occasion, None, NOW, policy) {
             Plan::Tell(notification) => *notification,
             other => panic!("{other:?}"),
+        }
+    }
+
+    fn planned(occasion: &Occasion, quiet_until: Option<Timestamp>) -> String {
+        match plan(occasion, quiet_until, NOW, &Policy::default()) {
+            Plan::Nothing => "nothing".to_owned(),
+            Plan::Later(at) => format!("later {}", at.ms() - NOW.ms()),
+            Plan::Tell(_) => "tell".to_owned(),
+            Plan::TakeAway(_) => "take away".to_owned(),
         }
     }
 
@@ -273,7 +287,10 @@ mod tests {
             old.created_at = NOW.plus_ms(-ms);
             Occasion { unseen: vec![old], unseen_count: 1, ..occasion() }
         };
-        let of_members = |member_count| Occasion { member_count, ..aged(3000) };
+        let of_members = |member_count| {
+            let aged = aged(3000);
+            Occasion { place: PushPlace { member_count, ..aged.place.clone() }, ..aged }
+        };
         let flood = Occasion { unseen_count: 3, ..aged(2999) };
         let burst = |ms| Occasion { unseen: [aged(0).unseen, aged(ms).unseen].concat(), ..occasion() };
         let (day, quiet) = (86_400_000, Some(NOW.plus_ms(5000)));
@@ -313,13 +330,36 @@ mod tests {
             ),
         ];
         for (name, occasion, quiet_until, expected) in table {
-            let did = match plan(&occasion, quiet_until, NOW, &Policy::default()) {
-                Plan::Nothing => "nothing".to_owned(),
-                Plan::Later(at) => format!("later {}", at.ms() - NOW.ms()),
-                Plan::Tell(_) => "tell".to_owned(),
-                Plan::TakeAway(_) => "take away".to_owned(),
-            };
-            assert_eq!(did, expected, "{name}");
+            assert_eq!(planned(&occasion, quiet_until), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn quiet_hours_keep_nothing_from_being_taken_away() {
+        let quiet = Some(NOW.plus_ms(5000));
+        let table: [(&str, Occasion, Option<Timestamp>, &str); 4] = [
+            (
+                "shown and read, and more came in quiet hours",
+                with(|s| (s.pushed_seq, s.read_seq) = (4, 4)),
+                quiet,
+                "take away",
+            ),
+            (
+                "taken away, and more came in quiet hours",
+                with(|s| (s.pushed_seq, s.withdrawn_seq) = (4, 4)),
+                quiet,
+                "later 5000",
+            ),
+            (
+                "shown and not read, and more came in quiet hours",
+                with(|s| (s.pushed_seq, s.read_seq) = (5, 4)),
+                quiet,
+                "later 5000",
+            ),
+            ("shown and read, and more came", with(|s| (s.pushed_seq, s.read_seq) = (4, 4)), None, "tell"),
+        ];
+        for (name, occasion, quiet_until, expected) in table {
+            assert_eq!(planned(&occasion, quiet_until), expected, "{name}");
         }
     }
 
@@ -343,8 +383,7 @@ mod tests {
     #[test]
     fn a_group_stands_above_and_the_sender_before_what_they_say() {
         let group = |title: Option<&str>| Occasion {
-            kind: ConversationKind::Group,
-            title: title.map(str::to_owned),
+            place: PushPlace { kind: ConversationKind::Group, title: title.map(str::to_owned), member_count: 2 },
             ..occasion()
         };
         let one = told(&group(Some("Book club")), &Policy::default());
@@ -354,7 +393,8 @@ mod tests {
 
     #[test]
     fn where_nothing_is_to_be_said_neither_who_nor_what_nor_where_is_said() {
-        let group = Occasion { kind: ConversationKind::Group, title: Some("Divorce".into()), ..occasion() };
+        let place = PushPlace { kind: ConversationKind::Group, title: Some("Divorce".into()), member_count: 2 };
+        let group = Occasion { place, ..occasion() };
         let of_the_device =
             Occasion { target: PushTarget { shows_content: false, ..group.target.clone() }, ..group.clone() };
         let of_the_house = Policy { is_private: true, ..Policy::default() };

@@ -20,8 +20,11 @@ pub enum Answer {
     Unregistered(String),
     /// Not now; `after` is what the provider wants waited, a day at most.
     Later { after: Option<Duration>, reason: String },
-    /// Never as it is: too large, wrong, or our own credentials are.
+    /// Never as it is: too large, or wrong.
     Refused(String),
+    /// Neither the device's fault nor the message's: our credentials, our clock or our settings are wrong. To be told when somebody has mended them; until then
+    /// it says nothing against a device.
+    Misconfigured(String),
 }
 
 impl Answer {
@@ -31,6 +34,10 @@ impl Answer {
 
     pub(crate) fn refused(reason: impl Into<String>) -> Self {
         Self::Refused(reason.into())
+    }
+
+    pub(crate) fn misconfigured(reason: impl Into<String>) -> Self {
+        Self::Misconfigured(reason.into())
     }
 
     pub(crate) fn unregistered(reason: impl Into<String>) -> Self {

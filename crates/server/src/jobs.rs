@@ -130,27 +130,28 @@ fn going_on(now: Timestamp) -> NewJob {
 async fn sweep(store: &dyn Store, now: Timestamp, kept: Kept, steps: usize) -> Result<bool, StoreError> {
     let (jobs, push, hooks) = (store.jobs(), store.push(), store.webhooks());
     let before = DeadLetters::Before { at: now.plus_ms(-kept.letters_ms), limit: STEP };
+    let sessions = now.plus_ms(-SESSION_RETENTION_MS);
     let (attempts, events) = (now.plus_ms(-kept.attempts_ms), now.plus_ms(-kept.events_ms));
     let parts = [
-        in_steps(steps, || jobs.forget_sessions(now.plus_ms(-SESSION_RETENTION_MS), STEP)).await,
+        // Before the sessions: what nobody remembers nobody can find to be over.
+        in_steps(steps, || push.forget_devices(sessions, STEP)).await,
+        in_steps(steps, || jobs.forget_sessions(sessions, STEP)).await,
         in_steps(steps, || jobs.drop_dead(before.clone())).await,
         in_steps(steps, || push.forget_attempts(attempts, STEP)).await,
         in_steps(steps, || hooks.forget_events(events, STEP)).await,
         in_steps(steps, || hooks.forget_positions(events, STEP)).await,
         in_steps(steps, || hooks.forget_requests(events, STEP)).await,
-        // After the sessions.
-        in_steps(steps, || push.forget_devices(STEP)).await,
     ];
     let traces = trace::sweep(store, now, kept.traces).await;
     let gone = |part: usize| parts[part].as_ref().map_or(0, |swept| swept.gone);
     tracing::info!(
-        sessions = gone(0),
-        dead_letters = gone(1),
-        push_attempts = gone(2),
-        webhook_events = gone(3),
-        webhook_positions = gone(4),
-        webhook_requests = gone(5),
-        devices = gone(6),
+        devices = gone(0),
+        sessions = gone(1),
+        dead_letters = gone(2),
+        push_attempts = gone(3),
+        webhook_events = gone(4),
+        webhook_positions = gone(5),
+        webhook_requests = gone(6),
         traces = traces.as_ref().copied().unwrap_or_default(),
         "swept"
     );

@@ -178,7 +178,8 @@ async fn recall(session: &Session, recall: &Recall) -> Sql<usize> {
 }
 
 const FORGET_SESSIONS: &str = "DELETE FROM sessions WHERE id IN
-     (SELECT id FROM sessions WHERE expires_at < $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)";
+     (SELECT id FROM sessions s WHERE expires_at < $1 AND NOT EXISTS (SELECT 1 FROM devices d WHERE d.session_id = s.id OFFSET 0)
+     ORDER BY expires_at LIMIT $2 FOR UPDATE OF s SKIP LOCKED)";
 
 /// A call that is refused before anything is asked.
 fn refused<'a, T: Send + 'a>(error: StoreError) -> Reading<'a, T> {

@@ -94,8 +94,8 @@ impl PushBook for PostgresStore {
         Box::pin(self.changes.transact(move |s| async move { change::forget_attempts(&s, at, limit).await }))
     }
 
-    fn forget_devices(&self, limit: usize) -> Reading<'_, usize> {
-        Box::pin(self.changes.transact(move |s| async move { change::forget_devices(&s, limit).await }))
+    fn forget_devices(&self, at: Timestamp, limit: usize) -> Reading<'_, usize> {
+        Box::pin(self.changes.transact(move |s| async move { change::forget_devices(&s, at, limit).await }))
     }
 
     fn quiet_hours(&self, user: UserId) -> Reading<'_, Option<QuietHours>> {

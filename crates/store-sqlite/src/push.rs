@@ -69,11 +69,12 @@ impl PushBook for SqliteStore {
         self.change(limit.min(JOBS_PER_CALL_MAX), move |c| write::push::forget_attempts(c, at, limit))
     }
 
-    fn forget_devices(&self, limit: usize) -> Reading<'_, usize> {
+    fn forget_devices(&self, at: Timestamp, limit: usize) -> Reading<'_, usize> {
         Box::pin(async move {
             // Looks at all devices: work of a reader. The writer looks at those again.
-            let candidates = self.read(move |c| read::push::of_ended_sessions(c, limit.min(JOBS_PER_CALL_MAX))).await?;
-            self.change(candidates.len(), move |c| write::push::forget_devices(c, &candidates)).await
+            let candidates =
+                self.read(move |c| read::push::to_be_forgotten(c, at, limit.min(JOBS_PER_CALL_MAX))).await?;
+            self.change(candidates.len(), move |c| write::push::forget_devices(c, at, &candidates)).await
         })
     }
 

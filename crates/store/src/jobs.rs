@@ -183,6 +183,8 @@ pub enum JobEnd {
     Dead { reason: String },
     /// Ready again as if nothing had been: the attempt does not count. As at [`JobEnd::Retry`] where its key has a ready one ([`Again::HandedBack`]).
     HandedBack,
+    /// The same, and not before that time: it was not the moment to try.
+    NotNow { at: Timestamp },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -290,7 +292,8 @@ pub trait JobQueue: Send + Sync {
     /// it costs the same however deep the queue is.
     fn job_stats(&self, count_max: usize) -> Reading<'_, Vec<JobStats>>;
     fn list_jobs(&self, filter: JobFilter) -> Reading<'_, Vec<JobRecord>>;
-    /// Removes sessions that expired before `at`, at most `limit`: work of the clean-up, and of nobody else. How many.
+    /// Removes sessions that expired before `at`, at most `limit`: work of the clean-up, and of nobody else. Those that devices were registered by stay until
+    /// these are gone ([`crate::push::PushBook::forget_devices`]). How many.
     fn forget_sessions(&self, at: Timestamp, limit: usize) -> Reading<'_, usize>;
 }
 
@@ -302,6 +305,8 @@ pub enum Again<'a> {
     Failed { at: Timestamp, reason: &'a str },
     /// At its own time, or that of the one it becomes one with if that is earlier and does not wait after a failure.
     HandedBack,
+    /// As handed back, with that for its own time.
+    NotNow { at: Timestamp },
     /// A person wants it tried, now and with all attempts.
     Revived,
 }
@@ -333,6 +338,10 @@ impl Standing {
                 self.run_at = at;
             }
             Again::HandedBack => self.spared += 1,
+            Again::NotNow { at } => {
+                self.spared += 1;
+                self.run_at = at;
+            }
             Again::Revived => {
                 self.spared = self.attempt;
                 self.run_at = now;
@@ -347,8 +356,8 @@ impl Standing {
     pub fn joined(self, ready: Self, why: Again<'_>) -> (Self, JobId) {
         let run_at = match why {
             Again::Failed { .. } => self.run_at.max(ready.run_at),
-            Again::HandedBack if ready.tries() > 0 => ready.run_at,
-            Again::HandedBack | Again::Revived => self.run_at.min(ready.run_at),
+            Again::HandedBack | Again::NotNow { .. } if ready.tries() > 0 => ready.run_at,
+            Again::HandedBack | Again::NotNow { .. } | Again::Revived => self.run_at.min(ready.run_at),
         };
         let tries = self.tries().max(ready.tries());
         let reasons = merged_reasons(&self.reasons, &ready.reasons);
@@ -357,7 +366,9 @@ impl Standing {
         // `attempt` never goes back: it guards the row against late workers.
         let (attempt, spared) = match why {
             Again::Revived => (stays.attempt, stays.attempt),
-            Again::Failed { .. } | Again::HandedBack => (stays.attempt + tries - stays.tries(), stays.spared),
+            Again::Failed { .. } | Again::HandedBack | Again::NotNow { .. } => {
+                (stays.attempt + tries - stays.tries(), stays.spared)
+            }
         };
         (Self { id: stays.id, attempt, spared, priority, run_at, reasons }, goes)
     }
@@ -473,6 +484,13 @@ mod tests {
         };
         assert_eq!(back(standing(2, 0, 0, 90)), standing(1, 1, 1, 0));
         assert_eq!(back(standing(2, 2, 0, 90)), standing(1, 3, 1, 90));
+        let not_now = |ready| {
+            let why = Again::NotNow { at: Timestamp::from_ms(60) };
+            standing(1, 2, 0, 0).again(why, Timestamp::from_ms(20)).joined(ready, why).0
+        };
+        assert_eq!(not_now(standing(2, 0, 0, 90)), standing(1, 2, 1, 60));
+        assert_eq!(not_now(standing(2, 0, 0, 30)), standing(1, 2, 1, 30));
+        assert_eq!(not_now(standing(2, 2, 0, 90)), standing(1, 3, 1, 90));
         let revived = standing(1, 4, 0, 0).again(Again::Revived, Timestamp::from_ms(20));
         assert_eq!(revived.joined(standing(2, 2, 0, 90), Again::Revived).0, standing(1, 4, 4, 20));
     }

@@ -43,10 +43,11 @@ pub const BADGE_MAX: i64 = 9_999;
 /// A device to be registered.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NewRegistration {
-    /// Its own, where the token is new.
+    /// Its own, where token and client device are new.
     pub id: RegistrationId,
     pub user: UserId,
-    /// The sign-in that registers it, or the API key, by its id: the registration goes when that one ends.
+    /// The sign-in that registers it, or the API key, by its id: the registration goes when that one ends. That of a host app's token is kept nowhere
+    /// before it is ended.
     pub session: Option<SessionId>,
     pub device: Option<DeviceId>,
     pub provider: PushProvider,
@@ -181,14 +182,20 @@ impl fmt::Debug for PushTarget {
     }
 }
 
+/// What a conversation is called, and how many are in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushPlace {
+    pub kind: ConversationKind,
+    pub title: Option<String>,
+    pub member_count: i64,
+}
+
 /// All that is known, in one snapshot, when a device may have to be told of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Occasion {
     pub target: PushTarget,
     pub conversation: ConversationId,
-    pub kind: ConversationKind,
-    pub title: Option<String>,
-    pub member_count: i64,
+    pub place: PushPlace,
     /// `None`: no member, or no longer.
     pub seat: Option<Seat>,
     /// Newest first, at most [`UNSEEN_MAX`].
@@ -206,9 +213,9 @@ pub enum PushOutcome {
     Accepted,
     /// Taken away again.
     Withdrawn,
-    /// Will be tried again.
+    /// Will be tried again, or is to be when the owner has mended what is wrong with us.
     Failed,
-    /// Will not.
+    /// Will not: as often in a row as [`REFUSALS_MAX`], and the device is switched off.
     Refused,
     /// The token was no longer valid: the device is switched off.
     Unregistered,
@@ -359,8 +366,8 @@ pub fn covering(mut attempts: Vec<PushAttempt>) -> Vec<PushAttempt> {
 /// The devices, and what they were told. Each change is one transaction, durable when it answers.
 pub trait PushBook: Send + Sync {
     /// Makes or renews the registration of the token, which is nobody else's from then on. Where it was another person's, what it was told and got
-    /// is forgotten. Where the same client device was registered with another token of the provider, that registration goes, and this one has been told
-    /// what that one was.
+    /// is forgotten. Where the same client device is registered with another token of the provider, it is that registration, with this token from now on: what
+    /// is queued for it goes there. Only where this token is registered already does that registration go, and this one has been told what that one was.
     ///
     /// A session that has ended registers nothing: the answer is a device that is not kept, and not active.
     fn register(&self, new: NewRegistration) -> Reading<'_, Device>;
@@ -398,9 +405,9 @@ pub trait PushBook: Send + Sync {
     fn tickets(&self, provider: PushProvider, since: Timestamp, until: Timestamp) -> Reading<'_, Vec<Ticket>>;
     /// Work of the clean-up: attempts made before `at`, at most `limit`. How many are gone.
     fn forget_attempts(&self, at: Timestamp, limit: usize) -> Reading<'_, usize>;
-    /// Work of the clean-up: devices whose sign-in is over, because it expired and was forgotten or was ended by a server that knew of no devices; at most
-    /// `limit`. How many are gone.
-    fn forget_devices(&self, limit: usize) -> Reading<'_, usize>;
+    /// Work of the clean-up: devices that were registered by what is known to be over, at most `limit`: a session that was ended or expired before `at`, or
+    /// an API key that was revoked. Of a host app's tokens there is no session: that none is known says nothing. How many are gone.
+    fn forget_devices(&self, at: Timestamp, limit: usize) -> Reading<'_, usize>;
     fn quiet_hours(&self, user: UserId) -> Reading<'_, Option<QuietHours>>;
     fn set_quiet_hours(&self, user: UserId, hours: Option<QuietHours>) -> Reading<'_, ()>;
 }

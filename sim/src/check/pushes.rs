@@ -66,7 +66,10 @@ pub fn once(book: &Book) -> Result<()> {
                 "told twice, and nothing stood between: {before:?}, then {ask:?}"
             );
         }
-        told.insert(key, ask);
+        // What was told again with an excuse takes nothing back of what was told before it.
+        if before.is_none_or(|before| before.seq == ask.seq) {
+            told.insert(key, ask);
+        }
     }
     Ok(())
 }

@@ -122,7 +122,8 @@ impl PushBook for WorkerBook {
         Box::pin(async move {
             let store = self.hands.reach("a device is switched off").await?;
             let was_on = store.push().switch_off(registration, hash, reason, at).await?;
-            if let Some(one) = self.hands.post.book().registered.get_mut(&registration) {
+            // Not so where it has another token by now.
+            if was_on && let Some(one) = self.hands.post.book().registered.get_mut(&registration) {
                 one.is_on = false;
             }
             self.hands.step("a device was switched off").await;
@@ -181,8 +182,8 @@ impl PushBook for WorkerBook {
         Box::pin(async move { self.hands.reach("a clean-up").await?.push().forget_attempts(at, limit).await })
     }
 
-    fn forget_devices(&self, limit: usize) -> Reading<'_, usize> {
-        Box::pin(async move { self.hands.reach("a clean-up").await?.push().forget_devices(limit).await })
+    fn forget_devices(&self, at: Timestamp, limit: usize) -> Reading<'_, usize> {
+        Box::pin(async move { self.hands.reach("a clean-up").await?.push().forget_devices(at, limit).await })
     }
 
     fn quiet_hours(&self, user: UserId) -> Reading<'_, Option<QuietHours>> {

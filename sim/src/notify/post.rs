@@ -177,7 +177,9 @@ impl Post {
             acked: BTreeMap::new(),
             read: BTreeMap::new(),
         };
-        if let Some(old) = book.registered.remove(&device.id) {
+        let known = book.registered.remove(&device.id);
+        let is_new = known.is_none();
+        if let Some(old) = known {
             (fresh.acked, fresh.read) = (old.acked, old.read);
             if old.is_on {
                 fresh.since = old.since;
@@ -186,6 +188,10 @@ impl Post {
         for id in gone {
             let Some(old) = book.registered.remove(&id) else { continue };
             if same(&old) {
+                // Another token alone is no reason not to be told. One that was known by itself is told what came since it was.
+                if is_new && old.is_on {
+                    fresh.since.clone_from(&old.since);
+                }
                 book.take_over(id, device.id, old, &mut fresh);
             }
         }

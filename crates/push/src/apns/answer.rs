@@ -19,31 +19,35 @@ const GONE: [&str; 4] = ["BadDeviceToken", "DeviceTokenNotForTopic", "ExpiredTok
 /// Over sooner or later.
 const PASSING: [&str; 5] = ["IdleTimeout", "InternalServerError", "ServiceUnavailable", "Shutdown", "TooManyRequests"];
 
-/// Ours to mend. A reason that nobody knows is not shown: it could be anything.
-const OURS: [&str; 23] = [
+/// The key, the topic or the clock: for the owner to mend. A reason that nobody knows is not shown: it could be anything.
+const OURS: [&str; 13] = [
     "BadCertificate",
     "BadCertificateEnvironment",
-    "BadCollapseId",
     "BadEnvironmentKeyIdInToken",
     "BadExpirationDate",
-    "BadMessageId",
-    "BadPath",
-    "BadPriority",
     "BadTopic",
-    "DuplicateHeaders",
+    "ExpiredProviderToken",
     "Forbidden",
     "InvalidProviderToken",
-    "InvalidPushType",
-    "MethodNotAllowed",
-    "MissingDeviceToken",
     "MissingProviderToken",
     "MissingTopic",
-    "PayloadEmpty",
-    "PayloadTooLarge",
     "TopicDisallowed",
     "TopicMismatch",
     "UnrelatedKeyIdInToken",
-    "ExpiredProviderToken",
+];
+
+/// Of what was sent.
+const WRONG: [&str; 10] = [
+    "BadCollapseId",
+    "BadMessageId",
+    "BadPath",
+    "BadPriority",
+    "DuplicateHeaders",
+    "InvalidPushType",
+    "MethodNotAllowed",
+    "MissingDeviceToken",
+    "PayloadEmpty",
+    "PayloadTooLarge",
 ];
 
 pub enum Verdict {
@@ -56,7 +60,7 @@ impl From<Verdict> for Answer {
     fn from(verdict: Verdict) -> Self {
         match verdict {
             Verdict::Is(answer) => answer,
-            Verdict::Stale => Self::refused("ExpiredProviderToken: does this machine's clock go wrong?"),
+            Verdict::Stale => Self::misconfigured("ExpiredProviderToken: does this machine's clock go wrong?"),
         }
     }
 }
@@ -91,6 +95,8 @@ pub fn of(reply: &Reply, now: Timestamp) -> Verdict {
     } else if let Some(reason) = known(&PASSING) {
         reply.later(now, None, reason)
     } else if let Some(reason) = known(&OURS) {
+        Answer::misconfigured(reason)
+    } else if let Some(reason) = known(&WRONG) {
         Answer::refused(reason)
     } else if reply.status == StatusCode::GONE {
         // "The device token is no longer active for the topic", whatever the reason is called.
@@ -98,6 +104,6 @@ pub fn of(reply: &Reply, now: Timestamp) -> Verdict {
     } else if reply.is_passing() {
         reply.later(now, None, status)
     } else {
-        Answer::refused(status)
+        reply.for_good(status)
     })
 }

@@ -59,14 +59,14 @@ impl Signing {
             let age_ms = now.ms() - token.made_at.ms();
             let is_expired = expired.is_some_and(|expired| expired.text == token.text);
             if is_expired && age_ms < RENEWED_AT_MOST_EVERY_MS {
-                return Err(Answer::refused("ExpiredProviderToken: does this machine's clock go wrong?"));
+                return Err(Answer::misconfigured("ExpiredProviderToken: does this machine's clock go wrong?"));
             }
             // A clock that was set back makes a token of the future, which Apple refuses too.
             if !is_expired && (0..RENEWED_AFTER_MS).contains(&age_ms) {
                 return Ok(token.clone());
             }
         }
-        let text = self.sign(now).ok_or_else(|| Answer::refused("the key signs nothing"))?;
+        let text = self.sign(now).ok_or_else(|| Answer::misconfigured("the key signs nothing"))?;
         Ok(current.insert(ProviderToken { text: text.into(), made_at: now }).clone())
     }
 

@@ -89,7 +89,7 @@ impl Source {
     async fn fetch(self: Arc<Self>) -> Result<Token, Answer> {
         let now = (self.clock)();
         let Some(assertion) = self.account.assertion(now) else {
-            return Err(Answer::refused("the service account's key signs nothing"));
+            return Err(Answer::misconfigured("the service account's key signs nothing"));
         };
         // Both values consist of characters that a form takes as they are, but for the colons.
         let form = format!("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion={assertion}");
@@ -102,7 +102,7 @@ impl Source {
         if !reply.status.is_success() {
             let said = reply.json::<Fault>().map(|fault| fault.error);
             let fault = FAULTS.into_iter().find(|known| said.as_deref() == Some(known)).unwrap_or("no known reason");
-            return Err(Answer::refused(format!("no access token: status {}, {fault}", reply.status.as_u16())));
+            return Err(Answer::misconfigured(format!("no access token: status {}, {fault}", reply.status.as_u16())));
         }
         // Visible ASCII (RFC 6749, A.12): anything else is no header.
         let granted = reply.json::<Granted>().filter(|granted| {

@@ -81,16 +81,18 @@ pub fn of(reply: &Reply, now: Timestamp) -> Answer {
         Some("INVALID_ARGUMENT") => Answer::refused("INVALID_ARGUMENT"),
         // The device is registered with another project than ours. That is a wrong setting as often as a stray device, and a wrong setting may not cost
         // all devices their registration.
-        Some("SENDER_ID_MISMATCH") => Answer::refused("SENDER_ID_MISMATCH: the devices are another project's"),
+        Some("SENDER_ID_MISMATCH") => Answer::misconfigured("SENDER_ID_MISMATCH: the devices are another project's"),
         Some("THIRD_PARTY_AUTH_ERROR") => {
-            Answer::refused("THIRD_PARTY_AUTH_ERROR: the project's APNs key is missing or wrong")
+            Answer::misconfigured("THIRD_PARTY_AUTH_ERROR: the project's APNs key is missing or wrong")
         }
         Some("QUOTA_EXCEEDED") => reply.later(now, Some(QUOTA_WAIT), "QUOTA_EXCEEDED"),
         Some("UNAVAILABLE") => reply.later(now, None, "UNAVAILABLE"),
         Some("INTERNAL") => reply.later(now, None, "INTERNAL"),
         _ if reply.status == StatusCode::TOO_MANY_REQUESTS => reply.later(now, Some(QUOTA_WAIT), "status 429"),
         _ if reply.is_passing() => reply.later(now, None, format!("status {status}")),
-        _ => Answer::refused(format!("status {status}")),
+        // A project that is not there, or none of ours: a device that is gone has a code.
+        None if reply.status == StatusCode::NOT_FOUND => Answer::misconfigured("status 404"),
+        _ => reply.for_good(format!("status {status}")),
     }
 }
 

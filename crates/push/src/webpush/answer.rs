@@ -21,6 +21,9 @@ const REASONS: [&str; 10] = [
     "VapidPkHashMismatch",
 ];
 
+/// Of them: the VAPID key, or the clock.
+const OURS: [&str; 4] = ["BadAuthorizationHeader", "BadJwtToken", "ExpiredJwtToken", "VapidPkHashMismatch"];
+
 #[derive(Deserialize)]
 struct Fault {
     reason: String,
@@ -38,6 +41,7 @@ pub fn of(reply: &Reply, now: Timestamp) -> Answer {
         // subscription" (RFC 8030, 7.3); in practice it is 410.
         StatusCode::NOT_FOUND | StatusCode::GONE => Answer::unregistered(reason),
         _ if reply.is_passing() => reply.later(now, None, reason),
-        _ => Answer::refused(reason),
+        _ if said.as_deref().is_some_and(|said| OURS.contains(&said)) => Answer::misconfigured(reason),
+        _ => reply.for_good(reason),
     }
 }

@@ -104,7 +104,7 @@ impl WebPush {
         }
         let subscription = Subscription::read(&target.token, self.allow_private).map_err(|error| match error {
             // Not the device's fault: the setting decides.
-            SubscriptionError::Endpoint(guard::Refusal::Private) => Answer::refused(error.to_string()),
+            SubscriptionError::Endpoint(guard::Refusal::Private) => Answer::misconfigured(error.to_string()),
             _ => Answer::unregistered(error.to_string()),
         })?;
         let payload = Payload {

@@ -103,7 +103,7 @@ impl Vapid {
         if let Some((header, _)) = known {
             return Ok(header.to_string());
         }
-        let token = self.sign(&origin, now).ok_or_else(|| Answer::refused("the VAPID key signs nothing"))?;
+        let token = self.sign(&origin, now).ok_or_else(|| Answer::misconfigured("the VAPID key signs nothing"))?;
         let header: Arc<str> = format!("vapid t={token}, k={}", self.public_key).into();
         if signed.len() >= ORIGINS_MAX {
             signed.clear();

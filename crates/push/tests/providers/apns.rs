@@ -181,7 +181,7 @@ async fn one_connection_and_one_provider_token_serve_many_and_the_token_is_renew
 async fn a_provider_token_that_has_expired_is_renewed_once_and_never_within_twenty_minutes() {
     let (stage, apns, time) = staged().await;
     let expired = || say(403, json!({"reason": "ExpiredProviderToken"}));
-    let wrong_clock = Answer::Refused("ExpiredProviderToken: does this machine's clock go wrong?".to_owned());
+    let wrong_clock = Answer::Misconfigured("ExpiredProviderToken: does this machine's clock go wrong?".to_owned());
     send(&apns, &notification()).await;
     time.advance(20 * 60 - 1);
     stage.take();
@@ -206,6 +206,7 @@ async fn each_reason_leads_to_what_is_of_use() {
     let (stage, apns, _) = staged().await;
     let unregistered = |reason: &str| Answer::Unregistered(reason.to_owned());
     let refused = |reason: &str| Answer::Refused(reason.to_owned());
+    let ours = |reason: &str| Answer::Misconfigured(reason.to_owned());
     let later = |seconds: Option<u64>, reason: &str| Answer::Later {
         after: seconds.map(Duration::from_secs),
         reason: reason.to_owned(),
@@ -231,8 +232,11 @@ async fn each_reason_leads_to_what_is_of_use() {
         (reason(400, "IdleTimeout"), later(None, "IdleTimeout")),
         (say(502, "<html>"), later(None, "status 502")),
         (reason(413, "PayloadTooLarge"), refused("PayloadTooLarge")),
-        (reason(403, "InvalidProviderToken"), refused("InvalidProviderToken")),
-        (reason(400, "BadTopic"), refused("BadTopic")),
+        (reason(403, "InvalidProviderToken"), ours("InvalidProviderToken")),
+        (reason(403, "Forbidden"), ours("Forbidden")),
+        (reason(400, "BadExpirationDate"), ours("BadExpirationDate")),
+        (say(403, "<html>"), ours("status 403")),
+        (reason(400, "BadTopic"), ours("BadTopic")),
         (reason(400, "BadCollapseId"), refused("BadCollapseId")),
         (reason(400, TOKEN), refused("status 400")),
         (say(404, "<html>"), refused("status 404")),

@@ -139,6 +139,7 @@ async fn each_ticket_and_error_leads_to_what_is_of_use() {
     let (stage, expo) = staged().await;
     let unregistered = |reason: &str| Answer::Unregistered(reason.to_owned());
     let refused = |reason: &str| Answer::Refused(reason.to_owned());
+    let ours = |reason: &str| Answer::Misconfigured(reason.to_owned());
     let later = |seconds: Option<u64>, reason: &str| Answer::Later {
         after: seconds.map(Duration::from_secs),
         reason: reason.to_owned(),
@@ -153,15 +154,18 @@ async fn each_ticket_and_error_leads_to_what_is_of_use() {
         (say(200, json!({"data": error("DeviceNotRegistered")})), unregistered("DeviceNotRegistered")),
         (ticket("MessageTooBig"), refused("MessageTooBig")),
         (ticket("MessageRateExceeded"), later(None, "MessageRateExceeded")),
-        (ticket("MismatchSenderId"), refused("MismatchSenderId: the project's FCM key is another's")),
-        (ticket("InvalidCredentials"), refused("InvalidCredentials: the project's push credentials")),
+        (ticket("MismatchSenderId"), ours("MismatchSenderId: the project's FCM key is another's")),
+        (ticket("InvalidCredentials"), ours("InvalidCredentials: the project's push credentials")),
         (ticket("ProviderError"), later(None, "ProviderError")),
         (ticket(TOKEN), refused("an error that is not documented")),
         (say(200, json!({"data": {"status": "error"}})), refused("an error that is not documented")),
         (say(200, json!({"data": {"status": "ok"}})), later(None, "not an answer of Expo")),
         (say(200, json!({"data": []})), later(None, "not an answer of Expo")),
         (say(200, "<html>"), later(None, "not an answer of Expo")),
-        (say(401, fault("UNAUTHORIZED")), refused("UNAUTHORIZED")),
+        (say(401, fault("UNAUTHORIZED")), ours("UNAUTHORIZED")),
+        (say(400, fault("UNAUTHORIZED")), ours("UNAUTHORIZED")),
+        (say(401, "<html>"), ours("status 401")),
+        (say(403, ""), ours("status 403")),
         (say(400, fault("PUSH_TOO_MANY_EXPERIENCE_IDS")), refused("PUSH_TOO_MANY_EXPERIENCE_IDS")),
         (say(400, fault(TOKEN)), refused("status 400")),
         (say(404, "<html>"), refused("status 404")),

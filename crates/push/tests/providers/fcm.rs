@@ -278,7 +278,7 @@ async fn a_token_that_is_refused_is_replaced_once() {
     assert_eq!(all, ["", "Bearer ya29.1", "", "Bearer ya29.2"]);
 
     stage.script([unauthenticated(), granted(3), unauthenticated()]);
-    let refused = Answer::Refused("status 401".to_owned());
+    let refused = Answer::Misconfigured("status 401".to_owned());
     assert_eq!(send(&fcm, Platform::Android, &notification()).await, refused);
     assert_eq!(stage.take().len(), 3);
 
@@ -286,7 +286,7 @@ async fn a_token_that_is_refused_is_replaced_once() {
     let code = "THIRD_PARTY_AUTH_ERROR";
     stage.script([say(401, json!({"error": {"status": "UNAUTHENTICATED", "details": [{"errorCode": code}]}}))]);
     let answer = send(&fcm, Platform::Android, &notification()).await;
-    assert!(matches!(&answer, Answer::Refused(reason) if reason.starts_with(code)), "{answer:?}");
+    assert!(matches!(&answer, Answer::Misconfigured(reason) if reason.starts_with(code)), "{answer:?}");
     assert_eq!(stage.take().len(), 1);
 }
 
@@ -301,6 +301,7 @@ async fn each_error_leads_to_what_is_of_use() {
     let (stage, fcm, _) = staged().await;
     let unregistered = |reason: &str| Answer::Unregistered(reason.to_owned());
     let refused = |reason: &str| Answer::Refused(reason.to_owned());
+    let ours = |reason: &str| Answer::Misconfigured(reason.to_owned());
     let later = |seconds: Option<u64>, reason: &str| Answer::Later {
         after: seconds.map(Duration::from_secs),
         reason: reason.to_owned(),
@@ -318,17 +319,17 @@ async fn each_error_leads_to_what_is_of_use() {
     let cases = [
         (say(404, error("NOT_FOUND", "UNREGISTERED")), unregistered("UNREGISTERED")),
         // A wrong project, or a proxy: no reason to switch a device off.
-        (say(404, json!({"error": {"code": 404, "status": "NOT_FOUND"}})), refused("status 404")),
-        (say(404, "<html>"), refused("status 404")),
+        (say(404, json!({"error": {"code": 404, "status": "NOT_FOUND"}})), ours("status 404")),
+        (say(404, "<html>"), ours("status 404")),
         (say(400, bad_field("message.token")), unregistered("INVALID_ARGUMENT of the token")),
         (say(400, bare), unregistered("INVALID_ARGUMENT of the token")),
         (say(400, bad_field("message.android.ttl")), refused("INVALID_ARGUMENT")),
         (say(400, error("INVALID_ARGUMENT", "INVALID_ARGUMENT")), refused("INVALID_ARGUMENT")),
         (
             say(403, error("PERMISSION_DENIED", "SENDER_ID_MISMATCH")),
-            refused("SENDER_ID_MISMATCH: the devices are another project's"),
+            ours("SENDER_ID_MISMATCH: the devices are another project's"),
         ),
-        (say(403, json!({"error": {"code": 403, "status": "PERMISSION_DENIED"}})), refused("status 403")),
+        (say(403, json!({"error": {"code": 403, "status": "PERMISSION_DENIED"}})), ours("status 403")),
         (say(429, &quota), later(Some(60), "QUOTA_EXCEEDED")),
         (say_with(429, &[("retry-after", "90")], &quota), later(Some(90), "QUOTA_EXCEEDED")),
         (say(429, "<html>"), later(Some(60), "status 429")),
@@ -375,7 +376,7 @@ async fn what_the_token_server_says_wrongly_is_no_token() {
     ];
     for (act, wanted) in cases {
         stage.script([act.clone()]);
-        let (Answer::Refused(reason) | Answer::Later { reason, .. }) =
+        let (Answer::Misconfigured(reason) | Answer::Later { reason, .. }) =
             send(&fcm, Platform::Android, &notification()).await
         else {
             panic!("{act:?}")

@@ -122,7 +122,7 @@ async fn an_answer_without_an_end_is_not_read_to_its_end() {
             "webpush" => case.is_accepted().await,
             _ => case.is_later().await,
         }
-        assert_eq!(case.send().await, Answer::Refused("status 403".to_owned()), "{}", case.name());
+        assert_eq!(case.send().await, Answer::Misconfigured("status 403".to_owned()), "{}", case.name());
     };
     for case in all(network).await {
         let limit = network().timeout / 2;

@@ -189,6 +189,7 @@ async fn each_status_leads_to_what_is_of_use() {
     let (stage, webpush, token) = staged().await;
     let unregistered = |reason: &str| Answer::Unregistered(reason.to_owned());
     let refused = |reason: &str| Answer::Refused(reason.to_owned());
+    let ours = |reason: &str| Answer::Misconfigured(reason.to_owned());
     let later = |seconds: Option<u64>, reason: &str| Answer::Later {
         after: seconds.map(Duration::from_secs),
         reason: reason.to_owned(),
@@ -202,10 +203,12 @@ async fn each_status_leads_to_what_is_of_use() {
         (say(410, apples("Unregistered")), unregistered("status 410")),
         (say(413, ""), refused("status 413")),
         (say(400, apples("BadWebPushTopic")), refused("status 400, BadWebPushTopic")),
-        (say(401, mozillas), refused("status 401")),
-        (say(403, apples("VapidPkHashMismatch")), refused("status 403, VapidPkHashMismatch")),
-        (say(403, apples("BadJwtToken")), refused("status 403, BadJwtToken")),
-        (say(403, apples(&endpoint(&stage))), refused("status 403")),
+        (say(401, mozillas), ours("status 401")),
+        (say(403, apples("VapidPkHashMismatch")), ours("status 403, VapidPkHashMismatch")),
+        (say(403, apples("BadJwtToken")), ours("status 403, BadJwtToken")),
+        (say(403, apples(&endpoint(&stage))), ours("status 403")),
+        (say(400, apples("VapidPkHashMismatch")), ours("status 400, VapidPkHashMismatch")),
+        (say(400, apples("BadJwtToken")), ours("status 400, BadJwtToken")),
         (say_with(429, &[("retry-after", "120")], ""), later(Some(120), "status 429")),
         (say_with(429, &[("retry-after", "-5")], ""), later(None, "status 429")),
         (say_with(503, &[("retry-after", "Thu, 01 Jan 2026 01:00:00 GMT")], ""), later(Some(3600), "status 503")),
@@ -265,7 +268,7 @@ async fn no_endpoint_leads_into_a_private_network() {
     for host in ["127.0.0.1", "127.1", "[::1]", "[::ffff:127.0.0.1]", "0", "localhost"] {
         let token = subscription(&format!("https://{host}:{port}/wpush/{port}/secret"));
         let answer = send(&guarded, &token, &notification()).await;
-        assert!(matches!(&answer, Answer::Refused(reason) if reason.ends_with(refused)), "{host}: {answer:?}");
+        assert!(matches!(&answer, Answer::Misconfigured(reason) if reason.ends_with(refused)), "{host}: {answer:?}");
     }
     assert_eq!(stage.connections(), 0);
 }

@@ -81,7 +81,9 @@ impl Sender {
                 };
                 TryResult::Failed { reason, not_before }
             }
-            Err(Answer::Later { reason, .. } | Answer::Refused(reason)) => failed(reason),
+            Err(Answer::Later { reason, .. } | Answer::Refused(reason) | Answer::Misconfigured(reason)) => {
+                failed(reason)
+            }
             Err(Answer::Accepted { .. } | Answer::Unregistered(_)) => failed("no answer"),
         };
         (result, status)

@@ -1,6 +1,7 @@
 //! Notifications out of the real binary: who gets which, and what becomes of them when providers and servers fail.
 
 mod expo;
+mod hosts;
 mod life;
 
 use std::collections::BTreeSet;

@@ -126,6 +126,7 @@ impl<'a> Ends<'a> {
                 self.last_words.push(with_reason(&found.row.reasons, now, reason));
             }
             JobEnd::HandedBack => self.again.push((found, Again::HandedBack)),
+            JobEnd::NotNow { at } => self.again.push((found, Again::NotNow { at: *at })),
         }
     }
 

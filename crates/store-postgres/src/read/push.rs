@@ -1,8 +1,8 @@
 //! Devices, who may need a notification, and what one would say. All of it at the primary: what a job acts on is read after it was claimed.
 
 use tertulia_proto::{
-    ConversationId, ConversationKind, Device, DeviceId, MessageId, Platform, PushProvider, QuietHours, RegistrationId,
-    Seq, Timestamp, UserId,
+    ConversationId, Device, DeviceId, MessageId, Platform, PushProvider, QuietHours, RegistrationId, Seq, Timestamp,
+    UserId,
 };
 use tertulia_store::push::*;
 use tokio_postgres::Row;
@@ -141,21 +141,15 @@ pub(crate) async fn audience(
 
 struct Head {
     last_seq: Seq,
-    kind: ConversationKind,
-    title: Option<String>,
-    member_count: i64,
+    place: PushPlace,
 }
 
 async fn head(session: &Session, conversation: ConversationId) -> Sql<Option<Head>> {
     let select = "SELECT last_seq, kind, title, member_count FROM conversations WHERE id = $1";
     let row = session.opt(select, &[&conversation.uuid()]).await?;
     row.map(|row| {
-        Ok(Head {
-            last_seq: at(&row, 0)?,
-            kind: kind_of(at(&row, 1)?),
-            title: at(&row, 2)?,
-            member_count: at(&row, 3)?,
-        })
+        let place = PushPlace { kind: kind_of(at(&row, 1)?), title: at(&row, 2)?, member_count: at(&row, 3)? };
+        Ok(Head { last_seq: at(&row, 0)?, place })
     })
     .transpose()
 }
@@ -190,19 +184,8 @@ pub(crate) async fn occasion(
         None => (Vec::new(), 0),
     };
     let badge = at(&session.one(BADGE, &[&target.user.uuid(), &now.ms(), &BADGE_MAX]).await?, 0)?;
-    let Head { kind, title, member_count, .. } = head;
-    Ok(Some(Occasion {
-        target,
-        conversation,
-        kind,
-        title,
-        member_count,
-        seat,
-        unseen,
-        unseen_count,
-        badge,
-        quiet_hours,
-    }))
+    let place = head.place;
+    Ok(Some(Occasion { target, conversation, place, seat, unseen, unseen_count, badge, quiet_hours }))
 }
 
 /// Neither one's own, nor deleted, nor of somebody whom one has blocked.

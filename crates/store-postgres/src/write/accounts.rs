@@ -235,10 +235,8 @@ impl Batch<'_> {
         now: Timestamp,
     ) -> Step<Effect> {
         self.lock_people(&[user]).await?;
-        // Nothing asks for a session after its end; a few of the dead go with each new one, so that none pile up. Those that another server removes just
-        // now are left to it.
-        let clean = "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < $1 LIMIT 10 FOR UPDATE SKIP LOCKED)";
-        self.session.execute(clean, &[&now.ms()]).await?;
+        // Nothing asks for a session after its end; a few of the dead go with each new one, so that none pile up.
+        push::forget_expired(self.session, now, 10).await?;
         let insert =
             "INSERT INTO sessions (id, user_id, created_at, expires_at, user_agent) VALUES ($1, $2, $3, $4, $5)";
         let user_agent = user_agent.cloned();

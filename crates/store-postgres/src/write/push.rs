@@ -143,14 +143,29 @@ fn ids(rows: &[tokio_postgres::Row]) -> Sql<Vec<Uuid>> {
 
 /// Who signs out is not notified there any more.
 pub(super) async fn unregister_session(session: &Session, ended: Uuid) -> Sql<()> {
-    let gone = session.rows("SELECT id FROM devices WHERE session_id = $1", &[&ended]).await?;
+    unregister_sessions(session, vec![ended]).await
+}
+
+async fn unregister_sessions(session: &Session, ended: Vec<Uuid>) -> Sql<()> {
+    let gone = session.rows("SELECT id FROM devices WHERE session_id = ANY($1)", &[&ended]).await?;
     remove(session, ids(&gone)?).await.map(drop)
+}
+
+/// Those that another server removes just now are left to it.
+const FORGET_EXPIRED: &str = "DELETE FROM sessions
+     WHERE id IN (SELECT id FROM sessions WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING id";
+
+/// Sessions that expired, at most `most`, and what was registered by them: what nobody remembers nobody can find to be over.
+pub(super) async fn forget_expired(session: &Session, now: Timestamp, most: i64) -> Sql<()> {
+    let expired = ids(&session.rows(FORGET_EXPIRED, &[&now.ms(), &most]).await?)?;
+    if expired.is_empty() { Ok(()) } else { unregister_sessions(session, expired).await }
 }
 
 /// One registration of a person after the other; and whoever ends their session waits, or has ended it.
 const LOCK_PERSON: &str = "SELECT id FROM users WHERE id = $1 FOR NO KEY UPDATE";
 
-const HAS_ENDED: &str = "SELECT EXISTS (SELECT 1 FROM sessions WHERE id = $1 AND ended_at IS NOT NULL)";
+const HAS_ENDED: &str = "SELECT EXISTS (SELECT 1 FROM sessions WHERE id = $1 AND ended_at IS NOT NULL)
+        OR EXISTS (SELECT 1 FROM api_keys WHERE id = $1 AND revoked_at IS NOT NULL)";
 
 const OF_TOKEN: &str = "SELECT id, user_id FROM devices WHERE token_hash = $1 FOR UPDATE";
 
@@ -161,8 +176,11 @@ const INSERT: &str = "INSERT INTO devices (id, session_id, client_device, platfo
         user_id, provider, token, token_hash)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10, $11, $12)";
 
-const REPLACED: &str =
-    "SELECT id FROM devices WHERE user_id = $1 AND client_device = $2 AND provider = $3 AND id <> $4";
+/// Of one client device, the latest first.
+const OF_CLIENT_DEVICE: &str = "SELECT id FROM devices
+     WHERE user_id = $1 AND client_device = $2 AND provider = $3 AND id IS DISTINCT FROM $4 ORDER BY registered_at DESC, id DESC";
+
+const CHANGE_TOKEN: &str = "UPDATE devices SET token = $2, token_hash = $3 WHERE id = $1";
 
 const TAKE_OVER: &str = "INSERT INTO device_seats (conversation_id, device_id, delivered_seq, pushed_seq, withdrawn_seq)
      SELECT conversation_id, $2, max(delivered_seq), max(pushed_seq), max(withdrawn_seq) FROM device_seats WHERE device_id = ANY($1)
@@ -186,51 +204,73 @@ pub(crate) async fn register(session: &Session, new: &NewRegistration) -> Sql<De
         return Ok(new.of_ended_session());
     }
     let id = keep(session, new).await?;
-    if let Some(client_device) = new.device {
-        let params: &[&dyn Param] = &[&user, &client_device.uuid(), &small(new.provider.number())?, &id];
-        let replaced = ids(&session.rows(REPLACED, params).await?)?;
-        if !replaced.is_empty() {
-            session.rows(LOCK_DEVICES, &[&replaced]).await?;
-            // The same device under another token: what it was told, it was told.
-            session.execute(TAKE_OVER, &[&replaced, &id]).await?;
-            remove(session, replaced).await?;
-        }
-    }
     let others_max = i64::try_from(new.per_user_max.saturating_sub(1)).unwrap_or(i64::MAX);
     let surplus = session.rows(SURPLUS, &[&user, &id, &others_max]).await?;
     remove(session, ids(&surplus)?).await?;
     device(session, id).await
 }
 
-/// The token's row, under the id that it has from now on.
+/// The token's row, or else that of the same client device with another token, under the id that it has from now on.
 async fn keep(session: &Session, new: &NewRegistration) -> Sql<Uuid> {
     let hash = token_hash(new.provider, &new.token);
-    let (by, client_device) = (new.session.map(|id| id.uuid()), new.device.map(|id| id.uuid()));
-    let platform = small(new.platform.number())?;
-    let known = session.opt(OF_TOKEN, &[&&hash[..]]).await?;
-    if let Some(row) = &known {
-        let id: Uuid = at(row, 0)?;
-        if user_at(row, 1)? == new.user {
-            let params: &[&dyn Param] = &[
-                &id,
-                &by,
-                &client_device,
-                &platform,
-                &new.app_version,
-                &new.user_agent,
-                &new.shows_content,
-                &new.now.ms(),
-            ];
-            session.execute(RENEW, params).await?;
-            return Ok(id);
+    let mut known: Option<Uuid> = None;
+    if let Some(row) = session.opt(OF_TOKEN, &[&&hash[..]]).await? {
+        if user_at(&row, 1)? == new.user {
+            known = Some(at(&row, 0)?);
+        } else {
+            remove(session, vec![at(&row, 0)?]).await?;
         }
-        remove(session, vec![id]).await?;
     }
+    let mut others: Vec<Uuid> = Vec::new();
+    if let Some(client_device) = new.device {
+        let params: &[&dyn Param] = &[&new.user.uuid(), &client_device.uuid(), &small(new.provider.number())?, &known];
+        others = ids(&session.rows(OF_CLIENT_DEVICE, params).await?)?;
+        if !others.is_empty() {
+            // Whoever unregisters one meanwhile does not wait for its person.
+            let there = ids(&session.rows(LOCK_DEVICES, &[&others]).await?)?;
+            others.retain(|id| there.contains(id));
+        }
+    }
+    let id = match known {
+        Some(id) => id,
+        None if others.is_empty() => return insert(session, new, &hash).await,
+        None => {
+            let id = others.remove(0);
+            session.execute(CHANGE_TOKEN, &[&id, &new.token, &&hash[..]]).await?;
+            id
+        }
+    };
+    renew(session, id, new).await?;
+    if !others.is_empty() {
+        // The same device under another token, which was known by itself: what it was told, it was told.
+        session.execute(TAKE_OVER, &[&others, &id]).await?;
+        remove(session, others).await?;
+    }
+    Ok(id)
+}
+
+async fn renew(session: &Session, id: Uuid, new: &NewRegistration) -> Sql<()> {
+    let (by, client_device) = (new.session.map(|id| id.uuid()), new.device.map(|id| id.uuid()));
+    let params: &[&dyn Param] = &[
+        &id,
+        &by,
+        &client_device,
+        &small(new.platform.number())?,
+        &new.app_version,
+        &new.user_agent,
+        &new.shows_content,
+        &new.now.ms(),
+    ];
+    session.execute(RENEW, params).await.map(drop)
+}
+
+async fn insert(session: &Session, new: &NewRegistration, hash: &[u8; 32]) -> Sql<Uuid> {
+    let (by, client_device) = (new.session.map(|id| id.uuid()), new.device.map(|id| id.uuid()));
     let params: &[&dyn Param] = &[
         &new.id.uuid(),
         &by,
         &client_device,
-        &platform,
+        &small(new.platform.number())?,
         &new.app_version,
         &new.user_agent,
         &new.shows_content,
@@ -373,13 +413,14 @@ async fn count_refusals(session: &Session, all: &[Refusals]) -> Sql<()> {
     session.execute(COUNT_REFUSALS, &[&devices, &anew, &more, &times, &failures, &REFUSALS_MAX]).await.map(drop)
 }
 
-const OF_ENDED_SESSIONS: &str = "SELECT id FROM devices d WHERE session_id IS NOT NULL
-        AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.id = d.session_id AND s.ended_at IS NULL)
-     ORDER BY id LIMIT $1 FOR UPDATE OF d SKIP LOCKED";
+const TO_BE_FORGOTTEN: &str = "SELECT id FROM devices d WHERE session_id IS NOT NULL
+        AND (EXISTS (SELECT 1 FROM sessions s WHERE s.id = d.session_id AND (s.ended_at IS NOT NULL OR s.expires_at < $1))
+            OR EXISTS (SELECT 1 FROM api_keys k WHERE k.id = d.session_id AND k.revoked_at IS NOT NULL))
+     ORDER BY id LIMIT $2 FOR UPDATE OF d SKIP LOCKED";
 
-pub(crate) async fn forget_devices(session: &Session, most: usize) -> Sql<usize> {
+pub(crate) async fn forget_devices(session: &Session, at: Timestamp, most: usize) -> Sql<usize> {
     let most = i64::try_from(most.min(JOBS_PER_CALL_MAX)).unwrap_or(0);
-    let gone = ids(&session.rows(OF_ENDED_SESSIONS, &[&most]).await?)?;
+    let gone = ids(&session.rows(TO_BE_FORGOTTEN, &[&at.ms(), &most]).await?)?;
     let count = gone.len();
     remove(session, gone).await.map(|_| count)
 }

@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use tertulia_proto::{
-    ConversationId, ConversationKind, Device, DeviceId, MessageId, Platform, PushProvider, QuietHours, RegistrationId,
-    Timestamp, UserId, model::unread_count,
+    ConversationId, Device, DeviceId, MessageId, Platform, PushProvider, QuietHours, RegistrationId, Timestamp, UserId,
+    model::unread_count,
 };
 use tertulia_store::push::*;
 
@@ -121,13 +121,13 @@ pub(crate) fn audience(
     Ok(Some(Audience { last_seq, seats, next }))
 }
 
-type Head = (i64, i64, ConversationKind, Option<String>, i64);
-
-fn head(connection: &Connection, conversation: ConversationId) -> Sql<Option<Head>> {
+/// Its number and its end.
+fn head(connection: &Connection, conversation: ConversationId) -> Sql<Option<(i64, i64, PushPlace)>> {
     connection
         .prepare_cached("SELECT no, last_seq, kind, title, member_count FROM conversations WHERE id = ?1")?
         .query_row([conversation.as_bytes().as_slice()], |row| {
-            Ok((row.get(0)?, row.get(1)?, kind_of(row.get(2)?), row.get(3)?, row.get(4)?))
+            let place = PushPlace { kind: kind_of(row.get(2)?), title: row.get(3)?, member_count: row.get(4)? };
+            Ok((row.get(0)?, row.get(1)?, place))
         })
         .optional()
 }
@@ -138,7 +138,7 @@ pub(crate) fn occasion(
     conversation: ConversationId,
     now: Timestamp,
 ) -> Sql<Option<Occasion>> {
-    let Some((no, last_seq, kind, title, member_count)) = head(connection, conversation)? else { return Ok(None) };
+    let Some((no, last_seq, place)) = head(connection, conversation)? else { return Ok(None) };
     let found = connection
         .prepare_cached(&format!(
             "SELECT {TARGET_COLUMNS}, u.no, u.id, u.quiet_hours FROM devices d JOIN users u ON u.no = d.user_no
@@ -159,18 +159,7 @@ pub(crate) fn occasion(
         None => (Vec::new(), 0),
     };
     let badge = badge(connection, user_no, now)?;
-    Ok(Some(Occasion {
-        target,
-        conversation,
-        kind,
-        title,
-        member_count,
-        seat,
-        unseen,
-        unseen_count,
-        badge,
-        quiet_hours,
-    }))
+    Ok(Some(Occasion { target, conversation, place, seat, unseen, unseen_count, badge, quiet_hours }))
 }
 
 fn seat(connection: &Connection, conversation_no: i64, registration: RegistrationId) -> Sql<Option<Seat>> {
@@ -288,14 +277,16 @@ fn quiet_hours_from(stored: Option<&str>) -> Sql<Option<QuietHours>> {
     quiet_hours_of(stored).map_err(|_| bad_value("quiet hours that are no JSON of them"))
 }
 
-/// Numbers of devices that were registered by a sign-in that is no more.
-pub(crate) fn of_ended_sessions(connection: &Connection, most: usize) -> Sql<Vec<i64>> {
+/// Of `devices d`: what registered it is over, at time `?1`.
+pub(crate) const IS_OVER: &str =
+    "(EXISTS (SELECT 1 FROM sessions s WHERE s.id = d.session_id AND (s.ended_at IS NOT NULL OR s.expires_at < ?1))
+        OR EXISTS (SELECT 1 FROM api_keys k WHERE k.id = d.session_id AND k.revoked_at IS NOT NULL))";
+
+/// Numbers of devices that were registered by what is over.
+pub(crate) fn to_be_forgotten(connection: &Connection, at: Timestamp, most: usize) -> Sql<Vec<i64>> {
     connection
-        .prepare_cached(
-            "SELECT no FROM devices d WHERE session_id IS NOT NULL
-                AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.id = d.session_id AND s.ended_at IS NULL) LIMIT ?1",
-        )?
-        .query_map([i64::try_from(most).unwrap_or(0)], |row| row.get(0))?
+        .prepare_cached(&format!("SELECT no FROM devices d WHERE session_id IS NOT NULL AND {IS_OVER} LIMIT ?2"))?
+        .query_map((at.ms(), limit_of(most)), |row| row.get(0))?
         .collect()
 }
 

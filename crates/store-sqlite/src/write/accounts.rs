@@ -256,11 +256,7 @@ impl Batch<'_> {
     ) -> Step<Effect> {
         let user_no = self.user_no(user)?;
         // Nothing asks for a session after its end; a few of the dead go with each new one, so that none pile up.
-        self.connection
-            .prepare_cached(
-                "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < ?1 LIMIT 10)",
-            )?
-            .execute([now.ms()])?;
+        self.forget_expired(now, 10)?;
         self.connection
             .prepare_cached(
                 "INSERT INTO sessions (id, user_no, created_at, expires_at, user_agent) VALUES (?1, ?2, ?3, ?4, ?5)",

@@ -196,6 +196,7 @@ fn end(connection: &Connection, finish: &Finish, now: Timestamp) -> Sql<bool> {
         JobEnd::Retry { at, reason } => be_ready(connection, held, Again::Failed { at: *at, reason }, now)?,
         JobEnd::Dead { reason } => die(connection, id, now, &with_reason(&held.reasons, now, reason))?,
         JobEnd::HandedBack => be_ready(connection, held, Again::HandedBack, now)?,
+        JobEnd::NotNow { at } => be_ready(connection, held, Again::NotNow { at: *at }, now)?,
     }
     Ok(true)
 }
@@ -265,7 +266,8 @@ pub(crate) fn drop_dead(connection: &Connection, which: &DeadLetters) -> Sql<usi
 pub(crate) fn forget_sessions(connection: &Connection, at: Timestamp, most: usize) -> Sql<usize> {
     connection
         .prepare_cached(
-            "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < ?1 ORDER BY expires_at LIMIT ?2)",
+            "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions s WHERE expires_at < ?1
+                AND NOT EXISTS (SELECT 1 FROM devices d WHERE d.session_id = s.id) ORDER BY expires_at LIMIT ?2)",
         )?
         .execute((at.ms(), limit(most)))
 }

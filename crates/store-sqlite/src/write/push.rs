@@ -8,7 +8,7 @@ use tertulia_store::jobs::{JOBS_PER_CALL_MAX, NewJob, Priority};
 use tertulia_store::push::*;
 
 use super::Batch;
-use crate::read::push::device;
+use crate::read::push::{IS_OVER, device};
 use crate::rows::{Sql, bad_value, user_no};
 
 const WITHDRAWN: &str = "SELECT d.id, d.provider FROM devices d
@@ -65,6 +65,16 @@ impl Batch<'_> {
             numbers(self.connection, "SELECT no FROM devices WHERE session_id = ?1", [session.as_bytes().as_slice()])?;
         remove(self.connection, &gone)
     }
+
+    /// Sessions that expired, at most `most`, and what was registered by them: what nobody remembers nobody can find to be over.
+    pub(super) fn forget_expired(&self, now: Timestamp, most: i64) -> Sql<()> {
+        let expired: Vec<[u8; 16]> = self
+            .connection
+            .prepare_cached("DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < ?1 LIMIT ?2) RETURNING id")?
+            .query_map((now.ms(), most), |row| row.get(0))?
+            .collect::<Sql<_>>()?;
+        expired.into_iter().try_for_each(|session| self.unregister_session(SessionId::from_bytes(session)))
+    }
 }
 
 fn push_job(provider: PushProvider, job: &PushJob, now: Timestamp) -> Sql<NewJob> {
@@ -108,29 +118,32 @@ pub(crate) fn register(connection: &Connection, new: &NewRegistration) -> Sql<De
         .prepare_cached("SELECT no, user_no FROM devices WHERE token_hash = ?1")?
         .query_row([hash], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    let no = match known {
-        Some((no, owner)) if owner == user_no => {
-            renew(connection, no, new)?;
-            no
+    let known = match known {
+        Some((no, owner)) if owner != user_no => {
+            remove(connection, &[no])?;
+            None
         }
-        known => {
-            if let Some((no, _)) = known {
-                remove(connection, &[no])?;
-            }
-            insert(connection, user_no, &hash, new)?
-        }
+        known => known.map(|(no, _)| no),
     };
-    if let Some(client_device) = new.device {
-        let replaced = numbers(
-            connection,
-            "SELECT no FROM devices WHERE user_no = ?1 AND client_device = ?2 AND provider = ?3 AND no <> ?4",
-            (user_no, client_device.as_bytes().as_slice(), new.provider.number(), no),
-        )?;
-        for old in &replaced {
-            take_over(connection, *old, no)?;
+    let same = of_client_device(connection, user_no, known, new)?;
+    let (no, others) = match (known, same.split_first()) {
+        (Some(no), _) => {
+            renew(connection, no, new)?;
+            (no, &same[..])
         }
-        remove(connection, &replaced)?;
+        (None, Some((no, others))) => {
+            connection
+                .prepare_cached("UPDATE devices SET token = ?2, token_hash = ?3 WHERE no = ?1")?
+                .execute((no, &new.token, hash))?;
+            renew(connection, *no, new)?;
+            (*no, others)
+        }
+        (None, None) => (insert(connection, user_no, &hash, new)?, &[][..]),
+    };
+    for old in others {
+        take_over(connection, *old, no)?;
     }
+    remove(connection, others)?;
     let surplus = numbers(
         connection,
         "SELECT no FROM devices WHERE user_no = ?1 AND no <> ?2 ORDER BY registered_at DESC, id DESC LIMIT -1 OFFSET ?3",
@@ -140,9 +153,22 @@ pub(crate) fn register(connection: &Connection, new: &NewRegistration) -> Sql<De
     device(connection, no)
 }
 
+/// The person's registrations of the same client device with other tokens, the latest first.
+fn of_client_device(connection: &Connection, user_no: i64, known: Option<i64>, new: &NewRegistration) -> Sql<Vec<i64>> {
+    let Some(client_device) = new.device else { return Ok(Vec::new()) };
+    numbers(
+        connection,
+        "SELECT no FROM devices WHERE user_no = ?1 AND client_device = ?2 AND provider = ?3 AND no IS NOT ?4 ORDER BY registered_at DESC, no DESC",
+        (user_no, client_device.as_bytes().as_slice(), new.provider.number(), known),
+    )
+}
+
 fn has_ended(connection: &Connection, session: SessionId) -> Sql<bool> {
     connection
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM sessions WHERE id = ?1 AND ended_at IS NOT NULL)")?
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM sessions WHERE id = ?1 AND ended_at IS NOT NULL)
+                OR EXISTS (SELECT 1 FROM api_keys WHERE id = ?1 AND revoked_at IS NOT NULL)",
+        )?
         .query_row([session.as_bytes().as_slice()], |row| row.get(0))
 }
 
@@ -191,7 +217,7 @@ fn insert(connection: &Connection, user_no: i64, hash: &[u8; 32], new: &NewRegis
         )
 }
 
-/// The same device under another token: what it was told, it was told.
+/// The same device under another token, which was known by itself: what it was told, it was told.
 fn take_over(connection: &Connection, from: i64, to: i64) -> Sql<()> {
     connection
         .prepare_cached(
@@ -261,13 +287,12 @@ fn count_refusals(connection: &Connection, refused: &Refusals) -> Sql<()> {
     connection.prepare_cached(COUNT_REFUSALS)?.execute((device, anew, more, REFUSALS_MAX, at.ms(), failure)).map(drop)
 }
 
-/// Those of them whose sign-in is over by now.
-pub(crate) fn forget_devices(connection: &Connection, candidates: &[i64]) -> Sql<usize> {
+/// Those of them that were registered by what is over still: by something else since, they stay.
+pub(crate) fn forget_devices(connection: &Connection, at: Timestamp, candidates: &[i64]) -> Sql<usize> {
+    let select = format!("SELECT no FROM devices d WHERE no = ?2 AND session_id IS NOT NULL AND {IS_OVER}");
     let mut gone = Vec::new();
     for no in candidates {
-        let select = "SELECT no FROM devices d WHERE no = ?1 AND session_id IS NOT NULL
-             AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.id = d.session_id AND s.ended_at IS NULL)";
-        gone.extend(numbers(connection, select, [no])?);
+        gone.extend(numbers(connection, &select, (at.ms(), no))?);
     }
     remove(connection, &gone)?;
     Ok(gone.len())

@@ -103,7 +103,7 @@ pub async fn a_token_of_another_person_moves_and_takes_nothing_along(home: &impl
     assert_eq!((book.seat(back.id, group).await.pushed_seq, book.devices(bob).await), (0, vec![]));
 }
 
-pub async fn a_refreshed_token_takes_over_what_its_device_was_told(home: &impl Home) {
+pub async fn a_refreshed_token_is_its_devices_and_what_was_told_stays_told(home: &impl Home) {
     let book = Book::open(home).await;
     let [alice, bob] = book.world.people(["alice", "bob"]).await;
     let (dm, group) = (book.world.dm(alice, bob).await, book.world.group(bob, &[alice]).await);
@@ -120,7 +120,8 @@ pub async fn a_refreshed_token_takes_over_what_its_device_was_told(home: &impl H
     book.pushed(old, group, 4).await;
     book.note(vec![book.noted(old, dm, 2, PushOutcome::Withdrawn)]).await;
     let new = book.register(book.of_device(alice, "new", phone)).await.id;
-    assert_eq!(book.devices(alice).await, [new, of_expo, other]);
+    assert_eq!((new, book.devices(alice).await), (old, vec![new, of_expo, other]));
+    assert_eq!(book.tokens(alice).await, ["new", "expo", "tablet"]);
     let seat = book.seat(new, dm).await;
     assert_eq!((seat.delivered_seq, seat.pushed_seq, seat.withdrawn_seq), (1, 3, 2));
     assert_eq!(book.heard_by(group).await, sorted([other, of_expo]));
@@ -134,6 +135,35 @@ pub async fn a_refreshed_token_takes_over_what_its_device_was_told(home: &impl H
     assert_eq!((joined, book.devices(alice).await), (loose, vec![loose, of_expo, other]));
     let seat = book.seat(loose, dm).await;
     assert_eq!((seat.delivered_seq, seat.pushed_seq, seat.withdrawn_seq), (1, 4, 2));
+}
+
+pub async fn a_job_queued_before_its_device_has_another_token_is_for_that_one(home: &impl Home) {
+    let book = Book::open(home).await;
+    let [alice, bob] = book.world.people(["alice", "bob"]).await;
+    let dm = book.world.dm(alice, bob).await;
+    let device = book.client_device();
+    let phone = book.register(book.of_device(alice, "old", device)).await;
+    book.world.send(bob, dm, "hello").await;
+    assert_eq!(book.heard_by(dm).await, [phone.id]);
+    let old = token_hash(PushProvider::Fcm, "old");
+    let off = async |hash| book.push().switch_off(phone.id, hash, "gone".into(), book.world.now()).await;
+    let renewal = NewRegistration { app_version: Some("2".to_owned()), ..book.of_device(alice, "new", device) };
+    let renewed = book.register(renewal.clone()).await;
+    let expected = Device { app_version: Some("2".to_owned()), registered_at: renewal.now, ..phone.clone() };
+    assert_eq!(renewed, expected);
+    let occasion = book.occasion(phone.id, dm).await;
+    assert_eq!((occasion.target.token.as_str(), occasion.unseen.len()), ("new", 1));
+    assert!(!off(old).await.expect("an answer"), "what is said of the old token says nothing of the new one");
+    // One that is off is on again.
+    assert!(off(token_hash(PushProvider::Fcm, "new")).await.expect("an answer"));
+    assert_eq!(book.register(book.of_device(alice, "third", device)).await.id, phone.id);
+    assert_eq!(book.occasion(phone.id, dm).await.target.token, "third");
+    // The old one is anybody's.
+    let of_bob = book.phone_of(bob, "old").await;
+    assert_ne!(of_bob, phone.id);
+    // And where the new one was another person's, the device has it nevertheless.
+    assert_eq!(book.register(book.of_device(alice, "old", device)).await.id, phone.id);
+    assert_eq!((book.tokens(alice).await, book.devices(bob).await), (vec!["old".to_owned()], vec![]));
 }
 
 pub async fn what_a_device_tells_while_it_is_off_counts(home: &impl Home) {
@@ -196,7 +226,7 @@ pub async fn who_signs_out_is_not_notified_there_any_more(home: &impl Home) {
     let (here, there) = (book.sign_in(alice).await, book.sign_in(alice).await);
     let signed_in = |session, token| NewRegistration { session: Some(session), ..book.phone(alice, token) };
     let kept = book.register(signed_in(there, "there")).await.id;
-    let of_app = book.phone_of(alice, "of a host app").await;
+    let of_app = book.register(signed_in(SessionId::from_bytes(book.world.id()), "of a host app")).await.id;
     // The same installation signed in again: its device belongs to the later session.
     let moved = book.register(signed_in(here, "moved")).await.id;
     book.register(signed_in(there, "moved")).await;
@@ -217,24 +247,68 @@ pub async fn who_signs_out_is_not_notified_there_any_more(home: &impl Home) {
     assert_eq!(book.devices(alice).await.len(), 3);
 }
 
-pub async fn a_device_goes_when_its_sign_in_has_expired_and_was_forgotten(home: &impl Home) {
+pub async fn a_device_goes_when_what_registered_it_is_known_to_be_over(home: &impl Home) {
     let book = Book::open(home).await;
-    let alice = book.world.person("alice").await;
+    let [alice, bob] = book.world.people(["alice", "bob"]).await;
+    let dm = book.world.dm(alice, bob).await;
+    book.world.send_many(bob, dm, 2).await;
+    let registered =
+        async |by, token: &str| book.register(NewRegistration { session: by, ..book.phone(alice, token) }).await.id;
+    // Before the others expire: whoever signs in takes such sessions along.
     let standing = book.sign_in(alice).await;
-    let signed_in = |session, token: &str| NewRegistration { session: Some(session), ..book.phone(alice, token) };
-    let of_app = book.phone_of(alice, "of a host app").await;
-    let here = book.register(signed_in(standing, "here")).await.id;
     for n in 0..3 {
         let session = SessionId::from_bytes(book.world.id());
         let (expires_at, now) = (Timestamp::from_ms(100), Timestamp::from_ms(0));
         book.world.done(Write::OpenSession { session, user: alice, user_agent: None, expires_at, now }).await;
-        book.register(signed_in(session, &format!("expired {n}"))).await;
+        let device = registered(Some(session), &format!("expired {n}")).await;
+        book.pushed(device, dm, 1).await;
     }
-    let forget = async |limit| book.push().forget_devices(limit).await.expect("an answer");
-    assert_eq!(forget(9).await, 0, "they expired, and may still be told apart from what never was");
-    assert_eq!(book.world.store.jobs().forget_sessions(Timestamp::from_ms(200), 9).await.expect("an answer"), 3);
-    assert_eq!((forget(2).await, forget(2).await, forget(2).await), (2, 1, 0));
-    assert_eq!(book.devices(alice).await, [here, of_app], "the latest first");
+    let of_nobody = registered(None, "of nobody").await;
+    let of_app = registered(Some(SessionId::from_bytes(book.world.id())), "of a host app").await;
+    let here = registered(Some(standing), "here").await;
+    let forget = async |at, limit| book.push().forget_devices(Timestamp::from_ms(at), limit).await.expect("an answer");
+    let sessions =
+        async |at| book.world.store.jobs().forget_sessions(Timestamp::from_ms(at), 9).await.expect("an answer");
+    assert_eq!((forget(100, 9).await, sessions(200).await), (0, 0), "as long as they have devices they are remembered");
+    assert_eq!((forget(101, 2).await, forget(101, 2).await, forget(101, 2).await), (2, 1, 0));
+    assert_eq!((sessions(200).await, forget(200, 9).await), (3, 0));
+    assert_eq!(book.devices(alice).await, [here, of_app, of_nobody], "the latest first");
+}
+
+pub async fn who_signs_in_removes_expired_sessions_with_their_devices(home: &impl Home) {
+    let book = Book::open(home).await;
+    let alice = book.world.person("alice").await;
+    let session = SessionId::from_bytes(book.world.id());
+    let (expires_at, now) = (Timestamp::from_ms(100), Timestamp::from_ms(0));
+    book.world.done(Write::OpenSession { session, user: alice, user_agent: None, expires_at, now }).await;
+    let registered = async |by, token: &str| {
+        book.register(NewRegistration { session: Some(by), ..book.phone(alice, token) }).await.id
+    };
+    registered(session, "expired").await;
+    let of_app = registered(SessionId::from_bytes(book.world.id()), "of a host app").await;
+    book.sign_in(alice).await;
+    assert!(book.world.store.session(session).await.expect("the store reads").is_none());
+    assert_eq!(book.devices(alice).await, [of_app]);
+}
+
+pub async fn a_revoked_key_leaves_no_devices_and_registers_none(home: &impl Home) {
+    let book = Book::open(home).await;
+    let alice = book.world.person("alice").await;
+    let (id, other) = (ApiKeyId::from_bytes(book.world.id()), ApiKeyId::from_bytes(book.world.id()));
+    for (n, id) in [(1, id), (2, other)] {
+        let (name, scopes, now) = ("shop".to_owned(), vec!["users:write".to_owned()], book.world.now());
+        book.world.done(Write::CreateApiKey { id, hash: [n; 32], name, scopes, user: None, bot: None, now }).await;
+    }
+    let by = |key: ApiKeyId, token| {
+        let session = Some(SessionId::from_bytes(*key.as_bytes()));
+        NewRegistration { session, ..book.phone(alice, token) }
+    };
+    book.register(by(id, "of the key")).await;
+    let of_other = book.register(by(other, "of another key")).await.id;
+    book.world.done(Write::RevokeApiKey { id, now: book.world.now() }).await;
+    assert!(!book.register(by(id, "late")).await.active);
+    assert_eq!(book.push().forget_devices(book.world.now(), 9).await.expect("an answer"), 0);
+    assert_eq!(book.devices(alice).await, [of_other]);
 }
 
 pub async fn a_device_that_is_refused_again_and_again_is_switched_off(home: &impl Home) {

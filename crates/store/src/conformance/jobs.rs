@@ -319,6 +319,20 @@ pub async fn a_job_handed_back_is_as_if_it_had_not_been_claimed(home: &impl Home
     assert!(!queue.end(ANN, &first, JobEnd::Done, 20).await, "the first claim is over");
 }
 
+pub async fn a_job_whose_moment_it_was_not_keeps_its_tries_and_history_and_comes_at_its_time(home: &impl Home) {
+    let queue = Queue::open(home).await;
+    queue.add(vec![job("a", "busy", 0)]).await;
+    let first = queue.one(ANN, "a", 0).await;
+    assert!(queue.end(ANN, &first, retry(10, "no luck"), 7).await);
+    let second = queue.one(ANN, "a", 10).await;
+    assert!(queue.end(ANN, &second, JobEnd::NotNow { at: at(500) }, 11).await);
+    assert!(!queue.end(ANN, &second, JobEnd::Done, 11).await, "the second claim is over");
+    let ready = queue.list(JobState::Ready).await;
+    assert_eq!((ready[0].tries, ready[0].run_at, ready[0].reasons.len()), (1, at(500), 1));
+    assert_eq!(queue.claim(ANN, &["a"], 10, 499).await, []);
+    assert_eq!(queue.one(BEN, "a", 500).await.tries, 2);
+}
+
 pub async fn a_dead_letter_keeps_its_history_and_is_retried_with_all_attempts(home: &impl Home) {
     let queue = Queue::open(home).await;
     let [one, _, other] = [queue.bury("a", "x", 0).await, queue.bury("a", "y", 1).await, queue.bury("b", "z", 2).await];
@@ -361,6 +375,8 @@ pub async fn a_retry_whose_key_is_ready_again_becomes_one_job_with_it(home: &imp
         ("failed", retry(50, "no luck"), 1000, 1),
         ("late", retry(5000, "no luck"), 5000, 1),
         ("back", JobEnd::HandedBack, 0, 0),
+        ("not now", JobEnd::NotNow { at: at(40) }, 40, 0),
+        ("not now, nor then", JobEnd::NotNow { at: at(4000) }, 1000, 0),
     ] {
         queue.add(vec![keyed("a", "k", payload, 0)]).await;
         let first = queue.one(ANN, "a", 0).await;

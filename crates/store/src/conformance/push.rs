@@ -184,8 +184,8 @@ pub async fn an_occasion_tells_what_the_device_has_not_seen(home: &impl Home) {
     let newest = &occasion.unseen[0];
     assert_eq!((newest.id, newest.sender, newest.sender_name.as_str()), (sent[8].message_id, carol, "carol"));
     assert_eq!((newest.body.as_str(), newest.created_at), ("message 9", sent[8].created_at));
-    assert_eq!((occasion.conversation, occasion.kind), (group, ConversationKind::Group));
-    assert_eq!((occasion.title.as_deref(), occasion.target.registration), (Some("The group"), phone));
+    assert_eq!((occasion.conversation, occasion.place.kind), (group, ConversationKind::Group));
+    assert_eq!((occasion.place.title.as_deref(), occasion.target.registration), (Some("The group"), phone));
     assert_eq!((occasion.target.user, occasion.target.token.as_str()), (bob, "token"));
     // Read, got, or notified: whichever is the furthest. Deleted ones are no news.
     world.done(world.reading(bob, group, 1)).await;
