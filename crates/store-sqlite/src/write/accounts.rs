@@ -2,7 +2,7 @@
 
 use rusqlite::OptionalExtension;
 use tertulia_proto::webhook::EventKind;
-use tertulia_proto::{ApiError, ConversationId, ErrorCode, SessionId, Timestamp, User, UserId};
+use tertulia_proto::{ApiError, ApiKeyId, ConversationId, ErrorCode, SessionId, Timestamp, User, UserId};
 use tertulia_store::webhooks::Event;
 use tertulia_store::{AccountLookup, Effect, NewUser, Write};
 
@@ -70,17 +70,19 @@ impl Batch<'_> {
                     ))?;
                 Ok(Effect::Done)
             }
-            Write::RevokeApiKey { id, now } => {
-                let revoked = self
-                    .connection
-                    .prepare_cached("UPDATE api_keys SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL")?
-                    .execute((id.as_bytes().as_slice(), now.ms()))?;
-                // What the key has registered, in whoever's name.
-                self.unregister_session(SessionId::from_bytes(*id.as_bytes()))?;
-                if revoked == 0 { Err(ApiError::not_found("API key").into()) } else { Ok(Effect::Done) }
-            }
+            Write::RevokeApiKey { id, now } => self.revoke_api_key(*id, *now),
             _ => Ok(Effect::Done),
         }
+    }
+
+    fn revoke_api_key(&self, id: ApiKeyId, now: Timestamp) -> Step<Effect> {
+        let revoked = self
+            .connection
+            .prepare_cached("UPDATE api_keys SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL")?
+            .execute((id.as_bytes().as_slice(), now.ms()))?;
+        // What the key has registered, in whoever's name.
+        self.unregister_session(SessionId::from_bytes(*id.as_bytes()))?;
+        if revoked == 0 { Err(ApiError::not_found("API key").into()) } else { Ok(Effect::Done) }
     }
 
     fn account(&self, lookup: &AccountLookup) -> Step<Option<User>> {
