@@ -265,10 +265,12 @@ async fn in_quiet_hours_what_was_read_is_taken_away_and_what_came_since_waits_fo
         assert_eq!(stage.seen(), [(Message, 1)]);
         let hours = QuietHours { from: "00:00".into(), to: "01:00".into(), time_zone: "UTC".into() };
         stage.book.push().set_quiet_hours(stage.alice, Some(hours)).await.expect("they are kept");
-        // On another device, and at the same moment there is more.
+        stage.says(dm).await;
+        stage.pass(5000).await;
+        assert_eq!((stage.jobs(JobState::Ready).await.len(), stage.seen()), (1, Vec::new()), "it waits");
+        // The first is read on another device: the job that waits is the one that takes it away.
         let laptop = tertulia_proto::DeviceId::from_bytes([6; 16]);
         stage.book.world.done(stage.book.read_on(stage.alice, dm, 1, laptop)).await;
-        stage.says(dm).await;
         stage.pass(50 * 60_000).await;
         let taken = if takes_away { vec![(Withdrawal, 1)] } else { Vec::new() };
         assert_eq!(stage.seen(), taken);
