@@ -448,8 +448,16 @@ async fn the_queue_is_never_read_whole_to_claim_renew_or_end() {
             jobs.retry_dead(DeadLetters::OfKind { kind: "kind 0".into(), limit: 5 }, at(1)).await.expect("an answer");
             jobs.drop_dead(DeadLetters::Before { at: at(9000), limit: 5 }).await.expect("an answer");
             jobs.job_stats(usize::MAX).await.expect("an answer");
+            let kinds = vec!["kind 0".into(), "kind 1".into()];
+            let recall = Recall { kinds, now: at(1), ahead: at(10_001), lease_until: at(70_001) };
+            jobs.recall(recall).await.expect("an answer");
         });
         plans.extend(rest.await);
+        let recalls = plans.iter().filter(|plan| plan.statement.contains("WITH found AS MATERIALIZED"));
+        for (plan, index) in recalls.clone().zip(["jobs_ready", "jobs_running"]) {
+            assert!(plan.nodes.iter().any(|node| node.contains(index)), "{}\n{:#?}", plan.statement, plan.nodes);
+        }
+        assert_eq!(recalls.count(), 2);
         let of_jobs: Vec<&Plan> = plans.iter().filter(|plan| plan.statement.contains("jobs")).collect();
         assert!(of_jobs.len() > 30, "{} plans are too few: are they in the log?", of_jobs.len());
         for plan in of_jobs {
