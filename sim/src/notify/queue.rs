@@ -33,9 +33,10 @@ impl Post {
                     format!("job {} of {} is claimed while another lease of it lasts {left} ms", job.id, job.kind)
                 });
             }
-            // One that is due before it was there was recalled: nobody knows how long ago that clock wrote it.
-            let is_recalled = job.run_at < job.created_at;
-            if job.kind == NOTIFY && !is_recalled && job.created_at.plus_ms(GRACE_MS) > claim.now {
+            // One that is due before it was there was recalled, and one that is not there yet was held by somebody when the clock went back: nobody knows
+            // how long ago that clock wrote it.
+            let is_of_another_time = job.run_at < job.created_at || job.created_at > claim.now;
+            if job.kind == NOTIFY && !is_of_another_time && job.created_at.plus_ms(GRACE_MS) > claim.now {
                 let age = claim.now.ms() - job.created_at.ms();
                 self.breaks(|| format!("job {} asks who is to be told {age} ms after the message", job.id));
             }
