@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::step::{probe, run, step};
 use crate::workspace::Workspace;
@@ -11,50 +11,77 @@ use crate::{bindings, launch, setup, tidy, web};
 
 const FUZZ_SMOKE_SECONDS: u32 = 10;
 
-pub fn test(workspace: &Workspace, fast: bool, with_fuzz: bool) -> Result<()> {
+/// Steps of which some may be left out at the beginning.
+#[derive(Default)]
+struct Steps {
+    /// Begins with this one.
+    from: Option<String>,
+}
+
+impl Steps {
+    fn step(&mut self, name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        self.from.take_if(|from| from == name);
+        if self.from.is_some() { Ok(()) } else { step(name, work) }
+    }
+
+    fn end(self) -> Result<()> {
+        match self.from {
+            None => Ok(()),
+            Some(from) => bail!("--from: there is no step {from:?} here; steps are named as in `== setup`"),
+        }
+    }
+}
+
+/// `from`: the steps before it have been seen to pass.
+pub fn test(workspace: &Workspace, fast: bool, with_fuzz: bool, from: Option<String>) -> Result<()> {
+    let mut steps = Steps { from };
     // First, because a missing program is better known before ten minutes of building than after.
     if !fast {
-        step("setup", || setup::setup(workspace))?;
+        steps.step("setup", || setup::setup(workspace))?;
     }
-    lint(workspace)?;
-    step("tidy", || tidy::check(workspace))?;
+    lint_with(&mut steps, workspace)?;
+    steps.step("tidy", || tidy::check(workspace))?;
     // Before the programs, of which the server takes the app in.
     if !fast {
-        step("web", || web::build(workspace, web::For::Tests))?;
+        steps.step("web", || web::build(workspace, web::For::Tests))?;
     }
     // The whole workspace, because one package alone may want other features of its dependencies and so build them again. Before the tests: those of the
     // client start the server.
-    step("programs", || run(workspace.cargo().args(["build", "--workspace", "--bins"])))?;
-    step("unit and integration tests", || run(&mut tests(workspace)))?;
+    steps.step("programs", || run(workspace.cargo().args(["build", "--workspace", "--bins"])))?;
+    steps.step("unit and integration tests", || run(&mut tests(workspace)))?;
     if !fast {
-        step("encrypted files", || encrypted(workspace))?;
+        steps.step("encrypted files", || encrypted(workspace))?;
     }
-    step("simulation", || simulation(workspace, if fast { 100 } else { 700 }))?;
+    steps.step("simulation", || simulation(workspace, if fast { 100 } else { 700 }))?;
     if !fast {
-        step("chaos", || chaos(workspace))?;
+        steps.step("chaos", || chaos(workspace))?;
     }
-    step("documentation tests", || run(workspace.cargo().args(["test", "--workspace", "--doc", "--quiet"])))?;
-    step("wasm32", || wasm(workspace))?;
+    steps.step("documentation tests", || run(workspace.cargo().args(["test", "--workspace", "--doc", "--quiet"])))?;
+    steps.step("wasm32", || wasm(workspace))?;
     if !fast {
-        step("end to end, JavaScript", || javascript(workspace))?;
-        step("web packages", || packages(workspace))?;
-        step("end to end, browser", || browser(workspace))?;
-        step("bindings", || bindings::write(workspace, bindings::For::Tests))?;
-        step("end to end, Python", || python(workspace))?;
+        steps.step("end to end, JavaScript", || javascript(workspace))?;
+        steps.step("web packages", || packages(workspace))?;
+        steps.step("end to end, browser", || browser(workspace))?;
+        steps.step("bindings", || bindings::write(workspace, bindings::For::Tests))?;
+        steps.step("end to end, Python", || python(workspace))?;
     }
     if with_fuzz {
-        step("fuzz", || launch::fuzz(workspace, None, FUZZ_SMOKE_SECONDS))?;
+        steps.step("fuzz", || launch::fuzz(workspace, None, FUZZ_SMOKE_SECONDS))?;
     }
-    Ok(())
+    steps.end()
 }
 
 pub fn lint(workspace: &Workspace) -> Result<()> {
-    step("format", || {
+    lint_with(&mut Steps::default(), workspace)
+}
+
+fn lint_with(steps: &mut Steps, workspace: &Workspace) -> Result<()> {
+    steps.step("format", || {
         run(workspace.cargo().args(["fmt", "--all", "--check"]))?;
         run(workspace.cargo().args(["fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"]))
     })?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"];
-    step("clippy", || run(workspace.cargo().args(clippy)))
+    steps.step("clippy", || run(workspace.cargo().args(clippy)))
 }
 
 fn tests(workspace: &Workspace) -> Command {

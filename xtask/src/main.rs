@@ -46,6 +46,9 @@ enum Command {
         /// Fuzzes each target for ten seconds as well
         #[arg(long)]
         fuzz: bool,
+        /// Goes on where it failed: leaves out the steps before this one
+        #[arg(long, value_name = "STEP")]
+        from: Option<String>,
     },
     /// Formatting and clippy
     Lint,
@@ -124,7 +127,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Setup => setup::setup(&workspace),
         Command::Run { args } => launch::serve(&workspace, &args),
-        Command::Test { fast, fuzz } => check::test(&workspace, fast, fuzz),
+        Command::Test { fast, fuzz, from } => check::test(&workspace, fast, fuzz, from),
         Command::Lint => check::lint(&workspace),
         Command::Tidy => tidy::check(&workspace),
         Command::Bindings { debug: true, .. } => bindings::write(&workspace, bindings::For::Tests),
