@@ -55,7 +55,7 @@ async function showPush(scope: Scope, kept: Kept, text: string | null): Promise<
   const [isBeforeEyes, shown] = await Promise.all([soon(showsNow(windows, told.conversationId), false), soon(shownOf(scope, told), null)]);
   const shownSeq = shown === null ? null : dataOf(shown).seq;
   const isLate = shownSeq !== null && told.seq !== null && shownSeq >= told.seq;
-  if (isLate) {
+  if (shown !== null && isLate) {
     // What is on the screen already is newer: it stays what it is, and makes no noise again.
     await show(scope, shown.title, { ...optionsOf(told, texts, true), body: shown.body, data: dataOf(shown) });
   } else {
