@@ -15,6 +15,7 @@ use tertulia_store_sqlite::SqliteStore;
 use crate::notify::post::Post;
 use crate::notify::{WorkerBook, WorkerQueue};
 use crate::planted::NotifyBug;
+use crate::webhooks::WorkerHooks;
 
 /// The server's store; once in so many writes its disk is full.
 pub struct FaultyStore {
@@ -22,8 +23,14 @@ pub struct FaultyStore {
     full_every: Arc<AtomicUsize>,
     count: AtomicUsize,
     post: Arc<Post>,
-    /// How a worker reaches jobs and devices.
-    lines: Option<(WorkerQueue, WorkerBook)>,
+    lines: Option<Lines>,
+}
+
+/// How a worker reaches what it works on.
+pub struct Lines {
+    pub queue: WorkerQueue,
+    pub book: WorkerBook,
+    pub hooks: WorkerHooks,
 }
 
 impl FaultyStore {
@@ -31,7 +38,7 @@ impl FaultyStore {
         Self { inner, full_every, count: AtomicUsize::new(0), post: Arc::clone(post), lines: None }
     }
 
-    pub fn of_worker(inner: Arc<SqliteStore>, post: &Arc<Post>, lines: (WorkerQueue, WorkerBook)) -> Self {
+    pub fn of_worker(inner: Arc<SqliteStore>, post: &Arc<Post>, lines: Lines) -> Self {
         Self { lines: Some(lines), ..Self::new(inner, Arc::default(), post) }
     }
 
@@ -69,7 +76,7 @@ impl FaultyStore {
 
 impl Store for FaultyStore {
     fn webhooks(&self) -> &dyn WebhookBook {
-        self.inner.webhooks()
+        self.lines.as_ref().map_or_else(|| self.inner.webhooks(), |lines| &lines.hooks)
     }
     fn submit(&self, write: Write, done: Completion) {
         let every = self.full_every.load(Ordering::Relaxed);
@@ -175,11 +182,11 @@ impl Store for FaultyStore {
         self.inner.job_counts()
     }
     fn jobs(&self) -> &dyn tertulia_store::JobQueue {
-        self.lines.as_ref().map_or_else(|| self.inner.jobs(), |(queue, _)| queue)
+        self.lines.as_ref().map_or_else(|| self.inner.jobs(), |lines| &lines.queue)
     }
 
     fn push(&self) -> &dyn PushBook {
-        self.lines.as_ref().map_or_else(|| self.inner.push(), |(_, book)| book)
+        self.lines.as_ref().map_or_else(|| self.inner.push(), |lines| &lines.book)
     }
 
     fn traces(&self) -> &dyn tertulia_store::TraceBook {

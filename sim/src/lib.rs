@@ -5,7 +5,7 @@
 //! the rest of the promises is demanded.
 //!
 //! The way through: [`plan`] what kind of world; [`world`] its steps; [`deeds`] what people do; [`finish`] healing and the last checks; [`check`] a promise
-//! a file; [`server`], [`device`], [`network`] who is there, [`push`] and [`notify`] who is notified, and by whom; [`record`] what people know they did; [`planted`] bugs on purpose.
+//! a file; [`server`], [`device`], [`network`] who is there, [`push`] and [`notify`] who is notified, and by whom; [`webhooks`] other programs that are told; [`record`] what people know they did; [`planted`] bugs on purpose.
 
 pub mod check;
 mod deeds;
@@ -20,6 +20,7 @@ mod push;
 mod record;
 mod server;
 mod truth;
+mod webhooks;
 mod world;
 
 use anyhow::{Context as _, Result};

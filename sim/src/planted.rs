@@ -51,6 +51,21 @@ pub enum NotifyBug {
     NeverRecalled,
 }
 
+/// A broken promise of those who tell other programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HookBug {
+    /// A line is taken while another request may be under way.
+    LeaseIgnored,
+    /// The first event of a request is left out.
+    JumpedOver,
+    /// What an endpoint took is not noted.
+    NotNoted,
+    /// What an endpoint did not take is noted as taken.
+    TakenAnyway,
+    /// The job with which a line goes on is forgotten.
+    NotGoneOn,
+}
+
 /// Which bug, if any, a world has, and what is not left to its seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Planted {
@@ -58,6 +73,7 @@ pub struct Planted {
     pub server: Option<ServerBug>,
     pub device: Option<DeviceBug>,
     pub notify: Option<NotifyBug>,
+    pub hook: Option<HookBug>,
     /// What people do all the time, by its number in [`crate::plan::THEMES`]; else the seed decides.
     pub theme: Option<usize>,
     /// Deeds after which all heals; else the seed decides.

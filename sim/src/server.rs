@@ -25,6 +25,7 @@ use crate::faulty::{FaultyRules, FaultyStore};
 use crate::notify::post::Post;
 use crate::notify::{GRACE_MS, PROVIDERS};
 use crate::planted::{NotifyBug, Planted, ServerBug};
+use crate::webhooks::ledger::Stand;
 
 /// Answers at once what needs nobody else: all of the inline store.
 pub fn now_or_never<T>(future: impl Future<Output = T>) -> Result<T> {
@@ -96,6 +97,12 @@ impl ServerEnd {
     }
 }
 
+/// A copy of the data, and what the world knows to be in it.
+struct Backup {
+    image: Vec<u8>,
+    hooks: Stand,
+}
+
 /// One life of the server's process.
 pub struct Life {
     pub store: Arc<SqliteStore>,
@@ -113,7 +120,7 @@ pub struct Server {
     /// The disk.
     image: Vec<u8>,
     /// Backups taken by hand, oldest first.
-    backups: Vec<Vec<u8>>,
+    backups: Vec<Backup>,
     /// Once in so many writes fails; shared with the store's wrapper.
     pub full_every: Arc<AtomicUsize>,
     /// Once in so many sends is refused; shared with the rules' wrapper.
@@ -128,12 +135,19 @@ pub type Texts = Arc<Mutex<BTreeMap<ClientMsgId, Vec<String>>>>;
 
 struct Sink {
     fanout: Fanout,
+    post: Arc<Post>,
     texts: Texts,
 }
 
 impl CommitSink for Sink {
     fn committed(&self, batch: Vec<Committed>) {
         for committed in &batch {
+            if let Ok(effect) = &committed.result {
+                let hooks = &mut self.post.book().hooks;
+                if hooks.is_on {
+                    hooks.committed(effect);
+                }
+            }
             if let Ok(
                 Effect::MessageAppended { message, fresh: true } | Effect::MessageEdited { message, changed: true, .. },
             ) = &committed.result
@@ -166,7 +180,10 @@ impl Server {
             texts: Texts::default(),
             post: Arc::default(),
         };
-        server.post.book().bug = planted.notify;
+        {
+            let mut book = server.post.book();
+            (book.bug, book.hooks.bug) = (planted.notify, planted.hook);
+        }
         server.start(None)?;
         Ok(server)
     }
@@ -179,13 +196,16 @@ impl Server {
             refuse_every: Arc::clone(&self.refuse_every),
             count: AtomicUsize::new(0),
         });
-        let sink = Arc::new(Sink { fanout: Fanout::new(Arc::clone(&hub)), texts: Arc::clone(&self.texts) });
+        let (post, texts) = (Arc::clone(&self.post), Arc::clone(&self.texts));
+        let sink = Arc::new(Sink { fanout: Fanout::new(Arc::clone(&hub)), post, texts });
         let store = if self.image.is_empty() {
             SqliteStore::open_in_memory(&self.powers.bytes(), rules, sink)
         } else {
             SqliteStore::open_image(&self.image, new_epoch, rules, sink)
         };
         let store = store.map_err(|e| anyhow::anyhow!("{e}"))?;
+        let epoch = now_or_never(store.log_state())??.epoch;
+        self.post.book().hooks.begins(epoch);
         let faulty: Arc<dyn Store> =
             Arc::new(FaultyStore::new(Arc::clone(&store), Arc::clone(&self.full_every), &self.post));
         let auth = now_or_never(async {
@@ -194,7 +214,10 @@ impl Server {
         .context("auth")?;
         let offer = PushOffer { providers: PROVIDERS.to_vec(), vapid_public_key: None };
         let services = Services::new(faulty, hub, self.powers.clone(), self.limits.clone(), auth, self.rate_limits);
-        let services = Arc::new(services.with_notifying(Notifying { offer, grace_ms: self.grace_ms(), tester: None }));
+        let services = services
+            .with_notifying(Notifying { offer, grace_ms: self.grace_ms(), tester: None })
+            .with_webhook_addresses(Arc::new(|url| Ok(url.to_owned())));
+        let services = Arc::new(services);
         let gateway = Gateway::new(Arc::clone(&services), tertulia_gateway::Settings::default());
         self.life = Some(Life { store, services, gateway, ends: BTreeMap::new() });
         Ok(())
@@ -219,7 +242,7 @@ impl Server {
             let image = life.store.image().map_err(|e| anyhow::anyhow!("{e}"))?;
             // A disk that acknowledged before it wrote.
             if self.bug == Some(ServerBug::AcknowledgedBeforeCommit) {
-                self.image = self.backups.pop().unwrap_or(image);
+                self.image = self.backups.pop().map_or(image, |backup| backup.image);
             } else {
                 self.image = image;
             }
@@ -230,7 +253,8 @@ impl Server {
     /// Somebody copies the data.
     pub fn back_up(&mut self) -> Result<()> {
         if let Some(life) = &self.life {
-            self.backups.push(life.store.image().map_err(|e| anyhow::anyhow!("{e}"))?);
+            let image = life.store.image().map_err(|e| anyhow::anyhow!("{e}"))?;
+            self.backups.push(Backup { image, hooks: self.post.book().hooks.stand.clone() });
         }
         Ok(())
     }
@@ -248,7 +272,9 @@ impl Server {
             return Ok(false);
         }
         let at = random.below(self.backups.len());
-        self.image = self.backups.swap_remove(at);
+        let Backup { image, hooks } = self.backups.swap_remove(at);
+        self.image = image;
+        self.post.book().hooks.restored(hooks);
         // Later copies are of a log that no longer is, but restoring one is as honest as any.
         let epoch = (self.bug != Some(ServerBug::EpochKept)).then(|| self.powers.bytes());
         self.start(epoch)?;

@@ -20,6 +20,7 @@ use crate::planted::{Planted, ServerBug};
 use crate::push::Registrar;
 use crate::record::Record;
 use crate::server::{Server, identity};
+use crate::webhooks::plan::HookPlan;
 use crate::{Outcome, deeds};
 
 /// A connection: the device's number and the engine's.
@@ -46,6 +47,11 @@ pub struct World {
     pub push_random: Random,
     /// `None`: nobody of this world is notified.
     pub office: Option<Office>,
+    /// `None`: no other program is told.
+    pub hooks: Option<HookPlan>,
+    /// Of what operators do about them alone.
+    pub hook_random: Random,
+    pub hook_serial: usize,
     pub now: u64,
     pub server: Server,
     pub people: Vec<Identity>,
@@ -72,14 +78,18 @@ impl World {
         plan.faults.late = Faults::draw_late(seed);
         plan.faults.power_cut = if planted.device.is_some() { 1 } else { Faults::draw_power_cut(seed) };
         let server = Server::new(&mut random, plan.limits.clone(), plan.rate_limits, planted)?;
-        let office =
-            (Registrar::is_drawn(seed) && !planted.without_workers).then(|| Office::new(seed, &server)).transpose()?;
+        let has_workers = Registrar::is_drawn(seed) && !planted.without_workers;
+        let hooks = HookPlan::draw(seed, planted.hook.is_some()).filter(|_| has_workers);
+        let office = has_workers.then(|| Office::new(seed, &server, hooks.clone())).transpose()?;
         let mut world = Self {
             seed,
             planted,
             random,
             push_random: Random::new(seed ^ 0x7068_6f6e),
             office,
+            hooks,
+            hook_random: Random::new(seed ^ 0x6f70_6572),
+            hook_serial: 0,
             now: 0,
             server,
             people: Vec::new(),
@@ -124,7 +134,7 @@ impl World {
         let full = self.plan.faults.server_full;
         self.server.full_every.store(full, std::sync::atomic::Ordering::Relaxed);
         self.server.refuse_every.store(self.plan.faults.refused, std::sync::atomic::Ordering::Relaxed);
-        Ok(())
+        self.open_webhooks()
     }
 
     pub fn user_of(&self, number: usize) -> UserId {
@@ -167,6 +177,7 @@ impl World {
             self.run_until(self.now + pause)?;
             deeds::something(self)?;
             self.something_about_notifications()?;
+            self.something_about_webhooks()?;
             self.something_goes_wrong()?;
         }
         Ok(())

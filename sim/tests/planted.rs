@@ -1,6 +1,6 @@
 //! A simulation that finds nothing proves nothing: each of these bugs, switched on, has to break a promise within a number of worlds.
 
-use tertulia_sim::planted::{Bug, DeviceBug, NotifyBug, ServerBug};
+use tertulia_sim::planted::{Bug, DeviceBug, HookBug, NotifyBug, ServerBug};
 use tertulia_sim::{Planted, run};
 
 /// Worlds until a bug has to be found. Most are found in the first ten.
@@ -56,6 +56,11 @@ found! {
     a_job_claimed_by_two_workers_is_found: notify NotifyBug::ClaimedTwice;
     two_workers_that_tell_the_same_at_once_are_found: notify NotifyBug::ToldBeside;
     a_job_left_in_the_future_by_a_clock_that_went_back_is_found: notify NotifyBug::NeverRecalled;
+    a_webhook_told_by_two_at_once_is_found: hook HookBug::LeaseIgnored;
+    an_event_that_a_webhook_is_not_told_is_found: hook HookBug::JumpedOver;
+    not_noting_what_a_webhook_took_is_found: hook HookBug::NotNoted;
+    noting_what_a_webhook_did_not_take_is_found: hook HookBug::TakenAnyway;
+    a_webhook_that_is_not_told_on_is_found: hook HookBug::NotGoneOn;
 }
 
 #[test]

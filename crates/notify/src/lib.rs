@@ -1,4 +1,5 @@
-//! Notifying people who are not there: what the jobs `notify` and `push.*` do, and what a test of one's devices does.
+//! Notifying people who are not there: what the jobs `notify` and `push.*` do, and what a test of one's devices does. Telling other programs what happens:
+//! [`webhooks`].
 //!
 //! A crate of its own so that the simulation runs the very same. It must not know: providers by name, settings, ambient time.
 //!
@@ -8,6 +9,7 @@
 
 mod receipts;
 mod under_way;
+pub mod webhooks;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -19,9 +19,9 @@ use crate::listen::{HEAD_TIMEOUT, Server};
 use crate::powers::powers;
 use crate::settings::Settings;
 use crate::trace;
-use crate::webhooks::{self, Telling};
 use crate::wiring::{self, Parts};
 use tertulia_notify::Pushing;
+use tertulia_notify::webhooks::{self, Telling};
 
 /// Rows that one step of the clean-up removes: a step is one short transaction.
 const STEP: usize = 256;
@@ -76,7 +76,7 @@ fn kinds(settings: &Settings, means: &Means) -> Vec<Kind> {
     let kept = Kept {
         letters_ms: days(settings.jobs.dead_retention_days),
         attempts_ms: days(settings.push.attempts_retention_days),
-        events_ms: means.telling.retention_ms,
+        events_ms: days(settings.webhooks.retention_days),
         traces: settings.trace.kept(),
     };
     let sweep = Kind::periodic(SWEEP, SWEEP_EVERY, move |job: Job| {

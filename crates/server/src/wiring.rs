@@ -18,8 +18,8 @@ use crate::home::Home;
 use crate::jwks::HttpJwks;
 use crate::powers::powers;
 use crate::settings::{Settings, Switch};
-use crate::webhooks::Telling;
 use tertulia_notify::Pushing;
+use tertulia_notify::webhooks::Telling;
 
 /// Batches between the writer and the fan-out; when it is behind by so many, the writer waits for it.
 const BATCHES_MAX: usize = 16;
@@ -106,10 +106,10 @@ pub async fn open(settings: &Settings, serves: bool) -> anyhow::Result<Parts> {
     let begin_anew = Arc::new(beginning_anew(tracing.journal.clone(), Arc::clone(&hub), handoff.clone()));
     let home = Home::open(settings, serves, &powers, rules, Arc::new(handoff), begin_anew).await?;
     let pushing = settings.push.open(settings.public_url.as_deref(), &powers)?;
-    let telling = settings.webhooks.open(&powers)?;
+    let (telling, addresses) = settings.webhooks.open(&powers)?;
     let services = services(settings, &home, hub, powers, bus.as_ref())?
         .with_notifying(pushing.notifying())
-        .with_webhook_addresses(telling.addresses())
+        .with_webhook_addresses(addresses)
         .with_tracing(tracing);
     Ok(Parts { services: Arc::new(services), home, bus, pushing, telling, me })
 }

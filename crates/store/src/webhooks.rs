@@ -254,6 +254,8 @@ pub struct Sending {
     pub secrets: Vec<Secret>,
     /// Where the line stands: the number of the last event that was taken, or the one before the first to send.
     pub after: i64,
+    /// How the line did when this was read.
+    pub line: LineHealth,
     /// The numbers of the first and of the last one of these.
     pub first: i64,
     pub up_to: i64,
@@ -271,11 +273,13 @@ impl Sending {
     }
 }
 
-/// Takes the line for one request, if it still stands there and nobody else has it.
+/// Takes the line for one request, if it still stands there, nobody else has it, and no other request of it has failed since it was looked at: what that one's
+/// endpoint asked for, and with how many events it is tried again, is not known here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Begin {
     pub holder: [u8; 16],
     pub after: i64,
+    pub line: LineHealth,
     /// A try that fails, or whose sender dies, is made again with the same events, and so under the same name.
     pub up_to: i64,
     pub now: Timestamp,

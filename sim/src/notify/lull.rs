@@ -108,12 +108,14 @@ impl World {
         }
         self.drain()?;
         self.retry_dead_letters()?;
+        self.switch_on()?;
         self.drain()?;
         self.note_tokens();
         let life = self.server.life.as_ref().context("the server is up")?;
         let book = self.server.post.book();
         check::pushes::noted(&book)?;
         check::pushes::once(&book)?;
+        book.hooks.check()?;
         for person in &self.people {
             let view = truth::fetch(&life.store, person.user)?;
             check::told::check(&book, person.user, &view)?;

@@ -26,6 +26,7 @@ use anyhow::{Context as _, Result, bail};
 use tertulia_core::Powers;
 use tertulia_jobs::{Options, Runner, Schedule, Surroundings, Wake};
 use tertulia_notify::Pushing;
+use tertulia_notify::webhooks::Telling;
 use tertulia_proto::PushProvider;
 use tertulia_push::{Policy, Provider};
 use tertulia_store::Store;
@@ -35,13 +36,15 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
 pub use self::book::WorkerBook;
-use self::hands::Hands;
+pub use self::hands::Hands;
 use self::plan::NotifyPlan;
 use self::post::Post;
 use self::provider::SimProvider;
 pub use self::queue::{GRACE_MS, WorkerQueue};
-use crate::faulty::FaultyStore;
+use crate::faulty::{FaultyStore, Lines};
 use crate::server::Server;
+use crate::webhooks::plan::HookPlan;
+use crate::webhooks::{SimHost, TIMEOUT, WorkerHooks};
 
 /// Those that devices of these worlds register for.
 pub const PROVIDERS: [PushProvider; 2] = [PushProvider::Expo, PushProvider::Webpush];
@@ -97,13 +100,14 @@ pub struct Office {
     pub post: Arc<Post>,
     powers: Powers,
     plan: NotifyPlan,
+    hooks: Option<HookPlan>,
     random: Random,
     workers: Vec<Worker>,
     lives: u64,
 }
 
 impl Office {
-    pub fn new(seed: u64, server: &Server) -> Result<Self> {
+    pub fn new(seed: u64, server: &Server, hooks: Option<HookPlan>) -> Result<Self> {
         let (post, powers) = (Arc::clone(&server.post), server.powers());
         {
             let mut book = post.book();
@@ -117,7 +121,7 @@ impl Office {
         let workers = (0..plan.workers).map(worker).collect();
         let runtime = runtime.context("a runtime")?;
         let random = Random::new(seed ^ 0x6f66_6669);
-        Ok(Self { runtime, idle, post, powers, plan, random, workers, lives: 0 })
+        Ok(Self { runtime, idle, post, powers, plan, hooks, random, workers, lives: 0 })
     }
 
     /// After so many deeds somebody does something about notifications.
@@ -177,10 +181,18 @@ impl Office {
         let policy = Policy { grace_ms: GRACE_MS, age_max_ms: AGE_MAX_MS, ..Policy::default() };
         let providers = PROVIDERS.iter().map(provider).collect();
         let pushing = Arc::new(Pushing::new(providers, None, policy, self.powers.clone()));
-        let lines = (WorkerQueue(Arc::clone(&hands)), WorkerBook::new(Arc::clone(&hands)));
+        let lines = Lines {
+            queue: WorkerQueue(Arc::clone(&hands)),
+            book: WorkerBook::new(Arc::clone(&hands)),
+            hooks: WorkerHooks(Arc::clone(&hands)),
+        };
         let store: Arc<dyn Store> = Arc::new(FaultyStore::of_worker(Arc::clone(store), &self.post, lines));
         let wake = Wake::default();
-        let kinds = pushing.kinds(&store, &Schedule::notifications(), &wake);
+        let mut kinds = pushing.kinds(&store, &Schedule::notifications(), &wake);
+        if let Some(HookPlan { moods, waits, .. }) = &self.hooks {
+            let host = Arc::new(SimHost { hands: Arc::clone(&hands), moods: *moods });
+            kinds.extend(Arc::new(Telling::new(host, TIMEOUT, waits.clone(), self.powers.clone())).kinds(&store));
+        }
         let mut name = [0; 16];
         name[..8].copy_from_slice(&self.lives.to_le_bytes());
         let options = Options {

@@ -15,6 +15,7 @@ use tertulia_store_sqlite::SqliteStore;
 use super::snapshot::Snapshot;
 use crate::planted::NotifyBug;
 use crate::server::now_or_never;
+use crate::webhooks::ledger::Hooks;
 
 /// Conversations of one person that are looked at: no world has so many.
 const ALL: usize = 1000;
@@ -93,6 +94,8 @@ pub struct Book {
     pub blocked: BTreeSet<(UserId, UserId)>,
     /// The same of whom they had blocked.
     pub blocked_to: BTreeMap<(UserId, UserId), BTreeMap<ConversationId, Seq>>,
+    /// Other programs that are told.
+    pub hooks: Hooks,
     pub broken: Option<String>,
     lines: Vec<String>,
 }
@@ -267,6 +270,7 @@ impl Book {
 
     /// Whatever a life had begun may be done again by another.
     pub fn excuse(&mut self, life: u64) {
+        self.hooks.excuse(life);
         self.asks.iter_mut().filter(|ask| ask.life == life && !ask.is_noted).for_each(|ask| ask.is_excused = true);
     }
 

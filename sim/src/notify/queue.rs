@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use tertulia_store::jobs::*;
 use tertulia_store::push::NOTIFY;
+use tertulia_store::webhooks::WEBHOOK;
 use tertulia_store::{Reading, Store as _, Timestamp};
 
 use super::hands::Hands;
 use super::post::{Lease, Post};
-use crate::planted::NotifyBug;
+use crate::planted::{HookBug, NotifyBug};
 
 /// How long those who are there have to say that they have got a message.
 pub const GRACE_MS: i64 = 3000;
@@ -130,6 +131,9 @@ impl JobQueue for WorkerQueue {
                         (one.held.worker, one.held.attempt) = (lease.worker, lease.attempt);
                     }
                 }
+            }
+            if self.0.post.book().hooks.bug == Some(HookBug::NotGoneOn) {
+                finished.iter_mut().for_each(|one| one.next.retain(|job| job.kind != WEBHOOK));
             }
             let counted = store.jobs().finish(finished, now).await?;
             for (held, counts) in told.into_iter().zip(&counted) {

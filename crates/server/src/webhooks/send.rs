@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, StatusCode, Url};
 use tertulia_core::Powers;
+use tertulia_notify::webhooks::Deliver;
 use tertulia_proto::Timestamp;
 use tertulia_push::guard::{self, Refusal};
 use tertulia_push::http::{self, Network};
@@ -23,13 +25,14 @@ pub struct Sender {
     /// Within one's own network only.
     http: Client,
     allow_private: bool,
+    powers: Powers,
 }
 
 impl Sender {
-    pub fn new(network: &Network, allow_private: bool) -> Result<Self, ConfigError> {
+    pub fn new(network: &Network, allow_private: bool, powers: &Powers) -> Result<Self, ConfigError> {
         let https = http::build(guard::client(network.client()?.user_agent(USER_AGENT), allow_private))?;
         let http = http::build(guard::private_client(network.client()?.user_agent(USER_AGENT)))?;
-        Ok(Self { https, http, allow_private })
+        Ok(Self { https, http, allow_private, powers: powers.clone() })
     }
 
     pub fn check(&self, address: &str) -> Result<Url, String> {
@@ -43,8 +46,7 @@ impl Sender {
         })
     }
 
-    /// Once. It ends within the time limit of the network. With HTTP's status, where there was an answer.
-    pub async fn send(&self, sending: &Sending, now: Timestamp, powers: &Powers) -> (TryResult, Option<u16>) {
+    async fn send(&self, sending: &Sending, now: Timestamp) -> (TryResult, Option<u16>) {
         let url = match self.check(&sending.url) {
             Ok(url) => url,
             Err(refusal) => return (failed(refusal), None),
@@ -74,7 +76,7 @@ impl Sender {
             Ok(reply) => {
                 let reason = format!("it answered {}", reply.status.as_u16());
                 // Counted from the answer, however long it took.
-                let now = powers.now();
+                let now = self.powers.now();
                 let not_before = match reply.later(now, None, "") {
                     Answer::Later { after: Some(after), .. } => Some(now.plus_ms(millis(after))),
                     _ => None,
@@ -87,6 +89,12 @@ impl Sender {
             Err(Answer::Accepted { .. } | Answer::Unregistered(_)) => failed("no answer"),
         };
         (result, status)
+    }
+}
+
+impl Deliver for Sender {
+    fn deliver<'a>(&'a self, sending: &'a Sending, now: Timestamp) -> BoxFuture<'a, (TryResult, Option<u16>)> {
+        Box::pin(self.send(sending, now))
     }
 }
 

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
-use tertulia_core::Powers;
+use tertulia_core::{AddressCheck, Powers};
+use tertulia_notify::webhooks::Telling;
 use tertulia_push::Network;
 
-use super::Telling;
-use super::gates::Gates;
 use super::send::Sender;
 use crate::settings::{Switch, one_or_many};
 
@@ -69,16 +68,19 @@ impl WebhookSettings {
         Ok(())
     }
 
-    pub fn open(&self, powers: &Powers) -> anyhow::Result<Arc<Telling>> {
+    /// With which addresses may be told.
+    pub fn open(&self, powers: &Powers) -> anyhow::Result<(Arc<Telling>, AddressCheck)> {
         let read = |file: &PathBuf| {
             std::fs::read_to_string(file).with_context(|| format!("webhooks.ca_file: can't read {}", file.display()))
         };
         let timeout = Duration::from_millis(self.timeout_ms);
         let connect_timeout = Duration::from_millis(self.connect_timeout_ms);
         let network = Network { connect_timeout, timeout, roots_pem: self.ca_file.as_ref().map(read).transpose()? };
-        let sender = Sender::new(&network, self.private_addresses == Switch::On).context("webhooks")?;
+        let sender = Sender::new(&network, self.private_addresses == Switch::On, powers).context("webhooks")?;
+        let sender = Arc::new(sender);
         let waits = self.waits_s.iter().map(|seconds| Duration::from_secs(*seconds)).collect();
-        let retention_ms = i64::from(self.retention_days) * 86_400_000;
-        Ok(Arc::new(Telling { sender, timeout, waits, retention_ms, powers: powers.clone(), gates: Gates::default() }))
+        let checked = Arc::clone(&sender);
+        let telling = Telling::new(sender, timeout, waits, powers.clone());
+        Ok((Arc::new(telling), Arc::new(move |url| checked.check(url).map(String::from))))
     }
 }

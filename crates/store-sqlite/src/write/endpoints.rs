@@ -79,7 +79,8 @@ pub(crate) fn begin(connection: &Connection, line: Line, begin: &Begin) -> Sql<b
     let taken = connection
         .prepare_cached(
             "UPDATE webhook_cursors SET holder = ?5, lease_until = ?6, trying_number = ?7
-             WHERE endpoint_id = ?1 AND stream_id = ?2 AND taken_number = ?3 AND (coalesce(lease_until, 0) <= ?4 OR lease_until > ?8)",
+             WHERE endpoint_id = ?1 AND stream_id = ?2 AND taken_number = ?3 AND (coalesce(lease_until, 0) <= ?4 OR lease_until > ?8)
+                AND failures = ?9 AND enabled_count = ?10 AND parked_at IS ?11",
         )?
         .execute((
             endpoint,
@@ -90,6 +91,9 @@ pub(crate) fn begin(connection: &Connection, line: Line, begin: &Begin) -> Sql<b
             begin.lease_until.ms(),
             begin.up_to,
             begin.now.plus_ms(CLOCKS_APART_MS).ms(),
+            begin.line.failing.failures,
+            begin.line.enabled_count,
+            begin.line.parked_at.map(Timestamp::ms),
         ))?;
     Ok(taken > 0)
 }

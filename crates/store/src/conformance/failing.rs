@@ -52,6 +52,25 @@ pub async fn half_is_tried_after_the_third_of_any_answer(home: &impl Home) {
     assert_eq!(hooks.take(here).await.len(), 2);
 }
 
+/// Two jobs of one line may both have looked; what the first finds out the second does not know.
+pub async fn who_looked_before_another_failed_does_not_begin(home: &impl Home) {
+    let Stage { hooks, alice, dm, other, all, .. } = Stage::open(home).await;
+    let (world, here) = (&hooks.world, line(all, dm));
+    world.send_many(alice, dm, 4).await;
+    world.send(alice, other, "fine").await;
+    let old = hooks.beginning(&hooks.sending(here).await, 2);
+    let at = again(hooks.refuse(here, 422).await);
+    assert!(!hooks.begin(here, old).await, "it waits, and half of it is tried next");
+    hooks.wait_until(at);
+    hooks.wait_until(again(hooks.refuse(here, 422).await));
+    assert_eq!(hooks.take(line(all, other)).await.len(), 1);
+    let old = hooks.beginning(&hooks.sending(here).await, 2);
+    assert_eq!(hooks.refuse(here, 422).await, After::Parked);
+    assert!(!hooks.begin(here, old).await, "it is parked");
+    assert!(hooks.book().enable_endpoint(all, vec![]).await.expect("it is enabled"));
+    assert_eq!(hooks.take(here).await.len(), 1, "which makes it another's again");
+}
+
 pub async fn what_is_under_way_beside_a_failure_does_not_end_its_wait(home: &impl Home) {
     let Stage { hooks, alice, dm, other, all, .. } = Stage::open(home).await;
     let world = &hooks.world;

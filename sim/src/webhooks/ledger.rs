@@ -1,0 +1,361 @@
+//! What the world knows of changes and of who was told of them, by what was committed and what endpoints got, and without the server's tables of events and
+//! lines.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context as _, Result, ensure};
+use tertulia_proto::webhook::{EventFilter, EventId, EventKind, WebhookEvent};
+use tertulia_proto::{ConversationId, Message, Seq, Timestamp, UserId, WebhookId};
+use tertulia_store::Effect;
+use tertulia_store::webhooks::{After, Begin, CLOCKS_APART_MS, End, Line, Sending, TryResult};
+use uuid::Uuid;
+
+use super::Host;
+use crate::planted::HookBug;
+
+/// A change of a conversation that may be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change {
+    pub kind: EventKind,
+    pub seq: Option<Seq>,
+}
+
+/// What the server's database has to hold: with each backup goes a copy of it.
+#[derive(Debug, Clone, Default)]
+pub struct Stand {
+    /// By conversation and `rev`.
+    pub changes: BTreeMap<(Uuid, i64), (EventId, Change)>,
+    deleted: BTreeSet<(Uuid, Seq)>,
+    pub endpoints: BTreeMap<WebhookId, Endpoint>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    pub url: String,
+    pub filter: EventFilter,
+    /// Where each conversation's changes ended when it was added.
+    since: BTreeMap<Uuid, i64>,
+    pub lines: BTreeMap<Uuid, LineStand>,
+    /// The latest name of everybody who has changed it, until somebody was told.
+    pub owed_names: BTreeMap<UserId, String>,
+    pub is_off: bool,
+    /// Requests in a row that were not taken, of whatever line.
+    failures: usize,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct LineStand {
+    /// The last number that is noted as taken. `None`: none is.
+    pub taken: Option<i64>,
+    pub is_parked: bool,
+    failures: usize,
+    /// Nothing is sent before the second, as was said at the first.
+    waits: Option<(Timestamp, Timestamp)>,
+    skipped: BTreeSet<i64>,
+    under_way: Option<UnderWay>,
+}
+
+/// A request that a worker has begun.
+#[derive(Debug, Clone)]
+struct UnderWay {
+    life: u64,
+    from: Option<i64>,
+    until: Timestamp,
+    /// The endpoint has it, and has said so.
+    is_taken: bool,
+    /// Something stood between: a death, a worker that stood still, a store that failed, an operator.
+    is_excused: bool,
+}
+
+#[derive(Default)]
+pub struct Hooks {
+    pub is_on: bool,
+    pub bug: Option<HookBug>,
+    epoch: [u8; 4],
+    /// All that ever happened, also what a restore took back.
+    ever: BTreeMap<EventId, Change>,
+    pub stand: Stand,
+    /// What each has got, whatever the server knows of it.
+    pub got: BTreeMap<WebhookId, BTreeSet<EventId>>,
+    pub hosts: BTreeMap<WebhookId, Host>,
+}
+
+impl Hooks {
+    /// The log is of this epoch from now on.
+    pub const fn begins(&mut self, epoch: [u8; 16]) {
+        self.epoch = EventId::short(epoch);
+    }
+
+    /// The log is put back to what it was.
+    pub fn restored(&mut self, stand: Stand) {
+        self.stand = stand;
+        for line in self.stand.endpoints.values_mut().flat_map(|endpoint| endpoint.lines.values_mut()) {
+            line.under_way = None;
+        }
+    }
+
+    pub fn committed(&mut self, effect: &Effect) {
+        use EventKind::*;
+        let of = |message: &Message| (message.conversation_id, message.rev, Some(message.seq));
+        let (kind, (conversation, rev, seq)) = match effect {
+            Effect::MessageAppended { message, fresh: true } => (MessageCreated, of(message)),
+            Effect::MessageEdited { message, changed: true, .. } => (MessageUpdated, of(message)),
+            Effect::MessageDeleted { message, changed: true, .. } => {
+                self.stand.deleted.insert((message.conversation_id.uuid(), message.seq));
+                (MessageDeleted, of(message))
+            }
+            Effect::ReactionsChanged { conversation, seq, rev, changed: true, .. } => {
+                (ReactionUpdated, (*conversation, *rev, Some(*seq)))
+            }
+            Effect::ConversationOpened { views, fresh: true } => match views.first() {
+                Some((_, view)) => (ConversationCreated, (view.id, 1, None)),
+                None => return,
+            },
+            Effect::TitleChanged { conversation, rev, changed: true, .. } => {
+                (ConversationUpdated, (*conversation, *rev, None))
+            }
+            Effect::MemberAdded { conversation, rev, changed: true, .. } => (MemberAdded, (*conversation, *rev, None)),
+            Effect::MemberRemoved { conversation, rev, successor, .. } => {
+                if let Some(heir) = successor {
+                    self.change(*conversation, heir.rev, Change { kind: RoleChanged, seq: None });
+                }
+                (MemberRemoved, (*conversation, *rev, None))
+            }
+            Effect::RoleChanged { conversation, rev, changed: true, .. } => (RoleChanged, (*conversation, *rev, None)),
+            Effect::ProfileChanged { user, .. } => return self.renamed(user.id, &user.name),
+            _ => return,
+        };
+        self.change(conversation, rev, Change { kind, seq });
+    }
+
+    fn change(&mut self, conversation: ConversationId, rev: i64, change: Change) {
+        let id = EventId { stream: conversation.uuid(), epoch: self.epoch, number: rev };
+        self.ever.insert(id, change);
+        self.stand.changes.insert((id.stream, rev), (id, change));
+    }
+
+    fn renamed(&mut self, user: UserId, name: &str) {
+        for endpoint in self.stand.endpoints.values_mut() {
+            if endpoint.filter.has(EventKind::UserUpdated) {
+                endpoint.owed_names.insert(user, name.to_owned());
+            }
+        }
+    }
+
+    pub fn added(&mut self, id: WebhookId, url: String, filter: EventFilter) {
+        let since = self.stand.changes.keys().copied().collect();
+        let (lines, owed_names) = (BTreeMap::new(), BTreeMap::new());
+        let endpoint = Endpoint { url, filter, since, lines, owed_names, is_off: false, failures: 0 };
+        self.stand.endpoints.insert(id, endpoint);
+    }
+
+    pub fn enabled(&mut self, id: WebhookId) {
+        let Some(endpoint) = self.stand.endpoints.get_mut(&id) else { return };
+        (endpoint.is_off, endpoint.failures) = (false, 0);
+        endpoint.lines.values_mut().for_each(LineStand::forgive);
+    }
+
+    /// From before this event on it is told again.
+    pub fn rewound(&mut self, line: Line, number: i64) {
+        let Some(line) = self.line(line) else { return };
+        line.taken = line.taken.map(|taken| taken.min(number - 1));
+        line.forgive();
+        line.excuse();
+    }
+
+    pub fn skipped(&mut self, line: Line, number: i64) {
+        let Some(line) = self.line(line) else { return };
+        line.skipped.insert(number);
+        line.taken = Some(number);
+        line.forgive();
+        line.excuse();
+    }
+
+    /// Whatever a life had begun may be done again by another.
+    pub fn excuse(&mut self, life: u64) {
+        let lines = self.stand.endpoints.values_mut().flat_map(|endpoint| endpoint.lines.values_mut());
+        for one in lines.filter_map(|line| line.under_way.as_mut()).filter(|one| one.life == life) {
+            one.is_excused = true;
+        }
+    }
+
+    fn line(&mut self, line: Line) -> Option<&mut LineStand> {
+        let endpoint = self.stand.endpoints.get_mut(&line.endpoint)?;
+        Some(endpoint.lines.entry(line.stream).or_default())
+    }
+
+    pub fn by_url(&self, url: &str) -> Option<WebhookId> {
+        self.stand.endpoints.iter().find(|(_, endpoint)| endpoint.url == url).map(|(id, _)| *id)
+    }
+
+    /// What was read for a request: of what is deleted by now no text is sent.
+    pub fn looked(&self, sending: &Sending) -> Result<()> {
+        for event in &sending.batch.events {
+            let Some(seq) = event.seq else { continue };
+            let stream = event.conversation_id.context("a message is of a conversation")?.uuid();
+            let message = event.data.message.as_ref().with_context(|| format!("no message in {}", event.id))?;
+            ensure!(message.seq == seq, "{} is about {seq}, and says {}", event.id, message.seq);
+            let is_deleted = self.stand.deleted.contains(&(stream, seq));
+            ensure!(
+                message.deleted_at.is_some() == is_deleted && (!is_deleted || message.body.is_empty()),
+                "{}: deleted is {is_deleted}, and it says {:?}, {:?}",
+                event.id,
+                message.deleted_at,
+                message.body
+            );
+        }
+        Ok(())
+    }
+
+    /// A worker takes a line for one request.
+    pub fn begun(&mut self, line: Line, life: u64, begin: &Begin) -> Result<()> {
+        let now = begin.now;
+        let endpoint = self.stand.endpoints.get_mut(&line.endpoint).context("an endpoint that is gone is told")?;
+        ensure!(!endpoint.is_off, "an endpoint that is off is told");
+        let stand = endpoint.lines.entry(line.stream).or_default();
+        ensure!(!stand.is_parked, "a line that is parked is told");
+        let is_of_now = |at: Timestamp| at <= now.plus_ms(CLOCKS_APART_MS);
+        if let Some((said_at, until)) = stand.waits {
+            ensure!(until <= now || !is_of_now(said_at), "a line is told {} ms early", until.ms() - now.ms());
+        }
+        if let Some(before) = &stand.under_way {
+            ensure!(
+                before.until <= now || !is_of_now(before.until),
+                "a line is told while another request may be under way: {before:?}"
+            );
+            ensure!(before.is_excused || !before.is_taken, "what was taken was not noted: {before:?}");
+        }
+        ensure!(
+            stand.taken.is_none_or(|taken| taken == begin.after),
+            "a line stands at {}, and was taken up to {:?}",
+            begin.after,
+            stand.taken
+        );
+        let (from, until) = (stand.taken, begin.lease_until);
+        stand.under_way = Some(UnderWay { life, from, until, is_taken: false, is_excused: false });
+        Ok(())
+    }
+
+    /// A request comes to an endpoint.
+    pub fn arrives(&self, id: WebhookId, life: u64, sending: &Sending, now: Timestamp) -> Result<()> {
+        let ids = ids_of(&sending.batch.events)?;
+        let (first, last) = (ids.first().context("a request without events")?, ids.last().context("the same")?);
+        ensure!(
+            ids.is_sorted_by(|a, b| a.stream == b.stream && a.number < b.number),
+            "events that are not in their order: {ids:?}"
+        );
+        let Some(endpoint) = self.stand.endpoints.get(&id) else { return Ok(()) };
+        for (event, id) in sending.batch.events.iter().zip(&ids) {
+            ensure!(endpoint.filter.has(event.kind), "{} was not wanted", event.kind);
+            if event.conversation_id.is_some() {
+                let said = Change { kind: event.kind, seq: event.seq };
+                let was = self.ever.get(id).with_context(|| format!("{id} never happened"))?;
+                ensure!(*was == said, "{id} was {was:?}, and is told as {said:?}");
+            }
+        }
+        let stand = endpoint.lines.get(&first.stream);
+        let mine = stand.and_then(|line| line.under_way.as_ref()).filter(|one| one.life == life);
+        // Another may have it by now.
+        let Some(mine) = mine.filter(|one| !one.is_excused && one.until > now) else { return Ok(()) };
+        ensure!(mine.from.is_none_or(|taken| first.number > taken), "{first} comes again after {mine:?}");
+        let since = endpoint.since.get(&first.stream).copied().unwrap_or(0);
+        let above = mine.from.unwrap_or(0).max(since);
+        let (stream, end) = (first.stream, last.number);
+        let owed = self.stand.changes.range((stream, above)..=(stream, end.max(above)));
+        let owed = owed.filter(|((_, number), (_, change))| *number > above && endpoint.filter.has(change.kind));
+        let owed: Vec<EventId> = owed.map(|(_, (id, _))| *id).collect();
+        let told: Vec<EventId> = ids.into_iter().filter(|id| id.number > above).collect();
+        let is_of_person = sending.batch.events.iter().any(|event| event.conversation_id.is_none());
+        ensure!(is_of_person || told == owed, "told are {told:?}, and owed {owed:?}");
+        Ok(())
+    }
+
+    /// An endpoint has it; `is_said`: its worker hears so.
+    pub fn has_got(&mut self, id: WebhookId, life: u64, sending: &Sending, is_said: bool) {
+        let Ok(ids) = ids_of(&sending.batch.events) else { return };
+        self.got.entry(id).or_default().extend(&ids);
+        let Some(endpoint) = self.stand.endpoints.get_mut(&id) else { return };
+        for user in sending.batch.events.iter().filter_map(|event| event.data.user.as_ref()) {
+            if endpoint.owed_names.get(&user.id) == Some(&user.name) {
+                endpoint.owed_names.remove(&user.id);
+            }
+        }
+        let line = ids.first().and_then(|id| endpoint.lines.get_mut(&id.stream));
+        if let Some(mine) = line.and_then(|line| line.under_way.as_mut()).filter(|one| one.life == life) {
+            mine.is_taken = is_said;
+        }
+    }
+
+    /// What came of a request is written down.
+    pub fn ended(&mut self, line: Line, life: u64, end: &End, after: After) -> Result<()> {
+        let Some(endpoint) = self.stand.endpoints.get_mut(&line.endpoint) else { return Ok(()) };
+        let stand = endpoint.lines.entry(line.stream).or_default();
+        let mine = stand.under_way.as_ref().filter(|one| one.life == life).cloned();
+        if after == After::Lost {
+            let is_excused = mine.as_ref().is_none_or(|one| one.is_excused || !one.is_taken || one.until <= end.now);
+            ensure!(is_excused, "a worker has lost its line, and nothing stood between: {mine:?}");
+            return Ok(());
+        }
+        stand.under_way = None;
+        if after == After::Taken {
+            ensure!(mine.is_some_and(|one| one.is_taken), "noted as taken is what the endpoint did not take");
+            if let TryResult::Taken { up_to, .. } = end.result {
+                stand.taken = Some(up_to);
+            }
+            stand.forgive();
+            endpoint.failures = 0;
+            return Ok(());
+        }
+        // The first wait follows the first failure.
+        let wait = end.waits.get(stand.failures).map_or(0, |wait| i64::try_from(wait.as_millis()).unwrap_or(0));
+        stand.waits = Some((end.now, end.now.plus_ms(wait)));
+        stand.failures += 1;
+        endpoint.failures += 1;
+        (stand.is_parked, endpoint.is_off) = (after == After::Parked, endpoint.is_off || after == After::Off);
+        let is_at_end = stand.failures > end.waits.len();
+        // One that was taken beside a failure leaves that one standing.
+        let are_all = endpoint.failures >= end.waits.len();
+        let is_gone = matches!(end.result, TryResult::Gone { .. });
+        ensure!(after != After::Parked || is_at_end, "parked after {} failures", stand.failures);
+        ensure!(after != After::Off || is_at_end || are_all || is_gone, "off after {} failures", endpoint.failures);
+        Ok(())
+    }
+
+    /// Everybody was told of everything, and of every name.
+    pub fn check(&self) -> Result<()> {
+        for (id, endpoint) in &self.stand.endpoints {
+            ensure!(!endpoint.is_off, "{} is off, and was switched on", endpoint.url);
+            let got = self.got.get(id);
+            for ((stream, number), (event, change)) in &self.stand.changes {
+                let since = endpoint.since.get(stream).copied().unwrap_or(0);
+                let line = endpoint.lines.get(stream);
+                let is_skipped = line.is_some_and(|line| line.skipped.contains(number));
+                let is_owed = *number > since && endpoint.filter.has(change.kind) && !is_skipped;
+                ensure!(
+                    !is_owed || got.is_some_and(|got| got.contains(event)),
+                    "{} was not told of {event}, {change:?}: {line:?}",
+                    endpoint.url
+                );
+            }
+            let owed = &endpoint.owed_names;
+            ensure!(owed.is_empty(), "{} was not told that somebody has another name: {owed:?}", endpoint.url);
+        }
+        Ok(())
+    }
+}
+
+impl LineStand {
+    fn forgive(&mut self) {
+        (self.is_parked, self.failures, self.waits) = (false, 0, None);
+    }
+
+    fn excuse(&mut self) {
+        if let Some(one) = &mut self.under_way {
+            one.is_excused = true;
+        }
+    }
+}
+
+fn ids_of(events: &[WebhookEvent]) -> Result<Vec<EventId>> {
+    events.iter().map(|event| event.id.parse().with_context(|| format!("{} is no id", event.id))).collect()
+}
