@@ -43,7 +43,7 @@ pub fn test(workspace: &Workspace, fast: bool, with_fuzz: bool, from: Option<Str
     steps.step("tidy", || tidy::check(workspace))?;
     // Before the programs, of which the server takes the app in.
     if !fast {
-        steps.step("web", || web::build(workspace, web::For::Tests))?;
+        steps.step("web", || web::build(workspace, web::For::Release).and_then(|()| web::weigh(workspace)))?;
     }
     // The whole workspace, because one package alone may want other features of its dependencies and so build them again. Before the tests: those of the
     // client start the server.
