@@ -98,7 +98,7 @@ pub fn build(workspace: &Workspace, what_for: For) -> Result<()> {
     let stamp = workspace.target.join("stamps/web-app");
     let dist_is_of = format!("{inputs} for {what_for:?}");
     let is_there = ["app/dist/index.html", "client/dist/index.js"].iter().all(|made| web.join(made).exists());
-    if is_there && fs::read_to_string(&stamp).is_ok_and(|known| known == dist_is_of) {
+    if is_there && !inputs.is_empty() && fs::read_to_string(&stamp).is_ok_and(|known| known == dist_is_of) {
         return Ok(());
     }
     let dist = web.join("client/dist/wasm");

@@ -59,7 +59,8 @@ impl WebApp {
         }
         let is_page = !path.rsplit('/').next().is_some_and(|last| last.contains('.'))
             && !SERVER.iter().any(|prefix| path.starts_with(prefix) || path == prefix.trim_end_matches('/'));
-        let wanted = is_page && accepts(headers, header::ACCEPT, "text/html");
+        // Whoever only looks whether somebody is there asks for anything.
+        let wanted = is_page && (path.is_empty() || accepts(headers, header::ACCEPT, "text/html"));
         self.0.get_key_value(INDEX).filter(|_| wanted).map(|(name, file)| (name.as_str(), file))
     }
 }

@@ -37,6 +37,8 @@ async fn every_place_in_the_app_is_its_page_and_no_path_of_the_server_is() {
         assert_eq!(answer.header("content-type"), "text/html; charset=utf-8");
         assert_eq!(answer.header("cache-control"), "no-cache", "a new version is seen");
     }
+    // Whatever is asked for there, as by a program that looks whether the server is up.
+    assert_eq!(server.call(Ask::new("GET /")).await.text(), "<!doctype html>");
     for path in [
         "/api/v1/nothing",
         "/auth/nothing",

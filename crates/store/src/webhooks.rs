@@ -255,7 +255,7 @@ pub struct Sending {
     /// Where the line stands: the number of the last event that was taken, or the one before the first to send.
     pub after: i64,
     /// How the line did when this was read.
-    pub line: LineHealth,
+    pub health: LineHealth,
     /// The numbers of the first and of the last one of these.
     pub first: i64,
     pub up_to: i64,
@@ -279,7 +279,8 @@ impl Sending {
 pub struct Begin {
     pub holder: [u8; 16],
     pub after: i64,
-    pub line: LineHealth,
+    /// As it was read.
+    pub health: LineHealth,
     /// A try that fails, or whose sender dies, is made again with the same events, and so under the same name.
     pub up_to: i64,
     pub now: Timestamp,

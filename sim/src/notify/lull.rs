@@ -32,6 +32,7 @@ impl World {
         self.work_well(true);
         self.run_until(self.now + 15_000)?;
         self.check_notifications().context("as it was left")?;
+        self.trouble_with_webhooks()?;
         self.come_and_go()?;
         self.work_well(false);
         for _ in 0..2 + self.push_random.below(5) {
@@ -50,7 +51,7 @@ impl World {
         self.check_notifications().context("some was read elsewhere")
     }
 
-    fn work_well(&mut self, is_well: bool) {
+    pub fn work_well(&mut self, is_well: bool) {
         if let Some(office) = &mut self.office {
             office.set_well(is_well);
         }
@@ -76,7 +77,7 @@ impl World {
     }
 
     /// Somebody says something somewhere.
-    fn talk(&mut self) -> Result<()> {
+    pub fn talk(&mut self) -> Result<()> {
         let number = self.push_random.below(self.devices.len());
         let here = self.devices[number].conversations();
         if let Some(id) = self.push_random.pick(&here).copied() {

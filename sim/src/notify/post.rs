@@ -270,7 +270,7 @@ impl Book {
 
     /// Whatever a life had begun may be done again by another.
     pub fn excuse(&mut self, life: u64) {
-        self.hooks.excuse(life);
+        self.hooks.excuse(life, None);
         self.asks.iter_mut().filter(|ask| ask.life == life && !ask.is_noted).for_each(|ask| ask.is_excused = true);
     }
 

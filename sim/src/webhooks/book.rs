@@ -17,13 +17,14 @@ pub struct WorkerHooks(pub Arc<Hands>);
 /// An end on its way: dropped there, nobody knows whether it was written.
 struct Ending<'a> {
     hands: &'a Hands,
+    about: (Uuid, i64),
     is_done: bool,
 }
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
         if !self.is_done {
-            self.hands.post.book().hooks.excuse(self.hands.life);
+            self.hands.post.book().hooks.excuse(self.hands.life, Some(self.about));
         }
     }
 }
@@ -111,11 +112,12 @@ impl WebhookBook for WorkerHooks {
 
     fn end_try(&self, line: Line, end: End) -> Reading<'_, After> {
         Box::pin(async move {
-            let mut ending = Ending { hands: &self.0, is_done: false };
+            let mut ending = Ending { hands: &self.0, about: (line.stream, end.events.1), is_done: false };
             let store = self.0.reach("a request's end").await?;
             let (is_not_noted, is_taken) = (self.has(HookBug::NotNoted), self.has(HookBug::TakenAnyway));
             ending.is_done = true;
             if is_not_noted {
+                self.0.post.book().hooks.dropped(line, &end);
                 return Ok(After::Taken);
             }
             let mut told = end.clone();
@@ -124,7 +126,7 @@ impl WebhookBook for WorkerHooks {
             }
             let after = store.webhooks().end_try(line, told).await?;
             self.0.post.say(format!("worker {} notes {:?} of {}: {after:?}", self.0.life, end.status, line.stream));
-            let ended = self.0.post.book().hooks.ended(line, self.0.life, &end, after);
+            let ended = self.0.post.book().hooks.ended(line, &end, after);
             self.breaks(ended);
             self.0.step("a request's end was written").await;
             Ok(after)

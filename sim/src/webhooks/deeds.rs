@@ -20,13 +20,46 @@ const WISHES: [&[&str]; 4] = [&["*"], &["*"], &["message.*"], &["conversation.*"
 impl World {
     pub fn open_webhooks(&mut self) -> Result<()> {
         let Some(plan) = self.hooks.clone() else { return Ok(()) };
-        self.server.post.book().hooks.is_on = true;
+        {
+            let hooks = &mut self.server.post.book().hooks;
+            (hooks.is_on, hooks.waits) = (true, plan.waits);
+        }
         (0..plan.endpoints).try_for_each(|_| self.add_endpoint())
     }
 
     pub fn something_about_webhooks(&mut self) -> Result<()> {
         let Some(often) = self.hooks.as_ref().map(|plan| plan.deeds) else { return Ok(()) };
-        if often == 0 || !self.hook_random.one_in(often) || self.server.life.is_none() {
+        if often == 0 || !self.hook_random.one_in(often) {
+            return Ok(());
+        }
+        self.about_webhooks()
+    }
+
+    /// Long enough that tries come to their end, conversations are parked and endpoints switched off.
+    pub fn trouble_with_webhooks(&mut self) -> Result<()> {
+        if self.hooks.is_none() {
+            return Ok(());
+        }
+        self.say(|| "trouble with webhooks".to_owned());
+        for _ in 0..2 {
+            self.work_well(false);
+            for _ in 0..3 + self.hook_random.below(10) {
+                self.talk()?;
+                if self.hook_random.one_in(3) {
+                    self.about_webhooks()?;
+                }
+            }
+            let lasts = self.hook_random.next() % 90_000;
+            self.run_until(self.now + lasts)?;
+            self.work_well(true);
+            self.check_notifications().context("there was trouble with webhooks")?;
+        }
+        self.work_well(false);
+        Ok(())
+    }
+
+    fn about_webhooks(&mut self) -> Result<()> {
+        if self.server.life.is_none() {
             return Ok(());
         }
         match self.hook_random.below(8) {

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tertulia_notify::webhooks::Deliver;
+use tertulia_proto::webhook::EventId;
 use tertulia_proto::{Timestamp, WebhookId};
 use tertulia_store::webhooks::{Sending, TryResult};
+use uuid::Uuid;
 
 use crate::notify::Hands;
 
@@ -64,15 +66,16 @@ pub struct Host {
 type Answer = (TryResult, Option<u16>);
 
 /// A request on its way: dropped there, nobody hears what came of it.
-struct Telling<'a> {
+struct OnItsWay<'a> {
     hands: &'a Hands,
+    about: (Uuid, i64),
     is_answered: bool,
 }
 
-impl Drop for Telling<'_> {
+impl Drop for OnItsWay<'_> {
     fn drop(&mut self) {
         if !self.is_answered {
-            self.hands.post.book().hooks.excuse(self.hands.life);
+            self.hands.post.book().hooks.excuse(self.hands.life, Some(self.about));
         }
     }
 }
@@ -130,7 +133,9 @@ impl SimHost {
 
     async fn tell(&self, sending: &Sending, now: Timestamp) -> Answer {
         let hands = &*self.hands;
-        let mut telling = Telling { hands, is_answered: false };
+        let first = sending.batch.events.first().and_then(|event| event.id.parse::<EventId>().ok());
+        let about = (first.map_or_else(Uuid::nil, |id| id.stream), sending.up_to);
+        let mut telling = OnItsWay { hands, about, is_answered: false };
         hands.step("an endpoint is told").await;
         let Some(id) = hands.post.book().hooks.by_url(&sending.url) else {
             telling.is_answered = true;

@@ -2,6 +2,7 @@
 //! lines.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use tertulia_proto::webhook::{EventFilter, EventId, EventKind, WebhookEvent};
@@ -12,6 +13,9 @@ use uuid::Uuid;
 
 use super::Host;
 use crate::planted::HookBug;
+
+/// What rounding does to a fifth.
+const MS: Duration = Duration::from_millis(10);
 
 /// A change of a conversation that may be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +56,8 @@ pub struct LineStand {
     /// Nothing is sent before the second, as was said at the first.
     waits: Option<(Timestamp, Timestamp)>,
     skipped: BTreeSet<i64>,
+    /// By a replay, whoever had it before.
+    owed_again: BTreeSet<i64>,
     under_way: Option<UnderWay>,
 }
 
@@ -59,10 +65,15 @@ pub struct LineStand {
 #[derive(Debug, Clone)]
 struct UnderWay {
     life: u64,
+    /// Names it among those of one life.
+    holder: [u8; 16],
+    up_to: i64,
     from: Option<i64>,
     until: Timestamp,
     /// The endpoint has it, and has said so.
     is_taken: bool,
+    /// Nobody has said how it ended, and its worker may still do so.
+    is_in_hands: bool,
     /// Something stood between: a death, a worker that stood still, a store that failed, an operator.
     is_excused: bool,
 }
@@ -71,6 +82,8 @@ struct UnderWay {
 pub struct Hooks {
     pub is_on: bool,
     pub bug: Option<HookBug>,
+    /// Between the tries of a request.
+    pub waits: Vec<Duration>,
     epoch: [u8; 4],
     /// All that ever happened, also what a restore took back.
     ever: BTreeMap<EventId, Change>,
@@ -122,7 +135,8 @@ impl Hooks {
                 (MemberRemoved, (*conversation, *rev, None))
             }
             Effect::RoleChanged { conversation, rev, changed: true, .. } => (RoleChanged, (*conversation, *rev, None)),
-            Effect::ProfileChanged { user, .. } => return self.renamed(user.id, &user.name),
+            // Without rows it was the same name.
+            Effect::ProfileChanged { user, rows } if !rows.is_empty() => return self.renamed(user.id, &user.name),
             _ => return,
         };
         self.change(conversation, rev, Change { kind, seq });
@@ -157,25 +171,43 @@ impl Hooks {
 
     /// From before this event on it is told again.
     pub fn rewound(&mut self, line: Line, number: i64) {
+        let Some(endpoint) = self.stand.endpoints.get(&line.endpoint) else { return };
+        let filter = endpoint.filter;
+        // What was before it was added may not be kept.
+        let first = endpoint.since.get(&line.stream).map_or(0, |since| since + 1).max(number);
+        let again = self.stand.changes.range((line.stream, first)..=(line.stream, i64::MAX));
+        let again: Vec<i64> =
+            again.filter(|(_, (_, change))| filter.has(change.kind)).map(|((_, number), _)| *number).collect();
         let Some(line) = self.line(line) else { return };
+        // What somebody skipped before is told as well.
+        line.skipped.retain(|skipped| *skipped < number);
+        line.owed_again.extend(again);
         line.taken = line.taken.map(|taken| taken.min(number - 1));
         line.forgive();
         line.excuse();
     }
 
     pub fn skipped(&mut self, line: Line, number: i64) {
+        if let Some(endpoint) = self.stand.endpoints.get_mut(&line.endpoint) {
+            endpoint.owed_names.remove(&UserId::from_uuid(line.stream));
+        }
         let Some(line) = self.line(line) else { return };
         line.skipped.insert(number);
+        line.owed_again.remove(&number);
         line.taken = Some(number);
         line.forgive();
         line.excuse();
     }
 
-    /// Whatever a life had begun may be done again by another.
-    pub fn excuse(&mut self, life: u64) {
-        let lines = self.stand.endpoints.values_mut().flat_map(|endpoint| endpoint.lines.values_mut());
-        for one in lines.filter_map(|line| line.under_way.as_mut()).filter(|one| one.life == life) {
-            one.is_excused = true;
+    /// Whatever a life had begun may be done again by another; or one thing of it, up to this event of that stream.
+    pub fn excuse(&mut self, life: u64, only: Option<(Uuid, i64)>) {
+        let endpoints = self.stand.endpoints.values_mut();
+        let lines = endpoints.flat_map(|endpoint| endpoint.lines.iter_mut());
+        let under_way = lines.filter_map(|(stream, line)| Some((*stream, line.under_way.as_mut()?)));
+        for (stream, one) in under_way.filter(|(_, one)| one.life == life) {
+            if only.is_none_or(|only| only == (stream, one.up_to)) {
+                (one.is_excused, one.is_in_hands) = (true, false);
+            }
         }
     }
 
@@ -223,7 +255,8 @@ impl Hooks {
                 before.until <= now || !is_of_now(before.until),
                 "a line is told while another request may be under way: {before:?}"
             );
-            ensure!(before.is_excused || !before.is_taken, "what was taken was not noted: {before:?}");
+            let is_known = !before.is_in_hands && before.is_taken;
+            ensure!(before.is_excused || !is_known, "what was taken was not noted: {before:?}");
         }
         ensure!(
             stand.taken.is_none_or(|taken| taken == begin.after),
@@ -231,8 +264,16 @@ impl Hooks {
             begin.after,
             stand.taken
         );
-        let (from, until) = (stand.taken, begin.lease_until);
-        stand.under_way = Some(UnderWay { life, from, until, is_taken: false, is_excused: false });
+        stand.under_way = Some(UnderWay {
+            life,
+            holder: begin.holder,
+            up_to: begin.up_to,
+            from: stand.taken,
+            until: begin.lease_until,
+            is_taken: false,
+            is_in_hands: true,
+            is_excused: false,
+        });
         Ok(())
     }
 
@@ -254,7 +295,7 @@ impl Hooks {
             }
         }
         let stand = endpoint.lines.get(&first.stream);
-        let mine = stand.and_then(|line| line.under_way.as_ref()).filter(|one| one.life == life);
+        let mine = stand.and_then(|line| line.under_way.as_ref()).filter(|one| one.is_of(life, sending));
         // Another may have it by now.
         let Some(mine) = mine.filter(|one| !one.is_excused && one.until > now) else { return Ok(()) };
         ensure!(mine.from.is_none_or(|taken| first.number > taken), "{first} comes again after {mine:?}");
@@ -275,25 +316,34 @@ impl Hooks {
         let Ok(ids) = ids_of(&sending.batch.events) else { return };
         self.got.entry(id).or_default().extend(&ids);
         let Some(endpoint) = self.stand.endpoints.get_mut(&id) else { return };
+        for id in &ids {
+            if let Some(line) = endpoint.lines.get_mut(&id.stream) {
+                line.owed_again.remove(&id.number);
+            }
+        }
         for user in sending.batch.events.iter().filter_map(|event| event.data.user.as_ref()) {
             if endpoint.owed_names.get(&user.id) == Some(&user.name) {
                 endpoint.owed_names.remove(&user.id);
             }
         }
         let line = ids.first().and_then(|id| endpoint.lines.get_mut(&id.stream));
-        if let Some(mine) = line.and_then(|line| line.under_way.as_mut()).filter(|one| one.life == life) {
+        if let Some(mine) = line.and_then(|line| line.under_way.as_mut()).filter(|one| one.is_of(life, sending)) {
             mine.is_taken = is_said;
         }
     }
 
     /// What came of a request is written down.
-    pub fn ended(&mut self, line: Line, life: u64, end: &End, after: After) -> Result<()> {
+    pub fn ended(&mut self, line: Line, end: &End, after: After) -> Result<()> {
+        let plan = self.waits.clone();
         let Some(endpoint) = self.stand.endpoints.get_mut(&line.endpoint) else { return Ok(()) };
         let stand = endpoint.lines.entry(line.stream).or_default();
-        let mine = stand.under_way.as_ref().filter(|one| one.life == life).cloned();
+        let mine = stand.under_way.as_ref().filter(|one| one.holder == end.holder).cloned();
         if after == After::Lost {
             let is_excused = mine.as_ref().is_none_or(|one| one.is_excused || !one.is_taken || one.until <= end.now);
             ensure!(is_excused, "a worker has lost its line, and nothing stood between: {mine:?}");
+            if let Some(mine) = stand.under_way.as_mut().filter(|one| one.holder == end.holder) {
+                (mine.is_in_hands, mine.is_excused) = (false, true);
+            }
             return Ok(());
         }
         stand.under_way = None;
@@ -306,19 +356,33 @@ impl Hooks {
             endpoint.failures = 0;
             return Ok(());
         }
+        let is_near = |wait: &Duration, plan: &Duration| *wait * 5 >= *plan * 4 - MS && *wait * 5 <= *plan * 6 + MS;
+        let all_near =
+            end.waits.len() == plan.len() && end.waits.iter().zip(&plan).all(|(wait, plan)| is_near(wait, plan));
+        ensure!(all_near, "waits are {:?}, by a fifth they are {plan:?}", end.waits);
         // The first wait follows the first failure.
         let wait = end.waits.get(stand.failures).map_or(0, |wait| i64::try_from(wait.as_millis()).unwrap_or(0));
         stand.waits = Some((end.now, end.now.plus_ms(wait)));
         stand.failures += 1;
         endpoint.failures += 1;
         (stand.is_parked, endpoint.is_off) = (after == After::Parked, endpoint.is_off || after == After::Off);
-        let is_at_end = stand.failures > end.waits.len();
+        let is_at_end = stand.failures > plan.len();
         // One that was taken beside a failure leaves that one standing.
-        let are_all = endpoint.failures >= end.waits.len();
+        let are_all = endpoint.failures >= plan.len();
         let is_gone = matches!(end.result, TryResult::Gone { .. });
+        ensure!(!is_gone || after == After::Off, "it wants no more events, and is told on");
+        ensure!(!is_at_end || !matches!(after, After::Again(_)), "tried again after {} failures", stand.failures);
         ensure!(after != After::Parked || is_at_end, "parked after {} failures", stand.failures);
         ensure!(after != After::Off || is_at_end || are_all || is_gone, "off after {} failures", endpoint.failures);
         Ok(())
+    }
+
+    /// Of the bug that notes nothing: its worker believes that it has.
+    pub fn dropped(&mut self, line: Line, end: &End) {
+        let Some(line) = self.line(line) else { return };
+        if let Some(one) = line.under_way.as_mut().filter(|one| one.holder == end.holder) {
+            one.is_in_hands = false;
+        }
     }
 
     /// Everybody was told of everything, and of every name.
@@ -337,10 +401,20 @@ impl Hooks {
                     endpoint.url
                 );
             }
+            for (stream, line) in &endpoint.lines {
+                let again = &line.owed_again;
+                ensure!(again.is_empty(), "{} was not told again of {again:?} of {stream}", endpoint.url);
+            }
             let owed = &endpoint.owed_names;
             ensure!(owed.is_empty(), "{} was not told that somebody has another name: {owed:?}", endpoint.url);
         }
         Ok(())
+    }
+}
+
+impl UnderWay {
+    fn is_of(&self, life: u64, sending: &Sending) -> bool {
+        (self.life, self.up_to) == (life, sending.up_to)
     }
 }
 

@@ -39,7 +39,7 @@ struct Named {
     user_id: Option<UserId>,
 }
 
-/// The same, by what the sender's client calls the message. For API keys with `admin`.
+/// When a message came to which station, found by what the sender's client calls it. Ids and times, nothing of what was said. For API keys with `admin`.
 #[utoipa::path(get, path = "/admin/trace", tag = "admin", params(Named), security(("bearer" = [])),
     responses((status = 200, body = MessageTrace), Problems))]
 async fn trace_by_name(

@@ -20,7 +20,7 @@ use tertulia_store::webhooks::{
 };
 use tertulia_store::{Store, StoreError};
 
-use self::gates::{CONCURRENCY, Gates};
+use self::gates::{CONCURRENCY, Gates, Pass};
 
 /// Pages of one look: most lines of most servers have nothing to send.
 const PAGES_MAX: usize = 16;
@@ -79,30 +79,32 @@ impl Telling {
             return Outcome::Dead("its key is no line".into());
         };
         match self.tell(book, line).await {
-            Ok(next) => Outcome::DoneAnd(next.into_iter().collect()),
+            Ok(next) => Outcome::DoneAnd(next),
             Err(error) => Outcome::Retry(error.to_string()),
         }
     }
 
-    /// One request, if there is something to tell; and the job with which the line goes on.
-    async fn tell(&self, book: &dyn WebhookBook, line: Line) -> Result<Option<NewJob>, StoreError> {
+    /// One request, if there is something to tell; and the jobs with which the line goes on, and another that waits for room.
+    async fn tell(&self, book: &dyn WebhookBook, line: Line) -> Result<Vec<NewJob>, StoreError> {
         let now = self.powers.now();
-        let pass = match self.gates.enter(line.endpoint, now) {
+        let pass = match self.gates.enter(line, now) {
             Ok(pass) => pass,
-            Err(later) => return Ok(Some(line.job(later, now))),
+            Err(later) => return Ok(vec![line.job(later, now)]),
         };
         let sending = match book.next(line, now).await? {
-            Next::Nothing => return Ok(None),
-            Next::Wait(at) => return Ok(Some(line.job(at, now))),
-            Next::Busy => return Ok(Some(line.job(now.plus_ms(BUSY_MS), now))),
+            Next::Nothing => return Ok(self.and_next(pass, None, now)),
+            Next::Wait(at) => return Ok(vec![line.job(at, now)]),
+            Next::Busy => return Ok(self.and_next(pass, Some(line.job(now.plus_ms(BUSY_MS), now)), now)),
             Next::Send(sending) => *sending,
         };
+        // The line is taken from now on: the look may have waited for the log.
+        let now = self.powers.now();
         let lease = i64::try_from((self.timeout + MARGIN).as_millis()).unwrap_or(i64::MAX / 2);
         let holder = self.powers.bytes();
-        let Sending { after, line: health, up_to, .. } = sending;
-        let begin = Begin { holder, after, line: health, up_to, now, lease_until: now.plus_ms(lease) };
+        let Sending { after, health, up_to, .. } = sending;
+        let begin = Begin { holder, after, health, up_to, now, lease_until: now.plus_ms(lease) };
         if !book.begin_try(line, begin).await? {
-            return Ok(Some(line.job(now.plus_ms(BUSY_MS), now)));
+            return Ok(self.and_next(pass, Some(line.job(now.plus_ms(BUSY_MS), now)), now));
         }
         let (result, status) = self.by.deliver(&sending, now).await;
         let now = self.powers.now();
@@ -114,10 +116,22 @@ impl Telling {
         let after = book.end_try(line, end).await?;
         self.say(line, &sending, &result, after);
         Ok(match after {
-            After::Taken if sending.has_more => Some(line.job(now, now)),
-            After::Taken | After::Parked | After::Off | After::Lost => None,
-            After::Again(at) => Some(line.job(at, now)),
+            After::Taken if sending.has_more => {
+                drop(pass);
+                let (at, called) = self.gates.go_on(line, now);
+                [line.job(at, now)].into_iter().chain(called.map(|line| line.job(now, now))).collect()
+            }
+            After::Taken | After::Parked | After::Off | After::Lost => self.and_next(pass, None, now),
+            After::Again(at) => vec![line.job(at, now)],
         })
+    }
+
+    /// With this job, if any, that of the line whose turn it is, which was told to come later. Where a request has failed nobody is called: others would fail
+    /// as well. The room is left first: who came in between would find none, and nobody would call them.
+    fn and_next(&self, pass: Pass<'_>, own: Option<NewJob>, now: Timestamp) -> Vec<NewJob> {
+        drop(pass);
+        let called = self.gates.next().map(|line| line.job(now, now));
+        own.into_iter().chain(called).collect()
     }
 
     /// By a fifth to both sides, so that what failed together does not come back together.

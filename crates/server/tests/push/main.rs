@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
+use tertulia_proto::trace::MessageTrace;
 use tertulia_testkit::{Person, Postgres, PostgresOptions, Server, Socket, SocketOptions, until};
 
 use expo::{Expo, Instead};
@@ -261,6 +262,16 @@ async fn a_device_that_a_receipt_says_is_gone_is_switched_off_and_no_other() -> 
     Ok(())
 }
 
+/// What the trace of a message has to say of somebody who was notified of it.
+async fn is_explained(server: &Server, message: &str) -> Result<()> {
+    let trace: MessageTrace = serde_json::from_str(&server.run(&["trace", message, "--json"]).await?)?;
+    // What a kill took it says.
+    ensure!(trace.received.len() + trace.not_recorded.len() > 0, "{trace:?}");
+    ensure!(trace.pushes.iter().any(|push| push.outcome == "accepted" && push.seq == trace.seq), "{trace:?}");
+    ensure!(trace.not_delivered.count == 1, "nobody was connected: {trace:?}");
+    Ok(())
+}
+
 /// So many conversations with a message each; how many notifications there were in the end, and how many of them twice.
 async fn killed(mut server: Server, expo: &Expo, count: usize) -> Result<(usize, usize)> {
     let people = server.people(["alice", "bob"]).await?;
@@ -270,8 +281,9 @@ async fn killed(mut server: Server, expo: &Expo, count: usize) -> Result<(usize,
     for n in 0..count {
         groups.push(server.api(alice).group(&format!("Group {n}"), std::slice::from_ref(bob)).await?.id);
     }
+    let mut messages = Vec::new();
     for (n, group) in groups.iter().enumerate() {
-        server.api(alice).send(*group, &format!("m-{n}"), "hello").await?;
+        messages.push(server.api(alice).send(*group, &format!("m-{n}"), "hello").await?.message_id.to_string());
     }
     for part in [10, 3] {
         until("some are told", || expo.taken().len() >= count / part).await?;
@@ -287,6 +299,9 @@ async fn killed(mut server: Server, expo: &Expo, count: usize) -> Result<(usize,
         let all = expo.taken();
         if told(&all).len() == count {
             rest(&server).await?;
+            for message in messages.iter().step_by(1 + count / 10) {
+                is_explained(&server, message).await?;
+            }
             let all = expo.taken();
             return Ok((told(&all).len(), all.len() - count));
         }

@@ -65,17 +65,21 @@ pub(crate) fn enable(connection: &Connection, id: WebhookId, jobs: &[NewJob]) ->
 
 pub(crate) fn begin(connection: &Connection, line: Line, begin: &Begin) -> Sql<bool> {
     let (endpoint, stream) = (line.endpoint.as_bytes().as_slice(), line.stream.as_bytes().as_slice());
-    let is_on: bool = connection
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM webhook_endpoints WHERE id = ?1 AND off_at IS NULL)")?
-        .query_row([endpoint], |row| row.get(0))?;
-    if !is_on {
+    let (now, ahead) = (begin.now.ms(), begin.now.plus_ms(CLOCKS_APART_MS).ms());
+    let is_open: bool = connection
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM webhook_endpoints
+                WHERE id = ?1 AND off_at IS NULL AND (coalesce(retry_at, 0) <= ?2 OR retry_from > ?3))",
+        )?
+        .query_row((endpoint, now, ahead), |row| row.get(0))?;
+    if !is_open {
         return Ok(false);
     }
     connection
         .prepare_cached(
             "INSERT INTO webhook_cursors (endpoint_id, stream_id, taken_number, moved_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
         )?
-        .execute((endpoint, stream, begin.after, begin.now.ms()))?;
+        .execute((endpoint, stream, begin.after, now))?;
     let taken = connection
         .prepare_cached(
             "UPDATE webhook_cursors SET holder = ?5, lease_until = ?6, trying_number = ?7
@@ -86,14 +90,14 @@ pub(crate) fn begin(connection: &Connection, line: Line, begin: &Begin) -> Sql<b
             endpoint,
             stream,
             begin.after,
-            begin.now.ms(),
+            now,
             begin.holder,
             begin.lease_until.ms(),
             begin.up_to,
-            begin.now.plus_ms(CLOCKS_APART_MS).ms(),
-            begin.line.failing.failures,
-            begin.line.enabled_count,
-            begin.line.parked_at.map(Timestamp::ms),
+            ahead,
+            begin.health.failing.failures,
+            begin.health.enabled_count,
+            begin.health.parked_at.map(Timestamp::ms),
         ))?;
     Ok(taken > 0)
 }

@@ -69,7 +69,7 @@ impl Hooks {
     pub fn beginning(&self, sending: &Sending, holder: u8) -> Begin {
         let now = self.world.now();
         let (after, up_to) = (sending.after, sending.up_to);
-        Begin { holder: [holder; 16], after, line: sending.line, up_to, now, lease_until: now.plus_ms(LEASE_MS) }
+        Begin { holder: [holder; 16], after, health: sending.health, up_to, now, lease_until: now.plus_ms(LEASE_MS) }
     }
 
     pub async fn begin(&self, line: Line, begin: Begin) -> bool {

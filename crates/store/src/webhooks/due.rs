@@ -121,7 +121,7 @@ impl Due {
             url: stand.url,
             secrets: stand.secrets,
             after: stand.cursor.map_or(first - 1, |cursor| cursor.taken),
-            line: stand.cursor.map(|cursor| cursor.health).unwrap_or_default(),
+            health: stand.cursor.map(|cursor| cursor.health).unwrap_or_default(),
             first,
             up_to: trying.unwrap_or(last),
             half: number(events.len() / 2),
