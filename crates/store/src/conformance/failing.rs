@@ -71,6 +71,23 @@ pub async fn who_looked_before_another_failed_does_not_begin(home: &impl Home) {
     assert_eq!(hooks.take(here).await.len(), 1, "which makes it another's again");
 }
 
+pub async fn who_looked_before_the_endpoint_failed_or_was_switched_on_does_not_begin(home: &impl Home) {
+    let Stage { hooks, alice, dm, other, all, .. } = Stage::open(home).await;
+    let (world, one, two) = (&hooks.world, line(all, dm), line(all, other));
+    world.send(alice, dm, "one").await;
+    world.send(alice, other, "two").await;
+    let old = hooks.beginning(&hooks.sending(two).await, 2);
+    hooks.wait_until(again(hooks.refuse(one, 500).await));
+    let later = hooks.beginning(&hooks.sending(two).await, 2);
+    assert!(!hooks.begin(two, old).await, "the endpoint waits by then");
+    assert!(hooks.begin(two, later).await);
+    // A failure of before it was switched on is not the one of after that.
+    let old = hooks.beginning(&hooks.sending(one).await, 2);
+    assert!(hooks.book().enable_endpoint(all, vec![]).await.expect("it is enabled"));
+    again(hooks.refuse(one, 422).await);
+    assert!(!hooks.begin(one, old).await, "it failed once before, and once since");
+}
+
 pub async fn what_is_under_way_beside_a_failure_does_not_end_its_wait(home: &impl Home) {
     let Stage { hooks, alice, dm, other, all, .. } = Stage::open(home).await;
     let world = &hooks.world;
