@@ -66,11 +66,12 @@ impl Gates {
         next(&mut self.0.lock())
     }
 
-    /// When a line goes on that has been told and has more, and whose turn it is before that.
+    /// When a line goes on that has been told and has more: behind those of its endpoint that wait. And whose turn it is.
     pub fn go_on(&self, own: Line, now: Timestamp) -> (Timestamp, Option<Line>) {
         let mut all = self.0.lock();
         let called = next(&mut all);
-        let gate = all.get_mut(&own.endpoint).filter(|_| called.is_some());
+        let is_before = called.is_some_and(|called| called.endpoint == own.endpoint);
+        let gate = all.get_mut(&own.endpoint).filter(|_| is_before);
         (gate.map_or(now, |gate| gate.wait(own.stream, now)), called)
     }
 }
@@ -221,5 +222,9 @@ mod tests {
         let (later, called) = gates.go_on(on(1, 7), now);
         assert!(called == Some(on(1, 2)) && later > now);
         assert_eq!(gates.next(), Some(on(1, 7)));
+        // Another endpoint's are no reason to wait.
+        let other = all(&gates, id(2));
+        drop(other);
+        assert_eq!(gates.go_on(on(1, 7), now), (now, Some(id(2))));
     }
 }
