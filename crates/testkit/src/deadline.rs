@@ -7,6 +7,8 @@ use anyhow::{Context as _, Result};
 /// Far above what anything takes, so that a busy machine fails no test.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+
 /// The future's outcome, or an error that says what did not happen.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> Result<T> {
     tokio::time::timeout(DEADLINE, future).await.with_context(|| format!("{what}: not within {DEADLINE:?}"))
@@ -14,11 +16,28 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> Result<T>
 
 /// Looks again and again until it is so.
 pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) -> Result<()> {
-    let mut looks = tokio::time::interval(Duration::from_millis(20));
     within(what, async {
         while !is_so() {
-            looks.tick().await;
+            // Not an interval: where a look takes longer than that, its next tick is there at once, and whoever waits for a deadline is never asked.
+            tokio::time::sleep(BETWEEN_LOOKS).await;
         }
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn looks_that_take_long_do_not_outlast_a_deadline() {
+        let mut looks = 0;
+        let look = || {
+            looks += 1;
+            tokio::task::block_in_place(|| std::thread::sleep(2 * BETWEEN_LOOKS));
+            false
+        };
+        assert!(tokio::time::timeout(5 * BETWEEN_LOOKS, until("never", look)).await.is_err());
+        assert!(looks < 50, "{looks} looks took longer than all of the time");
+    }
 }
