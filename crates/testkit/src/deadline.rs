@@ -31,6 +31,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    #[expect(clippy::disallowed_methods, reason = "a look that holds up its thread is what is tested")]
     async fn looks_that_take_long_do_not_outlast_a_deadline() {
         // So that the runtime's own clock never lags behind.
         let ticking = tokio::spawn(async {
