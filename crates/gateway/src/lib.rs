@@ -19,7 +19,7 @@ mod trace;
 pub mod web;
 mod ws;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -187,6 +187,8 @@ pub struct Gateway {
     pub settings: Settings,
     pub metrics: Metrics,
     draining: AtomicBool,
+    /// WebSockets between their handshake and the hub.
+    arriving: AtomicUsize,
     socket_io: OnceLock<socketioxide::SocketIo>,
 }
 
@@ -200,8 +202,14 @@ impl Gateway {
             settings,
             metrics: Metrics::new(),
             draining: AtomicBool::new(false),
+            arriving: AtomicUsize::new(0),
             socket_io: OnceLock::new(),
         })
+    }
+
+    /// How many WebSockets have been let in by HTTP, and are neither in the hub nor refused yet. A server that stops waits for them as for those in the hub.
+    pub fn arriving(&self) -> usize {
+        self.arriving.load(Ordering::SeqCst)
     }
 
     /// From now on `health/ready` says no, so that nobody new is sent here.
@@ -219,6 +227,22 @@ impl Gateway {
 
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts a WebSocket among those that are [`arriving`](Gateway::arriving), until dropped.
+pub(crate) struct Arrival(App);
+
+impl Arrival {
+    pub(crate) fn begin(app: &App) -> Self {
+        app.arriving.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(app))
+    }
+}
+
+impl Drop for Arrival {
+    fn drop(&mut self) {
+        self.0.arriving.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

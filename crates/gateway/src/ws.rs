@@ -18,12 +18,12 @@ use tertulia_proto::request::parse_frame;
 use tertulia_proto::{ApiError, ErrorCode, Protocol, ServerEvent};
 use tertulia_realtime::{Closing, Connection, Outbound, Publication};
 
-use crate::App;
 use crate::caller::{bearer_protocol, device_id, handshake_token};
 use crate::dispatch::{Attachment, Session, written as written_replies};
 use crate::error::Refusal;
 use crate::frames::{FlakyFrames, Frames};
 use crate::trace::Followed;
+use crate::{App, Arrival};
 
 /// Bytes gathered before they go to the socket; a batch of small frames is one write.
 const WRITE_BUFFER_BYTES: usize = 16 * 1024;
@@ -61,6 +61,8 @@ pub async fn subscribe(
     if let Some(protocol) = bearer_protocol(&headers) {
         upgrade = upgrade.protocols([protocol.to_owned()]);
     }
+    // Counted before the answer is out: from then on no request keeps a server that stops.
+    let arrival = Arrival::begin(&app);
     upgrade.on_upgrade(move |socket| async move {
         // Boxed: else every idle connection would hold room for what signing in needs.
         let identity = match token {
@@ -74,13 +76,20 @@ pub async fn subscribe(
             Err(refusal) => Err(refusal),
         };
         match opened {
-            Ok((identity, connection)) => match app.settings.trouble.as_ref().map(|trouble| trouble.chance()) {
-                None => serve(app, socket, identity, connection, trace).await,
-                Some(chance) => {
-                    Box::pin(serve(app, FlakyFrames::new(socket, chance), identity, connection, trace)).await
+            Ok((identity, connection)) => {
+                // It is in the hub now.
+                drop(arrival);
+                match app.settings.trouble.as_ref().map(|trouble| trouble.chance()) {
+                    None => serve(app, socket, identity, connection, trace).await,
+                    Some(chance) => {
+                        Box::pin(serve(app, FlakyFrames::new(socket, chance), identity, connection, trace)).await
+                    }
                 }
-            },
-            Err(refusal) => Box::pin(refuse(&app, socket, &refusal)).await,
+            }
+            Err(refusal) => {
+                Box::pin(refuse(&app, socket, &refusal)).await;
+                drop(arrival);
+            }
         }
     })
 }

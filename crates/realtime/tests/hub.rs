@@ -257,6 +257,21 @@ fn everybody_is_told_to_sync_and_everybody_is_sent_away() {
 }
 
 #[test]
+fn who_was_on_the_way_in_when_the_server_stopped_is_sent_away_as_well() {
+    let hub = hub();
+    let alice = online(&hub, 1, &[]);
+    hub.close_all(Closing::Restarting);
+    let back = online(&hub, 1, &[]);
+    assert_eq!((alice.lane.closing(), back.lane.closing()), (Some(Closing::Restarting), None));
+    hub.shut(Closing::Restarting);
+    let late = online(&hub, 2, &[]);
+    assert_eq!((back.lane.closing(), late.lane.closing()), (Some(Closing::Restarting), Some(Closing::Restarting)));
+    hub.detach(&back, NOW);
+    hub.detach(&late, NOW);
+    assert_eq!(hub.counts().connections, 1, "a server that stops waits for those who are still counted");
+}
+
+#[test]
 fn one_full_lane_hinders_no_other() {
     let hub = Hub::new(Limits { lane_max_frames: 3, ..Limits::default() });
     let (slow, fast) = (online(&hub, 1, &[7]), online(&hub, 2, &[7]));

@@ -154,9 +154,11 @@ async fn stop(
     server: Server,
     (worker, keeping): (Option<Worker>, Option<Keeping>),
 ) -> anyhow::Result<()> {
-    parts.services.hub().close_all(Closing::Restarting);
+    parts.services.hub().shut(Closing::Restarting);
     let emptied = async {
-        while parts.services.hub().counts().connections > 0 {
+        // Sockets that are let in by requests that are still under way are told, too.
+        server.finish().await;
+        while gateway.arriving() > 0 || parts.services.hub().counts().connections > 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -165,7 +167,7 @@ async fn stop(
         gateway.hang_up().await;
     };
     // Requests under way are answered; whoever does not take the goodbye is cut off.
-    let goodbyes = tokio::time::timeout(GOODBYE, async { tokio::join!(emptied, hanging_up, server.finish()) });
+    let goodbyes = tokio::time::timeout(GOODBYE, async { tokio::join!(emptied, hanging_up) });
     let working = async {
         if let Some(worker) = worker {
             worker.finish().await;

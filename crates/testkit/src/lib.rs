@@ -33,6 +33,6 @@ pub use process::{Process, ending};
 pub use random::Random;
 pub use redis::Redis;
 pub use rest::{Answer, Api};
-pub use sender::Sender;
+pub use sender::{Ended, Sender};
 pub use server::{Options, Server, Worker, program};
 pub use socket::{Frame, Incoming, Socket, SocketOptions};

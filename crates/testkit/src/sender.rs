@@ -36,6 +36,15 @@ impl Chain {
     }
 }
 
+/// How a sender's connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The server went, or began to, while it was made: nothing was sent.
+    BeforeItBegan,
+    /// With the code of the server's close frame, if there was one.
+    Closed(Option<u16>),
+}
+
 pub struct Sender {
     person: Person,
     chains: Vec<Chain>,
@@ -59,12 +68,12 @@ impl Sender {
         Self { person: person.clone(), chains, random, window, under_way: BTreeMap::new() }
     }
 
-    /// Connects, repeats what is open, goes on with new ones, until the connection ends; gives the close code.
-    pub async fn run(&mut self, url: &str, ledger: &Ledger) -> Result<Option<u16>> {
+    /// Connects, repeats what is open, goes on with new ones, until the connection ends.
+    pub async fn run(&mut self, url: &str, ledger: &Ledger) -> Result<Ended> {
         self.under_way.clear();
         // The server may be killed while the connection is being made.
         let Ok(mut socket) = Socket::connect(url, &self.person.token, SocketOptions::default()).await else {
-            return Ok(None);
+            return Ok(Ended::BeforeItBegan);
         };
         let mut repeats = self.repeats();
         loop {
@@ -76,7 +85,7 @@ impl Sender {
             // A failed write says less than what can still be read.
             let _ = socket.flush().await;
             match socket.next().await? {
-                Incoming::Closed(code) => return Ok(code),
+                Incoming::Closed(code) => return Ok(Ended::Closed(code)),
                 Incoming::Frame(Frame::Answer { id, result }) => self.answered(id, result, ledger)?,
                 Incoming::Frame(Frame::Event { kind, fields }) => ensure!(kind != "error", "an error event: {fields}"),
             }

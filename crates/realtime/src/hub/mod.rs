@@ -55,6 +55,8 @@ struct State {
     connections: usize,
     /// At which other servers somebody is.
     elsewhere: HashMap<UserId, Vec<ServerId>>,
+    /// The server stops: whoever still comes is sent away with this.
+    shut: Option<Closing>,
 }
 
 pub struct Hub {
@@ -88,6 +90,8 @@ impl Hub {
     ///
     /// An older connection of the same person and device is no longer here when this returns, and nothing more is executed for it; what it had submitted
     /// may not be committed yet.
+    ///
+    /// After [`Hub::shut`] the connection is one that ends at once.
     pub fn attach(
         &self,
         user: UserId,
@@ -110,10 +114,14 @@ impl Hub {
         if state.connections_of(user).len() - freed >= self.limits.connections_per_user_max {
             return Err(AttachError::TooManyOfUser(self.limits.connections_per_user_max));
         }
+        let shut = state.shut;
         let online =
             state.people.entry(user).or_insert_with(|| Online { before_load: Some(Vec::new()), ..Online::default() });
         let first = online.connections.is_empty();
         online.connections.push(Arc::clone(&connection));
+        if let Some(closing) = shut {
+            connection.lane.close(closing);
+        }
         let needs_load = online.before_load.is_some();
         state.connections += 1;
         if first {
@@ -195,7 +203,14 @@ impl Hub {
         }
     }
 
-    /// Ends every connection: the server stops.
+    /// Ends every connection, and each that still comes: whoever was on the way in when the server began to stop would else be served until the store
+    /// closes, and never be told.
+    pub fn shut(&self, closing: Closing) {
+        self.state.lock().shut = Some(closing);
+        self.close_all(closing);
+    }
+
+    /// Ends every connection; who comes back is served.
     pub fn close_all(&self, closing: Closing) {
         for online in self.state.lock().people.values() {
             for connection in &online.connections {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use tertulia_testkit::{Audit, Ledger, Random, Sender, Server};
+use tertulia_testkit::{Audit, Ended, Ledger, Random, Sender, Server};
 use tokio::task::JoinSet;
 
 use crate::options;
@@ -68,23 +68,25 @@ async fn a_stop_under_load_loses_nothing_acknowledged_and_says_1012_to_everybody
         let mut running = JoinSet::new();
         for mut sender in senders.drain(..) {
             let (url, ledger) = (server.url().to_owned(), Arc::clone(&ledger));
-            running.spawn(async move { sender.run(&url, &ledger).await.map(|code| (code, sender)) });
+            running.spawn(async move { sender.run(&url, &ledger).await.map(|end| (end, sender)) });
         }
         let instant = random.micros_below(400_000);
         assert!(tokio::time::timeout(instant, running.join_next()).await.is_err(), "a connection ended by itself");
         let began = tokio::time::Instant::now();
         server.ask_to_stop().unwrap();
-        let mut codes = vec![idle.drain().await.unwrap().0];
+        let mut ends = vec![Ended::Closed(idle.drain().await.unwrap().0)];
         while let Some(back) = running.join_next().await {
-            let (code, sender) = back.unwrap().unwrap();
-            codes.push(code);
+            let (end, sender) = back.unwrap().unwrap();
+            ends.push(end);
             senders.push(sender);
         }
+        // On a busy machine not all of them were in.
+        ends.retain(|end| *end != Ended::BeforeItBegan);
         let status = server.ended().await.unwrap();
         let took = began.elapsed();
         assert_eq!(status.code(), Some(0), "{}", server.log());
         assert!(took < STOP_MAX, "the end took {took:?}");
-        assert!(codes.iter().all(|code| *code == Some(1012)), "round {round}: closed with {codes:?}");
+        assert!(ends.iter().all(|end| *end == Ended::Closed(Some(1012))), "round {round}: ended with {ends:?}");
         server.launch().await.unwrap();
         audit.check(&server.api(&people[0]), group, &ledger).await.unwrap();
     }
