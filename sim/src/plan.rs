@@ -68,7 +68,7 @@ const DEEDS: [(Deed, usize); 27] = [
 ];
 
 /// What belongs together: deeds that only mean something when the others come before or after them.
-pub const THEMES: [&[Deed]; 9] = [
+pub const THEMES: [&[Deed]; 10] = [
     &[Deed::Send, Deed::Read, Deed::Scroll, Deed::Prune, Deed::EditAny, Deed::React],
     &[Deed::Burst, Deed::EditAny, Deed::React, Deed::Offline, Deed::Online],
     &[Deed::Send, Deed::Retry, Deed::Burst],
@@ -78,7 +78,11 @@ pub const THEMES: [&[Deed]; 9] = [
     &[Deed::Burst, Deed::Offline, Deed::Online, Deed::Reply],
     &[Deed::EditLast, Deed::Offline, Deed::Online],
     &[Deed::Send, Deed::Delete, Deed::Quit, Deed::Offline, Deed::Online],
+    &[Deed::Send, Deed::NewGroup, Deed::Rename, Deed::Offline, Deed::Online],
 ];
+
+/// In this theme backups are put back again and again: what was opened since is gone.
+const PUT_BACK: usize = 9;
 
 /// So many of them come up by themselves; the others are for who asks for them.
 const THEMES_DRAWN: usize = 7;
@@ -196,6 +200,9 @@ impl Plan {
             // Two people with two devices in two conversations: so it is mostly the same message that is edited.
             (plan.people, plan.devices, plan.groups) = (2, 2, 1);
             (plan.latency_ms, plan.pause_ms) = ((1, 3000), 400);
+        }
+        if theme == Some(PUT_BACK) {
+            (plan.faults.server_dies, plan.faults.restore) = (40, 1);
         }
         plan
     }

@@ -33,7 +33,7 @@ found! {
     taking_a_message_that_was_perhaps_sent_for_unsent_is_found: engine Bug::TransmittedForgotten, theme 2;
     a_new_name_with_each_try_is_found: engine Bug::NewNameEachTry;
     a_hole_closed_by_an_old_page_is_found: engine Bug::HoleClosedByOldPage, theme 0;
-    a_reset_that_keeps_what_is_gone_is_found: engine Bug::ResetKeepsTheRest;
+    a_reset_that_keeps_what_is_gone_is_found: engine Bug::ResetKeepsTheRest, theme 9;
     settling_what_was_heard_meanwhile_is_found: engine Bug::SettledTooMuch, theme 1;
     a_read_watermark_that_goes_back_is_found: engine Bug::ReadGoesBack;
     a_refusal_taken_for_an_acknowledgement_is_found: engine Bug::RefusalTakenForAcceptance;
@@ -45,7 +45,7 @@ found! {
     sends_that_a_power_cut_makes_forget_are_found: device DeviceBug::SentForgotten, theme 8;
     acknowledging_before_the_commit_is_found: server ServerBug::AcknowledgedBeforeCommit;
     knowing_repeats_only_in_memory_is_found: server ServerBug::DedupInMemory;
-    a_restored_log_under_its_old_name_is_found: server ServerBug::EpochKept;
+    a_restored_log_under_its_old_name_is_found: server ServerBug::EpochKept, theme 9;
     a_device_that_is_silenced_by_another_is_found: notify NotifyBug::SilencedByAnother;
     noting_what_was_not_sent_yet_is_found: notify NotifyBug::NotedBeforeSent;
     not_noting_what_was_sent_is_found: notify NotifyBug::NotNoted;

@@ -8,7 +8,9 @@ use tertulia_store::{Reading, Store as _};
 use uuid::Uuid;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::host::TIMEOUT;
 use crate::notify::Hands;
 use crate::planted::HookBug;
 
@@ -43,6 +45,14 @@ impl WorkerHooks {
     /// A worker with this bug believes that no lease lasts.
     fn leaseless(&self, now: Timestamp) -> Timestamp {
         if self.has(HookBug::LeaseIgnored) { now.plus_ms(60_000) } else { now }
+    }
+
+    /// From the moment of its taking on, however long what was read before took.
+    fn is_held_long_enough(&self, begin: &Begin) -> anyhow::Result<()> {
+        let held_ms = begin.lease_until.ms() - self.0.powers.now().ms();
+        let held = Duration::from_millis(u64::try_from(held_ms)?);
+        anyhow::ensure!(held > TIMEOUT, "a line is held for {held:?}, and its request may take {TIMEOUT:?}");
+        Ok(())
     }
 
     fn planted(&self, next: Next) -> Next {
@@ -99,6 +109,7 @@ impl WebhookBook for WorkerHooks {
 
     fn begin_try(&self, line: Line, begin: Begin) -> Reading<'_, bool> {
         Box::pin(async move {
+            self.breaks(self.is_held_long_enough(&begin));
             let store = self.0.reach("a line is taken").await?;
             let is_ours = store.webhooks().begin_try(line, Begin { now: self.leaseless(begin.now), ..begin }).await?;
             if is_ours {

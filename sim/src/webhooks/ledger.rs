@@ -12,10 +12,8 @@ use tertulia_store::webhooks::{After, Begin, CLOCKS_APART_MS, End, Line, Sending
 use uuid::Uuid;
 
 use super::Host;
+use super::tries::{ABOUT_EVENTS, Again, Tries, are_near};
 use crate::planted::HookBug;
-
-/// What rounding does to a fifth.
-const MS: Duration = Duration::from_millis(10);
 
 /// A change of a conversation that may be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +27,8 @@ pub struct Change {
 pub struct Stand {
     /// By conversation and `rev`.
     pub changes: BTreeMap<(Uuid, i64), (EventId, Change)>,
-    deleted: BTreeSet<(Uuid, Seq)>,
+    /// What messages say by now. `None`: deleted.
+    texts: BTreeMap<(Uuid, Seq), Option<String>>,
     pub endpoints: BTreeMap<WebhookId, Endpoint>,
 }
 
@@ -43,8 +42,8 @@ pub struct Endpoint {
     /// The latest name of everybody who has changed it, until somebody was told.
     pub owed_names: BTreeMap<UserId, String>,
     pub is_off: bool,
-    /// Requests in a row that were not taken, of whatever line.
-    failures: usize,
+    /// Of whatever line.
+    tries: Tries,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -52,9 +51,8 @@ pub struct LineStand {
     /// The last number that is noted as taken. `None`: none is.
     pub taken: Option<i64>,
     pub is_parked: bool,
-    failures: usize,
-    /// Nothing is sent before the second, as was said at the first.
-    waits: Option<(Timestamp, Timestamp)>,
+    tries: Tries,
+    again: Again,
     skipped: BTreeSet<i64>,
     /// By a replay, whoever had it before.
     owed_again: BTreeSet<i64>,
@@ -110,13 +108,11 @@ impl Hooks {
     pub fn committed(&mut self, effect: &Effect) {
         use EventKind::*;
         let of = |message: &Message| (message.conversation_id, message.rev, Some(message.seq));
+        self.stand.say(effect);
         let (kind, (conversation, rev, seq)) = match effect {
             Effect::MessageAppended { message, fresh: true } => (MessageCreated, of(message)),
             Effect::MessageEdited { message, changed: true, .. } => (MessageUpdated, of(message)),
-            Effect::MessageDeleted { message, changed: true, .. } => {
-                self.stand.deleted.insert((message.conversation_id.uuid(), message.seq));
-                (MessageDeleted, of(message))
-            }
+            Effect::MessageDeleted { message, changed: true, .. } => (MessageDeleted, of(message)),
             Effect::ReactionsChanged { conversation, seq, rev, changed: true, .. } => {
                 (ReactionUpdated, (*conversation, *rev, Some(*seq)))
             }
@@ -159,13 +155,13 @@ impl Hooks {
     pub fn added(&mut self, id: WebhookId, url: String, filter: EventFilter) {
         let since = self.stand.changes.keys().copied().collect();
         let (lines, owed_names) = (BTreeMap::new(), BTreeMap::new());
-        let endpoint = Endpoint { url, filter, since, lines, owed_names, is_off: false, failures: 0 };
+        let endpoint = Endpoint { url, filter, since, lines, owed_names, is_off: false, tries: Tries::default() };
         self.stand.endpoints.insert(id, endpoint);
     }
 
     pub fn enabled(&mut self, id: WebhookId) {
         let Some(endpoint) = self.stand.endpoints.get_mut(&id) else { return };
-        (endpoint.is_off, endpoint.failures) = (false, 0);
+        (endpoint.is_off, endpoint.tries) = (false, Tries::default());
         endpoint.lines.values_mut().for_each(LineStand::forgive);
     }
 
@@ -184,6 +180,7 @@ impl Hooks {
         line.owed_again.extend(again);
         line.taken = line.taken.map(|taken| taken.min(number - 1));
         line.forgive();
+        line.again = Again::default();
         line.excuse();
     }
 
@@ -196,6 +193,7 @@ impl Hooks {
         line.owed_again.remove(&number);
         line.taken = Some(number);
         line.forgive();
+        line.again = Again::default();
         line.excuse();
     }
 
@@ -220,17 +218,17 @@ impl Hooks {
         self.stand.endpoints.iter().find(|(_, endpoint)| endpoint.url == url).map(|(id, _)| *id)
     }
 
-    /// What was read for a request: of what is deleted by now no text is sent.
+    /// What was read for a request: what messages say by now, and of what is deleted nothing.
     pub fn looked(&self, sending: &Sending) -> Result<()> {
         for event in &sending.batch.events {
             let Some(seq) = event.seq else { continue };
             let stream = event.conversation_id.context("a message is of a conversation")?.uuid();
             let message = event.data.message.as_ref().with_context(|| format!("no message in {}", event.id))?;
             ensure!(message.seq == seq, "{} is about {seq}, and says {}", event.id, message.seq);
-            let is_deleted = self.stand.deleted.contains(&(stream, seq));
+            let text = self.stand.texts.get(&(stream, seq)).with_context(|| format!("{} never was", event.id))?;
             ensure!(
-                message.deleted_at.is_some() == is_deleted && (!is_deleted || message.body.is_empty()),
-                "{}: deleted is {is_deleted}, and it says {:?}, {:?}",
+                message.deleted_at.is_some() == text.is_none() && message.body == *text.as_deref().unwrap_or_default(),
+                "{}: it says {text:?}, and is told to say {:?}, {:?}",
                 event.id,
                 message.deleted_at,
                 message.body
@@ -247,9 +245,9 @@ impl Hooks {
         let stand = endpoint.lines.entry(line.stream).or_default();
         ensure!(!stand.is_parked, "a line that is parked is told");
         let is_of_now = |at: Timestamp| at <= now.plus_ms(CLOCKS_APART_MS);
-        if let Some((said_at, until)) = stand.waits {
-            ensure!(until <= now || !is_of_now(said_at), "a line is told {} ms early", until.ms() - now.ms());
-        }
+        endpoint.tries.begin(now).context("its endpoint waits")?;
+        stand.tries.begin(now)?;
+        stand.again.begin(begin)?;
         if let Some(before) = &stand.under_way {
             ensure!(
                 before.until <= now || !is_of_now(before.until),
@@ -353,27 +351,25 @@ impl Hooks {
                 stand.taken = Some(up_to);
             }
             stand.forgive();
-            endpoint.failures = 0;
+            stand.again = Again::default();
+            endpoint.tries.taken(end);
             return Ok(());
         }
-        let is_near = |wait: &Duration, plan: &Duration| *wait * 5 >= *plan * 4 - MS && *wait * 5 <= *plan * 6 + MS;
-        let all_near =
-            end.waits.len() == plan.len() && end.waits.iter().zip(&plan).all(|(wait, plan)| is_near(wait, plan));
-        ensure!(all_near, "waits are {:?}, by a fifth they are {plan:?}", end.waits);
-        // The first wait follows the first failure.
-        let wait = end.waits.get(stand.failures).map_or(0, |wait| i64::try_from(wait.as_millis()).unwrap_or(0));
-        stand.waits = Some((end.now, end.now.plus_ms(wait)));
-        stand.failures += 1;
-        endpoint.failures += 1;
+        are_near(end, &plan)?;
+        stand.tries.failed(end);
+        stand.again.failed(end, stand.tries.failures);
+        // What is wrong with an event is not the endpoint's fault.
+        if end.status != Some(ABOUT_EVENTS) {
+            endpoint.tries.failed_together(end);
+        }
         (stand.is_parked, endpoint.is_off) = (after == After::Parked, endpoint.is_off || after == After::Off);
-        let is_at_end = stand.failures > plan.len();
-        // One that was taken beside a failure leaves that one standing.
-        let are_all = endpoint.failures >= plan.len();
+        let (failures, of_all) = (stand.tries.failures, endpoint.tries.failures);
+        let (is_at_end, are_all) = (failures > plan.len(), of_all > plan.len());
         let is_gone = matches!(end.result, TryResult::Gone { .. });
         ensure!(!is_gone || after == After::Off, "it wants no more events, and is told on");
-        ensure!(!is_at_end || !matches!(after, After::Again(_)), "tried again after {} failures", stand.failures);
-        ensure!(after != After::Parked || is_at_end, "parked after {} failures", stand.failures);
-        ensure!(after != After::Off || is_at_end || are_all || is_gone, "off after {} failures", endpoint.failures);
+        ensure!(!is_at_end || !matches!(after, After::Again(_)), "tried again after {failures} failures");
+        ensure!(after != After::Parked || is_at_end, "parked after {failures} failures");
+        ensure!(after != After::Off || is_at_end || are_all || is_gone, "off after {failures} and {of_all} failures");
         Ok(())
     }
 
@@ -412,6 +408,19 @@ impl Hooks {
     }
 }
 
+impl Stand {
+    fn say(&mut self, effect: &Effect) {
+        let (Effect::MessageAppended { message, .. }
+        | Effect::MessageEdited { message, .. }
+        | Effect::MessageDeleted { message, .. }) = effect
+        else {
+            return;
+        };
+        let text = message.deleted_at.is_none().then(|| message.body.clone());
+        self.texts.insert((message.conversation_id.uuid(), message.seq), text);
+    }
+}
+
 impl UnderWay {
     fn is_of(&self, life: u64, sending: &Sending) -> bool {
         (self.life, self.up_to) == (life, sending.up_to)
@@ -420,7 +429,7 @@ impl UnderWay {
 
 impl LineStand {
     fn forgive(&mut self) {
-        (self.is_parked, self.failures, self.waits) = (false, 0, None);
+        (self.is_parked, self.tries) = (false, Tries::default());
     }
 
     fn excuse(&mut self) {
