@@ -21,7 +21,7 @@ use tertulia_store::webhooks::{Line, Next, Sending, TryResult, WEBHOOK};
 use tertulia_store::{CommitSink, Rules, Store, Timestamp};
 use tertulia_store_sqlite::SqliteStore;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 const TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -79,7 +79,7 @@ struct Scene {
     tell: Arc<dyn Handler>,
     asked: mpsc::UnboundedReceiver<Asked>,
     now: Timestamp,
-    begun: BTreeMap<Line, JoinHandle<Outcome>>,
+    begun: BTreeMap<Line, JoinSet<Outcome>>,
 }
 
 impl Scene {
@@ -109,7 +109,7 @@ impl Scene {
     fn begin(&mut self, line: Line) {
         let NewJob { kind, unique_key, payload, run_at, .. } = line.job(self.now, self.now);
         let job = Job { id: 1, kind, unique_key, payload, tries: 1, run_at, created_at: run_at };
-        self.begun.insert(line, tokio::spawn(self.tell.run(job)));
+        self.begun.entry(line).or_default().spawn(self.tell.run(job));
     }
 
     async fn ask(&mut self) -> Asked {
@@ -124,7 +124,8 @@ impl Scene {
 
     /// What is queued by its end.
     async fn ended(&mut self, line: Line) -> Vec<(Line, Timestamp)> {
-        let ended = self.begun.remove(&line).expect("it was begun").await.expect("it ends");
+        let begun = self.begun.get_mut(&line).expect("it was begun");
+        let ended = begun.join_next().await.expect("it was begun").expect("it ends");
         let Outcome::DoneAnd(jobs) = ended else { panic!("{ended:?}") };
         let line_of = |job: &NewJob| Line::of_key(job.unique_key.as_deref().expect("a key")).expect("a line");
         jobs.iter().map(|job| (line_of(job), job.run_at)).collect()
@@ -211,10 +212,8 @@ async fn whoever_comes_while_another_tells_the_line_comes_again() {
     let mut scene = Scene::open().await;
     let line = scene.line().await;
     let asked = scene.begin_and_ask(line).await;
-    let first = scene.begun.remove(&line).expect("it was begun");
     scene.begin(line);
     let again = scene.ended(line).await;
     assert!(again.len() == 1 && again[0].0 == line && again[0].1 > scene.now, "{again:?}");
-    scene.begun.insert(line, first);
     assert_eq!(scene.answered(line, asked, taken).await, []);
 }

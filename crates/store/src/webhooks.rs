@@ -256,6 +256,8 @@ pub struct Sending {
     pub after: i64,
     /// How the line did when this was read.
     pub health: LineHealth,
+    /// The last event of the request that was not taken yet, when this was read.
+    pub tried: Option<i64>,
     /// The numbers of the first and of the last one of these.
     pub first: i64,
     pub up_to: i64,
@@ -273,14 +275,15 @@ impl Sending {
     }
 }
 
-/// Takes the line for one request, if it still stands there, nobody else has it, and no other request of it has failed since it was looked at: what that one's
-/// endpoint asked for, and with how many events it is tried again, is not known here.
+/// Takes the line for one request, if it still stands there, nobody else has it, and no other request of it was begun or has failed since it was looked at: with
+/// which events it is made again, and what its endpoint asked for, is not known here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Begin {
     pub holder: [u8; 16],
     pub after: i64,
-    /// As it was read.
+    /// As they were read.
     pub health: LineHealth,
+    pub tried: Option<i64>,
     /// A try that fails, or whose sender dies, is made again with the same events, and so under the same name.
     pub up_to: i64,
     pub now: Timestamp,

@@ -101,8 +101,8 @@ impl Telling {
         let now = self.powers.now();
         let lease = i64::try_from((self.timeout + MARGIN).as_millis()).unwrap_or(i64::MAX / 2);
         let holder = self.powers.bytes();
-        let Sending { after, health, up_to, .. } = sending;
-        let begin = Begin { holder, after, health, up_to, now, lease_until: now.plus_ms(lease) };
+        let Sending { after, health, tried, up_to, .. } = sending;
+        let begin = Begin { holder, after, health, tried, up_to, now, lease_until: now.plus_ms(lease) };
         if !book.begin_try(line, begin).await? {
             return Ok(self.and_next(pass, Some(line.job(now.plus_ms(BUSY_MS), now)), now));
         }

@@ -137,7 +137,7 @@ fn stand_from(row: &Row) -> Sql<Stand> {
         kinds: at(row, 1)?,
         created_at: Timestamp::from_ms(at(row, 4)?),
         health: health_at(row, 8)?,
-        cursor: taken.map(|taken| Cursor { taken, trying, lease_until, health }),
+        cursor: taken.map(|taken| Cursor::new(taken, trying, lease_until, health)),
     })
 }
 

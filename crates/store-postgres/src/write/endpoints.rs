@@ -66,6 +66,7 @@ const STAND: &str = "INSERT INTO webhook_cursors (endpoint_id, stream_id, taken_
 const BEGIN: &str = "UPDATE webhook_cursors SET holder = $5, lease_until = $6, trying_number = $7
      WHERE endpoint_id = $1 AND stream_id = $2 AND taken_number = $3 AND (coalesce(lease_until, 0) <= $4 OR lease_until > $8)
         AND failures = $9 AND enabled_count = $10 AND parked_at IS NOT DISTINCT FROM $11
+        AND trying_number IS NOT DISTINCT FROM $12
         AND EXISTS (SELECT 1 FROM webhook_endpoints
             WHERE id = $1 AND off_at IS NULL AND (coalesce(retry_at, 0) <= $4 OR retry_from > $8))";
 
@@ -87,6 +88,7 @@ pub(crate) async fn begin(session: &Session, line: Line, begin: &Begin) -> Sql<b
         &failures,
         &begin.health.enabled_count,
         &parked_at,
+        &begin.tried,
     ];
     Ok(session.execute(BEGIN, params).await? > 0)
 }

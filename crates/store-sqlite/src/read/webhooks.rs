@@ -138,7 +138,7 @@ fn stand_from(row: &Row<'_>) -> Sql<Stand> {
         kinds: row.get(1)?,
         created_at: Timestamp::from_ms(row.get(4)?),
         health: health_from(row, 8)?,
-        cursor: taken.map(|taken| Cursor { taken, trying, lease_until, health }),
+        cursor: taken.map(|taken| Cursor::new(taken, trying, lease_until, health)),
     })
 }
 

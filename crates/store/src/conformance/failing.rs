@@ -71,6 +71,22 @@ pub async fn who_looked_before_another_failed_does_not_begin(home: &impl Home) {
     assert_eq!(hooks.take(here).await.len(), 1, "which makes it another's again");
 }
 
+/// The other's request may have been taken, and nobody knows: made again, it has to have the same name.
+pub async fn who_looked_before_another_began_does_not_begin_with_less(home: &impl Home) {
+    let Stage { hooks, alice, dm, all, .. } = Stage::open(home).await;
+    let (world, here) = (&hooks.world, line(all, dm));
+    world.send(alice, dm, "one").await;
+    let old = hooks.sending(here).await;
+    world.send(alice, dm, "two").await;
+    let lost = hooks.sending(here).await;
+    assert!(hooks.begin(here, hooks.beginning(&lost, 1)).await);
+    hooks.set_clock_by(LEASE_MS);
+    assert!(!hooks.begin(here, hooks.beginning(&old, 2)).await, "another has told two since");
+    let again = hooks.sending(here).await;
+    assert_eq!((again.id(), again.up_to), (lost.id(), lost.up_to));
+    assert!(hooks.begin(here, hooks.beginning(&again, 2)).await);
+}
+
 pub async fn who_looked_before_the_endpoint_failed_or_was_switched_on_does_not_begin(home: &impl Home) {
     let Stage { hooks, alice, dm, other, all, .. } = Stage::open(home).await;
     let (world, one, two) = (&hooks.world, line(all, dm), line(all, other));

@@ -68,8 +68,8 @@ impl Hooks {
 
     pub fn beginning(&self, sending: &Sending, holder: u8) -> Begin {
         let now = self.world.now();
-        let (after, up_to) = (sending.after, sending.up_to);
-        Begin { holder: [holder; 16], after, health: sending.health, up_to, now, lease_until: now.plus_ms(LEASE_MS) }
+        let Sending { after, health, tried, up_to, .. } = *sending;
+        Begin { holder: [holder; 16], after, health, tried, up_to, now, lease_until: now.plus_ms(LEASE_MS) }
     }
 
     pub async fn begin(&self, line: Line, begin: Begin) -> bool {

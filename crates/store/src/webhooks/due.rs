@@ -25,10 +25,19 @@ pub struct Cursor {
     /// The last event that was taken.
     pub taken: i64,
     /// The last event of the request that was not taken yet.
-    pub trying: Option<i64>,
+    trying: Option<i64>,
+    /// The same as it was read, whatever is left of it.
+    tried: Option<i64>,
     /// A request may be under way until then.
     pub lease_until: Option<Timestamp>,
     pub health: LineHealth,
+}
+
+impl Cursor {
+    /// `trying`: the last event of the request that was not taken yet.
+    pub const fn new(taken: i64, trying: Option<i64>, lease_until: Option<Timestamp>, health: LineHealth) -> Self {
+        Self { taken, trying, tried: trying, lease_until, health }
+    }
 }
 
 /// Events of a stream: of these kinds, above a number and up to another, not before a time; the first [`BATCH_MAX`] and one more are enough.
@@ -122,6 +131,7 @@ impl Due {
             secrets: stand.secrets,
             after: stand.cursor.map_or(first - 1, |cursor| cursor.taken),
             health: stand.cursor.map(|cursor| cursor.health).unwrap_or_default(),
+            tried: stand.cursor.and_then(|cursor| cursor.tried),
             first,
             up_to: trying.unwrap_or(last),
             half: number(events.len() / 2),
@@ -169,7 +179,7 @@ mod tests {
     }
 
     fn stand(trying: Option<i64>) -> Stand {
-        let cursor = Cursor { taken: 4, trying, lease_until: None, health: LineHealth::default() };
+        let cursor = Cursor::new(4, trying, None, LineHealth::default());
         Stand {
             url: String::new(),
             secrets: Vec::new(),
