@@ -64,6 +64,10 @@ pub enum HookBug {
     TakenAnyway,
     /// The job with which a line goes on is forgotten.
     NotGoneOn,
+    /// The time that an endpoint asks for is not heeded.
+    AskedInVain,
+    /// What could not be taken is not halved.
+    NotHalved,
 }
 
 /// Which bug, if any, a world has, and what is not left to its seed.

@@ -61,6 +61,8 @@ found! {
     not_noting_what_a_webhook_took_is_found: hook HookBug::NotNoted;
     noting_what_a_webhook_did_not_take_is_found: hook HookBug::TakenAnyway;
     a_webhook_that_is_not_told_on_is_found: hook HookBug::NotGoneOn;
+    not_heeding_the_time_that_a_webhook_asks_for_is_found: hook HookBug::AskedInVain;
+    not_halving_what_a_webhook_could_not_take_is_found: hook HookBug::NotHalved;
 }
 
 #[test]

@@ -105,9 +105,9 @@ async fn refuse(app: &App, mut socket: WebSocket, refusal: &ApiError) {
     };
     let reason: String = refusal.detail.chars().take(60).collect();
     let _ = socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
-    // Until the client has closed too, or for so long.
+    // Until the client has closed too, or for so long: a server that stops waits for it.
     let closed = async { while let Some(Ok(_)) = socket.recv().await {} };
-    let _ = tokio::time::timeout(app.settings.times.last_words, closed).await;
+    let _ = tokio::time::timeout(app.settings.times.drain, closed).await;
 }
 
 async fn serve(app: App, socket: impl Frames, identity: Identity, connection: Arc<Connection>, trace: TraceId) {

@@ -28,6 +28,9 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 /// What a line is held longer than its request may take.
 const MARGIN: Duration = Duration::from_secs(5);
 
+/// Until a request that does not come fails the test.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// Requests to one endpoint at a time.
 const ONE_MAX: usize = 8;
 
@@ -58,19 +61,21 @@ impl Entropy for Counting {
     }
 }
 
+type Answer = (TryResult, Option<u16>);
+
 /// A request that waits for its answer.
 struct Asked {
     sending: Sending,
-    answer: oneshot::Sender<TryResult>,
+    answer: oneshot::Sender<Answer>,
 }
 
 struct Endpoint(mpsc::UnboundedSender<Asked>);
 
 impl Deliver for Endpoint {
-    fn deliver<'a>(&'a self, sending: &'a Sending, _: Timestamp) -> BoxFuture<'a, (TryResult, Option<u16>)> {
+    fn deliver<'a>(&'a self, sending: &'a Sending, _: Timestamp) -> BoxFuture<'a, Answer> {
         let (answer, answered) = oneshot::channel();
         self.0.send(Asked { sending: sending.clone(), answer }).unwrap_or_else(|_| panic!("the test is over"));
-        answered.map(|result| (result.expect("an answer"), Some(200))).boxed()
+        answered.map(|answer| answer.expect("somebody answers")).boxed()
     }
 }
 
@@ -113,7 +118,8 @@ impl Scene {
     }
 
     async fn ask(&mut self) -> Asked {
-        self.asked.recv().await.expect("the test holds the other end")
+        let asked = tokio::time::timeout(PATIENCE, self.asked.recv()).await.expect("a request");
+        asked.expect("the test holds the other end")
     }
 
     /// Begins one, whose request is then under way.
@@ -131,9 +137,9 @@ impl Scene {
         jobs.iter().map(|job| (line_of(job), job.run_at)).collect()
     }
 
-    async fn answered(&mut self, line: Line, asked: Asked, result: impl FnOnce(&Sending) -> TryResult) -> Queued {
-        let result = result(&asked.sending);
-        asked.answer.send(result).expect("somebody waits for it");
+    async fn answered(&mut self, line: Line, asked: Asked, answer: impl FnOnce(&Sending) -> Answer) -> Queued {
+        let answer = answer(&asked.sending);
+        asked.answer.send(answer).expect("somebody waits for it");
         self.ended(line).await
     }
 
@@ -151,6 +157,15 @@ impl Scene {
 /// Lines, and when each of them goes on.
 type Queued = Vec<(Line, Timestamp)>;
 
+fn takes(sending: &Sending) -> Answer {
+    (taken(sending), Some(204))
+}
+
+/// What was sent, and not the endpoint: that does not wait.
+fn refuses(_: &Sending) -> Answer {
+    (failed(None), Some(422))
+}
+
 #[tokio::test]
 async fn who_found_no_room_is_told_when_a_request_has_ended() {
     let mut scene = Scene::open().await;
@@ -163,17 +178,17 @@ async fn who_found_no_room_is_told_when_a_request_has_ended() {
     }
     // Others would fail as well.
     let (failing, asked) = full.pop().expect("eight are under way");
-    let queued = scene.answered(failing, asked, |_| failed(None)).await;
+    let queued = scene.answered(failing, asked, refuses).await;
     assert!(queued.len() == 1 && queued[0].0 == failing && queued[0].1 > scene.now, "{queued:?}");
 
     let now = scene.now;
     let (done, asked) = full.pop().expect("seven are");
-    assert_eq!(scene.answered(done, asked, taken).await, [(late, now)]);
+    assert_eq!(scene.answered(done, asked, takes).await, [(late, now)]);
     // And who was called makes its request.
     let asked = scene.begin_and_ask(late).await;
-    assert_eq!(scene.answered(late, asked, taken).await, [(later, now)]);
+    assert_eq!(scene.answered(late, asked, takes).await, [(later, now)]);
     let (done, asked) = full.pop().expect("six are");
-    assert_eq!(scene.answered(done, asked, taken).await, []);
+    assert_eq!(scene.answered(done, asked, takes).await, []);
 }
 
 #[tokio::test]
@@ -186,7 +201,7 @@ async fn who_has_nothing_to_tell_calls_another() {
         assert_eq!(scene.ended(line).await.len(), 1);
     }
     let (now, (done, asked)) = (scene.now, full.pop().expect("eight are under way"));
-    assert_eq!(scene.answered(done, asked, taken).await, [(late, now)]);
+    assert_eq!(scene.answered(done, asked, takes).await, [(late, now)]);
     // Before the one that was called comes this one, for nothing.
     let idle = line(scene.stage.all, scene.stage.dm);
     scene.begin(idle);
@@ -204,7 +219,7 @@ async fn a_line_is_held_as_long_as_its_request_may_take() {
     assert!(matches!(held, Next::Busy), "another may take it while the request is under way: {held:?}");
     let free = store.webhooks().next(line, scene.now.plus_ms(lease_ms)).await.expect("a look");
     assert!(matches!(free, Next::Send(_)), "nobody tells it on when its worker is lost: {free:?}");
-    assert_eq!(scene.answered(line, asked, taken).await, []);
+    assert_eq!(scene.answered(line, asked, takes).await, []);
 }
 
 #[tokio::test]
@@ -215,5 +230,5 @@ async fn whoever_comes_while_another_tells_the_line_comes_again() {
     scene.begin(line);
     let again = scene.ended(line).await;
     assert!(again.len() == 1 && again[0].0 == line && again[0].1 > scene.now, "{again:?}");
-    assert_eq!(scene.answered(line, asked, taken).await, []);
+    assert_eq!(scene.answered(line, asked, takes).await, []);
 }

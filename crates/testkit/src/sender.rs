@@ -39,7 +39,7 @@ impl Chain {
 /// How a sender's connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// The server went, or began to, while it was made: nothing was sent.
+    /// It was not let in: the server went, or began to, before it had answered the handshake.
     BeforeItBegan,
     /// With the code of the server's close frame, if there was one.
     Closed(Option<u16>),
@@ -72,9 +72,12 @@ impl Sender {
     pub async fn run(&mut self, url: &str, ledger: &Ledger) -> Result<Ended> {
         self.under_way.clear();
         // The server may be killed while the connection is being made.
-        let Ok(mut socket) = Socket::connect(url, &self.person.token, SocketOptions::default()).await else {
+        let Ok(mut socket) = Socket::open(url, &self.person.token, SocketOptions::default()).await else {
             return Ok(Ended::BeforeItBegan);
         };
+        if let Some(code) = socket.greeted().await? {
+            return Ok(Ended::Closed(code));
+        }
         let mut repeats = self.repeats();
         loop {
             let mut full = false;

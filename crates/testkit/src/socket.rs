@@ -52,19 +52,27 @@ impl Socket {
     /// Connects and waits for `connected`.
     pub async fn connect(url: &str, token: &str, options: SocketOptions) -> Result<Self> {
         let mut socket = Self::open(url, token, options).await?;
+        match socket.greeted().await? {
+            None => Ok(socket),
+            Some(code) => bail!("closed with {code:?} before `connected`"),
+        }
+    }
+
+    /// Waits for `connected`; or gives the close code, if one came, with which the connection ended before it.
+    pub async fn greeted(&mut self) -> Result<Option<Option<u16>>> {
         loop {
-            match socket.read().await? {
+            match self.read().await? {
                 Incoming::Frame(frame) => {
                     let Frame::Event { kind, .. } = &frame else { bail!("an answer before `connected`") };
-                    if socket.first.is_empty() {
-                        socket.first.clone_from(kind);
+                    if self.first.is_empty() {
+                        self.first.clone_from(kind);
                     }
                     if kind == "connected" {
-                        return Ok(socket);
+                        return Ok(None);
                     }
-                    socket.waiting.push_back(frame);
+                    self.waiting.push_back(frame);
                 }
-                Incoming::Closed(code) => bail!("closed with {code:?} before `connected`"),
+                Incoming::Closed(code) => return Ok(Some(code)),
             }
         }
     }

@@ -55,6 +55,20 @@ impl WorkerHooks {
         Ok(())
     }
 
+    fn planted_end(&self, end: &End) -> End {
+        let mut told = end.clone();
+        let bug = self.0.post.book().hooks.bug;
+        match (bug, &mut told.result) {
+            (Some(HookBug::TakenAnyway), TryResult::Failed { .. }) => {
+                told.result = TryResult::Taken { up_to: end.events.1, count: 1 };
+            }
+            (Some(HookBug::AskedInVain), TryResult::Failed { not_before, .. }) => *not_before = None,
+            (Some(HookBug::NotHalved), _) => told.half = None,
+            _ => {}
+        }
+        told
+    }
+
     fn planted(&self, next: Next) -> Next {
         match next {
             Next::Send(mut sending) if self.has(HookBug::JumpedOver) && sending.batch.events.len() > 1 => {
@@ -125,17 +139,12 @@ impl WebhookBook for WorkerHooks {
         Box::pin(async move {
             let mut ending = Ending { hands: &self.0, about: (line.stream, end.events.1), is_done: false };
             let store = self.0.reach("a request's end").await?;
-            let (is_not_noted, is_taken) = (self.has(HookBug::NotNoted), self.has(HookBug::TakenAnyway));
             ending.is_done = true;
-            if is_not_noted {
+            if self.has(HookBug::NotNoted) {
                 self.0.post.book().hooks.dropped(line, &end);
                 return Ok(After::Taken);
             }
-            let mut told = end.clone();
-            if is_taken && matches!(told.result, TryResult::Failed { .. }) {
-                told.result = TryResult::Taken { up_to: end.events.1, count: 1 };
-            }
-            let after = store.webhooks().end_try(line, told).await?;
+            let after = store.webhooks().end_try(line, self.planted_end(&end)).await?;
             self.0.post.say(format!("worker {} notes {:?} of {}: {after:?}", self.0.life, end.status, line.stream));
             let ended = self.0.post.book().hooks.ended(line, &end, after);
             self.breaks(ended);

@@ -359,8 +359,9 @@ impl Hooks {
         stand.tries.failed(end);
         stand.again.failed(end, stand.tries.failures);
         // What is wrong with an event is not the endpoint's fault.
-        if end.status != Some(ABOUT_EVENTS) {
-            endpoint.tries.failed_together(end);
+        match end.status {
+            Some(ABOUT_EVENTS) => endpoint.tries.believe(end.now),
+            _ => endpoint.tries.failed_together(end),
         }
         (stand.is_parked, endpoint.is_off) = (after == After::Parked, endpoint.is_off || after == After::Off);
         let (failures, of_all) = (stand.tries.failures, endpoint.tries.failures);
@@ -368,6 +369,11 @@ impl Hooks {
         let is_gone = matches!(end.result, TryResult::Gone { .. });
         ensure!(!is_gone || after == After::Off, "it wants no more events, and is told on");
         ensure!(!is_at_end || !matches!(after, After::Again(_)), "tried again after {failures} failures");
+        ensure!(!are_all || after == After::Off, "told on after {of_all} failures in a row");
+        if let After::Again(at) = after {
+            let waits = stand.tries.at().max(endpoint.tries.at());
+            ensure!(Some(at) == waits, "it is tried again at {at:?}, and is to be at {waits:?}");
+        }
         ensure!(after != After::Parked || is_at_end, "parked after {failures} failures");
         ensure!(after != After::Off || is_at_end || are_all || is_gone, "off after {failures} and {of_all} failures");
         Ok(())

@@ -45,8 +45,20 @@ impl Tries {
         Ok(())
     }
 
+    /// Without what a clock has said that has gone back since.
+    pub fn believe(&mut self, now: Timestamp) {
+        self.since = self.since.map(|since| since.min(now));
+        self.wait = self.wait.filter(|wait| wait.is_of(now));
+    }
+
+    /// When the next one may be made, if one has to wait for it.
+    pub fn at(&self) -> Option<Timestamp> {
+        self.wait.map(|wait| wait.at)
+    }
+
     pub fn failed(&mut self, end: &End) {
-        let since = self.since.map_or(end.now, |since| since.min(end.now));
+        self.believe(end.now);
+        let since = self.since.unwrap_or(end.now);
         let wait = end.waits.get(self.failures).map_or(end.now, |wait| end.now.plus_ms(millis(*wait)));
         let at = asked(since, end).map_or(wait, |asked| asked.max(wait));
         (self.since, self.wait) = (Some(since), Some(Until { said_at: end.now, at }));
@@ -55,18 +67,17 @@ impl Tries {
 
     /// Of an endpoint: requests that were under way together fail together, but the longest that one of them asks for is kept.
     pub fn failed_together(&mut self, end: &End) {
-        let wait = self.wait.filter(|wait| wait.is_of(end.now) && wait.at > end.began_at);
-        let Some(wait) = wait else { return self.failed(end) };
-        let since = self.since.map_or(end.now, |since| since.min(end.now));
-        self.since = Some(since);
-        if let Some(at) = asked(since, end).filter(|at| *at > wait.at) {
+        self.believe(end.now);
+        let Some(wait) = self.wait.filter(|wait| wait.at > end.began_at) else { return self.failed(end) };
+        if let Some(at) = asked(self.since.unwrap_or(end.now), end).filter(|at| *at > wait.at) {
             self.wait = Some(Until { said_at: end.now, at });
         }
     }
 
     /// Of an endpoint: a request was taken. What has failed since it began stands.
     pub fn taken(&mut self, end: &End) {
-        match self.wait.filter(|wait| wait.is_of(end.now) && wait.said_at > end.began_at) {
+        self.believe(end.now);
+        match self.wait.filter(|wait| wait.said_at > end.began_at) {
             Some(wait) => (self.failures, self.since) = (1, Some(wait.said_at)),
             None => *self = Self::default(),
         }

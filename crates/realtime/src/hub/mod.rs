@@ -91,7 +91,7 @@ impl Hub {
     /// An older connection of the same person and device is no longer here when this returns, and nothing more is executed for it; what it had submitted
     /// may not be committed yet.
     ///
-    /// After [`Hub::shut`] the connection is one that ends at once.
+    /// After [`Hub::shut`] the connection is one that ends at once, whatever the limits.
     pub fn attach(
         &self,
         user: UserId,
@@ -108,13 +108,13 @@ impl Hub {
         let mut state = self.state.lock();
         let older = state.connections_of(user).iter().find(|older| device.is_some() && older.device == device).cloned();
         let freed = usize::from(older.is_some());
-        if state.connections - freed >= self.limits.connections_max {
+        let shut = state.shut;
+        if shut.is_none() && state.connections - freed >= self.limits.connections_max {
             return Err(AttachError::TooMany(self.limits.connections_max));
         }
-        if state.connections_of(user).len() - freed >= self.limits.connections_per_user_max {
+        if shut.is_none() && state.connections_of(user).len() - freed >= self.limits.connections_per_user_max {
             return Err(AttachError::TooManyOfUser(self.limits.connections_per_user_max));
         }
-        let shut = state.shut;
         let online =
             state.people.entry(user).or_insert_with(|| Online { before_load: Some(Vec::new()), ..Online::default() });
         let first = online.connections.is_empty();

@@ -66,7 +66,7 @@ const STAND: &str = "INSERT INTO webhook_cursors (endpoint_id, stream_id, taken_
 const BEGIN: &str = "UPDATE webhook_cursors SET holder = $5, lease_until = $6, trying_number = $7
      WHERE endpoint_id = $1 AND stream_id = $2 AND taken_number = $3 AND (coalesce(lease_until, 0) <= $4 OR lease_until > $8)
         AND failures = $9 AND enabled_count = $10 AND parked_at IS NOT DISTINCT FROM $11
-        AND trying_number IS NOT DISTINCT FROM $12
+        AND trying_number IS NOT DISTINCT FROM $12 AND retry_at IS NOT DISTINCT FROM $13
         AND EXISTS (SELECT 1 FROM webhook_endpoints
             WHERE id = $1 AND off_at IS NULL AND (coalesce(retry_at, 0) <= $4 OR retry_from > $8))";
 
@@ -75,7 +75,8 @@ pub(crate) async fn begin(session: &Session, line: Line, begin: &Begin) -> Sql<b
     session.execute(STAND, &[&endpoint, &stream, &begin.after, &begin.now.ms()]).await?;
     let (now, lease_until) = (begin.now.ms(), begin.lease_until.ms());
     let ahead = begin.now.plus_ms(CLOCKS_APART_MS).ms();
-    let (failures, parked_at) = (begin.health.failing.failures, begin.health.parked_at.map(Timestamp::ms));
+    let failing = begin.health.failing;
+    let (parked_at, retry_at) = (begin.health.parked_at.map(Timestamp::ms), failing.retry_at.map(Timestamp::ms));
     let params: &[&dyn Param] = &[
         &endpoint,
         &stream,
@@ -85,10 +86,11 @@ pub(crate) async fn begin(session: &Session, line: Line, begin: &Begin) -> Sql<b
         &lease_until,
         &begin.up_to,
         &ahead,
-        &failures,
+        &failing.failures,
         &begin.health.enabled_count,
         &parked_at,
         &begin.tried,
+        &retry_at,
     ];
     Ok(session.execute(BEGIN, params).await? > 0)
 }

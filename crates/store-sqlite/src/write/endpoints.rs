@@ -84,7 +84,8 @@ pub(crate) fn begin(connection: &Connection, line: Line, begin: &Begin) -> Sql<b
         .prepare_cached(
             "UPDATE webhook_cursors SET holder = ?5, lease_until = ?6, trying_number = ?7
              WHERE endpoint_id = ?1 AND stream_id = ?2 AND taken_number = ?3 AND (coalesce(lease_until, 0) <= ?4 OR lease_until > ?8)
-                AND failures = ?9 AND enabled_count = ?10 AND parked_at IS ?11 AND trying_number IS ?12",
+                AND failures = ?9 AND enabled_count = ?10 AND parked_at IS ?11 AND trying_number IS ?12
+                AND retry_at IS ?13",
         )?
         .execute((
             endpoint,
@@ -99,6 +100,7 @@ pub(crate) fn begin(connection: &Connection, line: Line, begin: &Begin) -> Sql<b
             begin.health.enabled_count,
             begin.health.parked_at.map(Timestamp::ms),
             begin.tried,
+            begin.health.failing.retry_at.map(Timestamp::ms),
         ))?;
     Ok(taken > 0)
 }

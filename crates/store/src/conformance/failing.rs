@@ -87,6 +87,18 @@ pub async fn who_looked_before_another_began_does_not_begin_with_less(home: &imp
     assert!(hooks.begin(here, hooks.beginning(&again, 2)).await);
 }
 
+pub async fn who_looked_before_a_replay_does_not_begin_where_it_has_failed_since(home: &impl Home) {
+    let Stage { hooks, alice, dm, all, .. } = Stage::open(home).await;
+    let (world, here) = (&hooks.world, line(all, dm));
+    world.send(alice, dm, "one").await;
+    hooks.wait_until(again(hooks.refuse(here, 422).await));
+    let old = hooks.beginning(&hooks.sending(here).await, 2);
+    hooks.book().rewind_line(here, old.up_to, world.now()).await.expect("it goes back");
+    again(hooks.refuse(here, 422).await);
+    let old = Begin { now: world.now(), ..old };
+    assert!(!hooks.begin(here, old).await, "it stands where it stood, has failed once as it had, and waits");
+}
+
 pub async fn who_looked_before_the_endpoint_failed_or_was_switched_on_does_not_begin(home: &impl Home) {
     let Stage { hooks, alice, dm, other, all, .. } = Stage::open(home).await;
     let (world, one, two) = (&hooks.world, line(all, dm), line(all, other));
