@@ -43,6 +43,8 @@ pub enum NotifyBug {
     DecidedEarly,
     /// What was read elsewhere is not taken away.
     NeverWithdrawn,
+    /// What is shown to somebody who has to go is not taken away.
+    LeftBehind,
     /// A job is claimed before the lease of another worker has ended.
     ClaimedTwice,
     /// Two workers tell the same device of the same conversation at once.

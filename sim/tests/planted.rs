@@ -53,6 +53,7 @@ found! {
     asking_whom_to_tell_without_a_grace_is_found: notify NotifyBug::NoGrace;
     deciding_on_what_was_so_earlier_is_found: notify NotifyBug::DecidedEarly;
     leaving_what_was_read_elsewhere_on_the_screen_is_found: notify NotifyBug::NeverWithdrawn;
+    leaving_what_is_no_longer_theirs_on_the_screen_is_found: notify NotifyBug::LeftBehind, theme 4;
     a_job_claimed_by_two_workers_is_found: notify NotifyBug::ClaimedTwice;
     two_workers_that_tell_the_same_at_once_are_found: notify NotifyBug::ToldBeside;
     a_job_left_in_the_future_by_a_clock_that_went_back_is_found: notify NotifyBug::NeverRecalled;

@@ -24,7 +24,7 @@ use tertulia_store::conformance::Home;
 use tertulia_store::conformance::book::Book;
 use tertulia_store::jobs::{DeadLetters, JobFilter, JobRecord, JobState};
 use tertulia_store::push::NewRegistration;
-use tertulia_store::{CommitSink, Rules, Store, Timestamp};
+use tertulia_store::{CommitSink, Rules, Store, Timestamp, Write};
 use tertulia_store_sqlite::SqliteStore;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -70,6 +70,8 @@ enum Instead {
     Says(Answer),
     /// Meanwhile the device registers with another token.
     SaysAfter(Arc<dyn Store>, Box<NewRegistration>, Answer),
+    /// Meanwhile somebody does that.
+    TakesItAfter(Arc<dyn Store>, Box<Write>),
     Hangs,
 }
 
@@ -83,6 +85,12 @@ impl Scripted {
             Some(Instead::SaysAfter(store, new, answer)) => {
                 store.push().register(*new).await.expect("a device is registered");
                 answer
+            }
+            Some(Instead::TakesItAfter(store, write)) => {
+                let (done, is_done) = oneshot::channel();
+                store.submit(*write, Box::new(move |result| _ = done.send(result.is_ok())));
+                assert_eq!(is_done.await, Ok(true), "it is done");
+                Answer::Accepted { id: None }
             }
             Some(Instead::Hangs) => std::future::pending().await,
         }
@@ -253,6 +261,32 @@ async fn a_device_that_changes_its_token_while_it_is_told_is_told_by_the_new_one
     stage.pass(6000).await;
     assert_eq!(stage.seen(), [(Message, 2)]);
     assert!(stage.book.tokens(stage.alice).await.is_empty() && stage.jobs(JobState::Ready).await.is_empty());
+}
+
+#[tokio::test]
+async fn whoever_is_removed_is_shown_nothing_of_it_any_more_whenever_that_happens() {
+    for is_on_its_way in [false, true] {
+        let stage = Stage::open(true).await;
+        let world = &stage.book.world;
+        let group = world.open_group(stage.bob, &[stage.alice]).await;
+        stage.says(group).await;
+        if is_on_its_way {
+            let removing = Box::new(world.removing(stage.bob, group, stage.alice));
+            stage.instead(Instead::TakesItAfter(world.store.clone(), removing));
+        }
+        stage.pass(5000).await;
+        if !is_on_its_way {
+            assert_eq!(stage.seen(), [(Message, 1)]);
+            world.done(world.removing(stage.bob, group, stage.alice)).await;
+            stage.pass(1000).await;
+        }
+        let taken = [(Message, 1), (Withdrawal, 1)];
+        assert_eq!(stage.seen(), taken[usize::from(!is_on_its_way)..], "on its way: {is_on_its_way}");
+        // Back again, nothing of before is told or taken.
+        world.done(world.adding(stage.bob, group, stage.alice)).await;
+        stage.pass(5000).await;
+        assert!(stage.seen().is_empty() && stage.jobs(JobState::Ready).await.is_empty());
+    }
 }
 
 #[tokio::test]

@@ -52,7 +52,7 @@ pub enum Plan {
     /// Not before then; everything is looked at again.
     Later(Timestamp),
     Tell(Box<Notification>),
-    /// What it shows of the conversation was read elsewhere.
+    /// What it shows of the conversation was read elsewhere, or is no longer theirs to see.
     TakeAway(Box<Notification>),
 }
 
@@ -68,12 +68,14 @@ fn is_muted(seat: &Seat, now: Timestamp) -> bool {
 /// `quiet_until`: the end of the person's quiet hours, where `now` lies in them.
 pub fn plan(occasion: &Occasion, quiet_until: Option<Timestamp>, now: Timestamp, policy: &Policy) -> Plan {
     let Some(seat) = &occasion.seat else { return Plan::Nothing };
-    let shows_read = seat.pushed_seq > seat.withdrawn_seq && seat.pushed_seq <= seat.read_seq;
-    let news = if is_muted(seat, now) { None } else { news(occasion, quiet_until, now, policy) };
+    let is_over = seat.has_left || seat.pushed_seq <= seat.read_seq;
+    let shows_what_is_over = seat.pushed_seq > seat.withdrawn_seq && is_over;
+    let is_told = !seat.has_left && !is_muted(seat, now);
+    let news = if is_told { news(occasion, quiet_until, now, policy) } else { None };
     match news {
         // What is told takes the place of what is shown. Quiet hours keep nothing from being taken away: their end may be far.
-        Some(plan) if !(shows_read && is_quiet(quiet_until, now)) => plan,
-        _ if shows_read => Plan::TakeAway(Box::new(withdrawal(occasion, seat, now))),
+        Some(plan) if !(shows_what_is_over && is_quiet(quiet_until, now)) => plan,
+        _ if shows_what_is_over => Plan::TakeAway(Box::new(withdrawal(occasion, seat, now))),
         _ => Plan::Nothing,
     }
 }
@@ -202,6 +204,7 @@ mod tests {
             pushed_seq: 0,
             withdrawn_seq: 0,
             muted_until: None,
+            has_left: false,
         }
     }
 
@@ -294,7 +297,8 @@ mod tests {
         let flood = Occasion { unseen_count: 3, ..aged(2999) };
         let burst = |ms| Occasion { unseen: [aged(0).unseen, aged(ms).unseen].concat(), ..occasion() };
         let (day, quiet) = (86_400_000, Some(NOW.plus_ms(5000)));
-        let table: [(&str, Occasion, Option<Timestamp>, &str); 23] = [
+        let gone = |s: &mut Seat| (s.has_left, s.pushed_seq) = (true, 6);
+        let table: [(&str, Occasion, Option<Timestamp>, &str); 27] = [
             ("as young as the grace", aged(3000), None, "tell"),
             ("a little ahead", aged(-3000), None, "later 6000"),
             ("of a clock that has gone back", aged(-3001), None, "tell"),
@@ -306,7 +310,11 @@ mod tests {
             ("in the largest no longer than in one of a thousand", of_members(5000), None, "later 9980"),
             ("more than is known here", flood, None, "tell"),
             ("unseen", occasion(), None, "tell"),
-            ("no member any more", Occasion { seat: None, ..occasion() }, None, "nothing"),
+            ("never a member", Occasion { seat: None, ..occasion() }, None, "nothing"),
+            ("no member any more", with(|s| s.has_left = true), None, "nothing"),
+            ("no member any more, and shown what was not read", with(gone), None, "take away"),
+            ("the same in quiet hours", with(gone), quiet, "take away"),
+            ("the same, muted", with(|s| (gone(s), s.muted_until = Some(NOW.plus_ms(1))).1), None, "take away"),
             ("nothing new", nothing_new(|_| ()), None, "nothing"),
             ("muted", with(|s| s.muted_until = Some(NOW.plus_ms(1))), None, "nothing"),
             ("muted until now", with(|s| s.muted_until = Some(NOW)), None, "tell"),

@@ -130,6 +130,8 @@ pub struct Seat {
     /// Up to here its notifications were taken away again.
     pub withdrawn_seq: Seq,
     pub muted_until: Option<Timestamp>,
+    /// No member any longer: nothing there is for this person to see, nor what was shown of it.
+    pub has_left: bool,
 }
 
 impl Seat {
@@ -196,9 +198,9 @@ pub struct Occasion {
     pub target: PushTarget,
     pub conversation: ConversationId,
     pub place: PushPlace,
-    /// `None`: no member, or no longer.
+    /// `None`: never a member.
     pub seat: Option<Seat>,
-    /// Newest first, at most [`UNSEEN_MAX`].
+    /// Newest first, at most [`UNSEEN_MAX`]; none of whoever has left.
     pub unseen: Vec<Unseen>,
     /// All of them; at most [`BADGE_MAX`].
     pub unseen_count: i64,

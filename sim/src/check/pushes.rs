@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail, ensure};
+use tertulia_proto::Seq;
 use tertulia_push::{Notification, NotificationKind};
 
 use crate::notify::post::{Ask, Book};
@@ -30,11 +31,13 @@ fn allows(snapshot: &Snapshot, told: &Notification) -> Result<()> {
     let device = &snapshot.registered;
     ensure!(device.is_on, "the device was switched off");
     ensure!(told.badge == snapshot.badge, "the badge is {}, unread are {}", told.badge, snapshot.badge);
-    let Some(place) = &snapshot.place else { bail!("who has it is no member") };
     if told.kind == NotificationKind::Withdrawal {
-        ensure!(place.read >= told.seq, "it was read only up to {}", place.read);
+        // Of who is no member any more nothing is shown.
+        let read = snapshot.place.as_ref().map_or(Seq::MAX, |place| place.read);
+        ensure!(read >= told.seq, "it was read only up to {read}");
         return Ok(());
     }
+    let Some(place) = &snapshot.place else { bail!("who has it is no member") };
     ensure!(told.seq > place.read, "it was read up to {}", place.read);
     let acked = device.acked.get(&told.conversation).copied().unwrap_or(0);
     let had = if device.client.is_some() { acked } else { place.delivered };

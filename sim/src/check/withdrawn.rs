@@ -1,6 +1,6 @@
-//! What was read elsewhere is taken away again, where it can be.
+//! What was read elsewhere is taken away again, where it can be; so is what is no longer theirs to see.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, ensure};
 use tertulia_proto::{ConversationId, PushProvider, Seq, UserId};
@@ -15,12 +15,17 @@ pub fn check(book: &Book, me: UserId, view: &BTreeMap<ConversationId, Seen>) -> 
         if !book.valid.contains(&device.token) {
             continue;
         }
-        for (id, seen) in view {
-            let Some(mine) = seen.members.iter().find(|member| member.user_id == me) else { continue };
+        let told_of = book.asks.iter().filter(|ask| book.heir(ask.registration) == *registration);
+        let places: BTreeSet<ConversationId> = told_of.map(|ask| ask.conversation).collect();
+        for id in &places {
+            let mine = view.get(id).and_then(|seen| seen.members.iter().find(|member| member.user_id == me));
+            // Whoever is no member has nothing left to read there.
+            let read_seq = mine.map_or(Seq::MAX, |mine| mine.read_seq);
             let of_it = |kind: NotificationKind| {
                 let asks = book.asks.iter().filter(move |ask| {
                     (ask.kind, ask.conversation) == (kind, *id)
                         && ask.is_accepted
+                        && ask.at >= device.opened
                         && book.heir(ask.registration) == *registration
                 });
                 asks.map(|ask| (ask.is_noted, ask.seq))
@@ -33,10 +38,9 @@ pub fn check(book: &Book, me: UserId, view: &BTreeMap<ConversationId, Seen>) -> 
             let own = |marks: &BTreeMap<ConversationId, Seq>| marks.get(id).copied().unwrap_or(0);
             let by_itself = own(&device.read).max(own(&device.since));
             ensure!(
-                shown.is_none_or(|shown| shown > mine.read_seq || shown <= taken.max(by_itself)),
-                "{} still shows {id} up to {shown:?}, which was read up to {}; taken away up to {taken}, by itself up to {by_itself}",
-                device.token,
-                mine.read_seq
+                shown.is_none_or(|shown| shown > read_seq || shown <= taken.max(by_itself)),
+                "{} still shows {id} up to {shown:?}, which was read up to {read_seq}; taken away up to {taken}, by itself up to {by_itself}",
+                device.token
             );
         }
     }

@@ -91,6 +91,9 @@ impl WorkerBook {
         {
             seat.withdrawn_seq = seat.pushed_seq;
         }
+        if self.has(NotifyBug::LeftBehind) {
+            found.seat = found.seat.filter(|seat| !seat.has_left);
+        }
         Some(found)
     }
 }

@@ -36,6 +36,8 @@ pub struct Registered {
     /// What this very device has told to have got, and to have read.
     pub acked: BTreeMap<ConversationId, Seq>,
     pub read: BTreeMap<ConversationId, Seq>,
+    /// When it was switched on: its app was open then, and took away what was not to be shown.
+    pub opened: u64,
 }
 
 /// One time that a provider was asked.
@@ -179,13 +181,14 @@ impl Post {
             since,
             acked: BTreeMap::new(),
             read: BTreeMap::new(),
+            opened: book.now,
         };
         let known = book.registered.remove(&device.id);
         let is_new = known.is_none();
         if let Some(old) = known {
             (fresh.acked, fresh.read) = (old.acked, old.read);
             if old.is_on {
-                fresh.since = old.since;
+                (fresh.since, fresh.opened) = (old.since, old.opened);
             }
         }
         for id in gone {
@@ -194,6 +197,7 @@ impl Post {
                 // Another token alone is no reason not to be told. One that was known by itself is told what came since it was.
                 if is_new && old.is_on {
                     fresh.since.clone_from(&old.since);
+                    fresh.opened = old.opened;
                 }
                 book.take_over(id, device.id, old, &mut fresh);
             }
@@ -313,6 +317,7 @@ fn as_known(target: PushTarget, client: Option<DeviceId>, since: BTreeMap<Conver
         since,
         acked: BTreeMap::new(),
         read: BTreeMap::new(),
+        opened: 0,
     }
 }
 

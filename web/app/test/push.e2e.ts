@@ -74,6 +74,26 @@ test("what_is_before_ones_eyes_makes_no_noise_and_goes_when_it_is_read", async (
   await eventually("nothing of this conversation", async () => (await line.shown()).every((one) => one.tag === other));
 });
 
+test("what_was_shown_of_a_group_goes_when_its_person_has_to_go", async () => {
+  const { ana, bruno, dm } = await two();
+  const [open, closed] = [await bruno.group("Open", [ana]), await bruno.group("Closed", [ana])];
+  const here = await (await notified()).signIn(ana);
+  const line = await PushLine.of(here);
+  await here.page.getByRole("link", { name: /Closed/ }).waitFor();
+  for (const group of [open, closed, dm]) {
+    await line.deliver(message(group, 1, `in ${group}`));
+    await line.showsOne(group, `in ${group}`);
+  }
+  const shown = async () => (await line.shown()).map((one) => one.tag).sort();
+  await bruno.api("DELETE", `/conversations/${open}/members/${ana.id}`);
+  await eventually("nothing of it", async () => (await shown()).join() === [closed, dm].sort().join());
+  await here.page.goto("about:blank");
+  await bruno.api("DELETE", `/conversations/${closed}/members/${ana.id}`);
+  expect(await shown()).toEqual([closed, dm].sort());
+  await here.page.goto("/");
+  await eventually("what is still hers", async () => (await shown()).join() === dm);
+});
+
 test("a_click_leads_the_open_window_to_the_message", async () => {
   const { ana, bruno, dm } = await two();
   const sent = await bruno.send(dm, "look at this");

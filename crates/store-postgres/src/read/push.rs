@@ -88,12 +88,12 @@ pub(crate) async fn targets(session: &Session, user: UserId) -> Sql<Vec<PushTarg
     session.rows(TARGETS, &[&user.uuid()]).await?.iter().map(target_from).collect()
 }
 
-/// Of members `m`, devices `d` and seats `s`: nine columns.
+/// Of members `m`, devices `d` and seats `s`: ten columns.
 macro_rules! seat_columns {
     () => {
         "m.user_id, d.id, d.provider, m.visible_after_seq, m.read_seq,
          CASE WHEN d.client_device IS NULL THEN m.delivered_seq ELSE coalesce(s.delivered_seq, 0) END,
-         coalesce(s.pushed_seq, 0), coalesce(s.withdrawn_seq, 0), m.muted_until"
+         coalesce(s.pushed_seq, 0), coalesce(s.withdrawn_seq, 0), m.muted_until, m.removed_at IS NOT NULL"
     };
 }
 
@@ -108,6 +108,7 @@ fn seat_from(row: &Row) -> Sql<Seat> {
         pushed_seq: at(row, 6)?,
         withdrawn_seq: at(row, 7)?,
         muted_until: time_at(row, 8)?,
+        has_left: at(row, 9)?,
     })
 }
 
@@ -164,7 +165,7 @@ const SEAT: &str = concat!(
     "SELECT ",
     seat_columns!(),
     " FROM devices d CROSS JOIN LATERAL (SELECT m.* FROM members m
-        WHERE m.conversation_id = $1 AND m.user_id = d.user_id AND m.removed_at IS NULL OFFSET 0) m
+        WHERE m.conversation_id = $1 AND m.user_id = d.user_id OFFSET 0) m
      LEFT JOIN device_seats s ON s.conversation_id = $1 AND s.device_id = d.id WHERE d.id = $2"
 );
 
@@ -180,8 +181,10 @@ pub(crate) async fn occasion(
     let seat = session.opt(SEAT, &[&conversation.uuid(), &registration.uuid()]).await?;
     let seat = seat.map(|row| seat_from(&row)).transpose()?;
     let (unseen, unseen_count) = match &seat {
-        Some(seat) => unseen(session, conversation, target.user, (seat.seen_seq(), head.last_seq)).await?,
-        None => (Vec::new(), 0),
+        Some(seat) if !seat.has_left => {
+            unseen(session, conversation, target.user, (seat.seen_seq(), head.last_seq)).await?
+        }
+        _ => (Vec::new(), 0),
     };
     let badge = at(&session.one(BADGE, &[&target.user.uuid(), &now.ms(), &BADGE_MAX]).await?, 0)?;
     let place = head.place;

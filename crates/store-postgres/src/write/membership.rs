@@ -173,6 +173,7 @@ impl Batch<'_> {
             "UPDATE members SET removed_at = $3, rev = $4, pos = $5 WHERE conversation_id = $1 AND user_id = $2";
         let pos = self.pos_of(row.id);
         self.session.execute(remove, &[&row.id.uuid(), &place.user.uuid(), &now.ms(), &rev, &pos]).await?;
+        self.devices.left(row.id, place.user, now);
         self.tell(Event::of_member(EventKind::MemberRemoved, row.id, rev, place.user, now));
         let member = conversations::member(self.session, row.id, place.user).await?;
         let successor = match heir {

@@ -161,6 +161,8 @@ pub(crate) struct Batch<'a> {
     pub has_written: bool,
     /// What other programs may want to be told of, beside the messages of the last round.
     pub told: Vec<Event>,
+    /// What it means for devices, beside the last round.
+    pub devices: push::OfDevices,
 }
 
 /// A conversation's row.
@@ -247,7 +249,8 @@ pub(crate) async fn alone<'a>(
 impl Ready<'_> {
     /// Writes the last changes and commits, in one go: a commit after a statement that failed does nothing.
     pub async fn commit(self, deadline: Duration) -> Result<Done, Failure> {
-        let Self { mut batch, changes, results } = self;
+        let Self { mut batch, mut changes, results } = self;
+        changes.devices.join(std::mem::take(&mut batch.devices));
         let lost = || Err(WriteError::Store(tertulia_store::StoreError::Unavailable("no result".into())));
         let results: Vec<WriteResult> = results.into_iter().map(|result| result.unwrap_or_else(lost)).collect();
         let session = batch.session;
@@ -308,7 +311,8 @@ impl<'a> Batch<'a> {
         people?;
         let rows = locked?.iter().map(conversation_from).collect::<Sql<Vec<_>>>()?;
         let conversations = rows.into_iter().map(|row| (row.id, row)).collect();
-        Ok(Self { session, rules, pos: at(&state, 0)?, conversations, has_written: false, told: Vec::new() })
+        let (pos, devices) = (at(&state, 0)?, push::OfDevices::default());
+        Ok(Self { session, rules, pos, conversations, has_written: false, told: Vec::new(), devices })
     }
 
     async fn apply(&mut self, write: &Write) -> Sql<WriteResult> {

@@ -21,7 +21,7 @@ use crate::session::{Param, Session};
 
 /// What a round of appends and watermarks means for devices.
 #[derive(Default)]
-pub(super) struct OfDevices {
+pub(crate) struct OfDevices {
     /// What a device has told to have got.
     delivered: BTreeMap<(ConversationId, UserId, DeviceId), Seq>,
     reads: Vec<Read>,
@@ -91,6 +91,19 @@ impl OfDevices {
         at: Timestamp,
     ) {
         self.reads.push(Read { conversation, user, seq, told_by, at });
+    }
+
+    /// Nothing that is shown of it is for them any more.
+    pub fn left(&mut self, conversation: ConversationId, user: UserId, at: Timestamp) {
+        self.read((conversation, user), Seq::MAX, None, at);
+    }
+
+    /// What else came of the same transaction.
+    pub fn join(&mut self, other: Self) {
+        for ((conversation, user, device), seq) in other.delivered {
+            self.delivered(conversation, user, device, seq);
+        }
+        self.reads.extend(other.reads);
     }
 
     /// At most two statements, both under way at the first poll.

@@ -75,10 +75,10 @@ pub(crate) fn targets(connection: &Connection, user: UserId) -> Sql<Vec<PushTarg
         .collect()
 }
 
-/// Of members `m`, their people `u`, devices `d` and seats `s`: nine columns.
+/// Of members `m`, their people `u`, devices `d` and seats `s`: ten columns.
 const SEAT_COLUMNS: &str = "u.id, d.id, d.provider, m.visible_after_seq, m.read_seq,
      CASE WHEN d.client_device IS NULL THEN m.delivered_seq ELSE coalesce(s.delivered_seq, 0) END,
-     coalesce(s.pushed_seq, 0), coalesce(s.withdrawn_seq, 0), m.muted_until";
+     coalesce(s.pushed_seq, 0), coalesce(s.withdrawn_seq, 0), m.muted_until, m.removed_at IS NOT NULL";
 
 fn seat_from(row: &Row<'_>) -> Sql<Seat> {
     Ok(Seat {
@@ -91,6 +91,7 @@ fn seat_from(row: &Row<'_>) -> Sql<Seat> {
         pushed_seq: row.get(6)?,
         withdrawn_seq: row.get(7)?,
         muted_until: time_at(row, 8)?,
+        has_left: row.get(9)?,
     })
 }
 
@@ -152,11 +153,11 @@ pub(crate) fn occasion(
     let Some((target, user_no, quiet_hours)) = found else { return Ok(None) };
     let seat = seat(connection, no, registration)?;
     let (unseen, unseen_count) = match &seat {
-        Some(seat) => {
+        Some(seat) if !seat.has_left => {
             let range = (user_no, message_key(no, seat.seen_seq()), message_key(no, last_seq));
             (unseen(connection, range)?, unseen_count(connection, range)?)
         }
-        None => (Vec::new(), 0),
+        _ => (Vec::new(), 0),
     };
     let badge = badge(connection, user_no, now)?;
     Ok(Some(Occasion { target, conversation, place, seat, unseen, unseen_count, badge, quiet_hours }))
@@ -166,7 +167,7 @@ fn seat(connection: &Connection, conversation_no: i64, registration: Registratio
     connection
         .prepare_cached(&format!(
             "SELECT {SEAT_COLUMNS} FROM devices d
-             JOIN members m ON m.conversation_no = ?1 AND m.user_no = d.user_no AND m.removed_at IS NULL
+             JOIN members m ON m.conversation_no = ?1 AND m.user_no = d.user_no
              JOIN users u ON u.no = d.user_no LEFT JOIN device_seats s ON s.conversation_no = ?1 AND s.device_no = d.no WHERE d.id = ?2"
         ))?
         .query_row((conversation_no, registration.as_bytes().as_slice()), seat_from)

@@ -1,7 +1,7 @@
 //! Watermarks, and who comes, goes and may do what in a group.
 
 use tertulia_proto::webhook::EventKind;
-use tertulia_proto::{ApiError, Role, Timestamp, UserId};
+use tertulia_proto::{ApiError, Role, Seq, Timestamp, UserId};
 use tertulia_store::webhooks::Event;
 use tertulia_store::{Action, Effect, Write};
 
@@ -163,6 +163,8 @@ impl Batch<'_> {
                 "UPDATE members SET removed_at = ?3, rev = ?4, pos = ?5 WHERE conversation_no = ?1 AND user_no = ?2",
             )?
             .execute((row.no, place.user_no, now.ms(), rev, self.pos))?;
+        let at = At { conversation: row.id, conversation_no: row.no, user_no: place.user_no };
+        self.withdraw(at, Seq::MAX, None, now)?;
         self.tell(Event::of_member(EventKind::MemberRemoved, row.id, rev, target, now))?;
         let member = conversations::member(self.connection, row.no, place.user_no)?;
         let successor = match heir {

@@ -41,7 +41,8 @@ impl Batch<'_> {
             .map(drop)
     }
 
-    /// What was read on one device is no news on the others: their notifications of it are to be taken away. The device that told does it itself.
+    /// What was read on one device is no news on the others: their notifications of it are to be taken away. The device that told does it itself. Of whoever
+    /// leaves all are, as if all had been read.
     pub(super) fn withdraw(&self, at: At, read_seq: Seq, told_by: Option<DeviceId>, now: Timestamp) -> Sql<()> {
         let told_by = told_by.as_ref().map(|device| device.as_bytes().as_slice());
         let jobs: Vec<NewJob> = self

@@ -283,6 +283,7 @@ macro_rules! conformance_tests {
                 what_is_noted_moves_forward_only,
                 what_was_read_is_taken_away_from_the_other_devices,
                 who_answers_has_read_on_all_devices,
+                who_leaves_has_all_of_it_taken_away,
                 a_withdrawal_joins_a_ready_job_and_keeps_the_earlier_time,
                 attempts_are_kept_by_message_until_they_are_cleaned_up,
                 of_many_attempts_the_latest_are_kept,

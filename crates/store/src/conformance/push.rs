@@ -39,6 +39,7 @@ pub async fn an_audience_is_whoever_has_not_seen_the_end(home: &impl Home) {
         pushed_seq: 1,
         withdrawn_seq: 1,
         muted_until: Some(Timestamp::from_ms(7_000_000_000_000)),
+        has_left: false,
     };
     assert_eq!((seat, seat.seen_seq()), (&expected, 2));
     book.pushed(b2, group, 3).await;
@@ -170,7 +171,7 @@ pub async fn an_audience_over_a_page_comes_whole_and_once(home: &impl Home) {
 pub async fn an_occasion_tells_what_the_device_has_not_seen(home: &impl Home) {
     let book = Book::open(home).await;
     let world = &book.world;
-    let [alice, bob, carol, dave] = world.people(["alice", "bob", "carol", "dave"]).await;
+    let [alice, bob, carol, dave, erin] = world.people(["alice", "bob", "carol", "dave", "erin"]).await;
     let group = world.group(alice, &[bob, carol]).await;
     let phone = book.phone_of(bob, "token").await;
     let mut sent = Vec::new();
@@ -219,6 +220,9 @@ pub async fn an_occasion_tells_what_the_device_has_not_seen(home: &impl Home) {
     assert_eq!((told(&occasion), occasion.unseen_count), (vec![11 + many], 1));
     world.done(world.removing(alice, group, dave)).await;
     let occasion = book.occasion(of_dave, group).await;
+    let has_left = occasion.seat.as_ref().map(|seat| seat.has_left);
+    assert_eq!((has_left, told(&occasion), occasion.unseen_count), (Some(true), vec![], 0));
+    let occasion = book.occasion(book.phone_of(erin, "erin's").await, group).await;
     assert_eq!((occasion.seat.clone(), told(&occasion), occasion.unseen_count), (None, vec![], 0));
     let (nowhere, nobody) = (ConversationId::from_bytes(world.id()), RegistrationId::from_bytes(world.id()));
     assert!(book.occasion_at(phone, nowhere, world.now()).await.is_none());

@@ -129,6 +129,44 @@ pub async fn who_answers_has_read_on_all_devices(home: &impl Home) {
     assert_eq!(book.waiting().await.len(), 3);
 }
 
+pub async fn who_leaves_has_all_of_it_taken_away(home: &impl Home) {
+    let book = Book::open(home).await;
+    let world = &book.world;
+    let [alice, bob, carol] = world.people(["alice", "bob", "carol"]).await;
+    let (group, other) = (world.open_group(alice, &[bob, carol]).await, world.group(alice, &[bob]).await);
+    for conversation in [group, other] {
+        world.send_many(alice, conversation, 3).await;
+    }
+    let (phone, tablet) = (book.phone_of(bob, "phone").await, book.phone_of(bob, "tablet").await);
+    let (untouched, of_carol) = (book.phone_of(bob, "untouched").await, book.phone_of(carol, "carol's").await);
+    for (device, conversation, seq) in
+        [(phone, group, 3), (tablet, group, 2), (of_carol, group, 3), (untouched, other, 3)]
+    {
+        book.pushed(device, conversation, seq).await;
+    }
+    world.done(world.removing(alice, group, bob)).await;
+    assert_eq!(book.to_withdraw().await, sorted([phone, tablet]), "read or not");
+    let seat = book.seat(phone, group).await;
+    assert_eq!((seat.has_left, seat.pushed_seq, seat.withdrawn_seq), (true, 3, 0));
+    // What was taken away is not taken away again, by whichever way one goes.
+    book.work_off().await;
+    book.note([phone, tablet].map(|one| book.noted(one, group, 3, PushOutcome::Withdrawn)).to_vec()).await;
+    world.done(world.adding(alice, group, bob)).await;
+    assert!(!book.seat(phone, group).await.has_left);
+    world.done(world.leaving(bob, group, None)).await;
+    assert!(book.waiting().await.is_empty());
+    // Who was told after that, and comes and goes at once.
+    book.pushed(tablet, group, 4).await;
+    world
+        .burst(vec![
+            world.adding(alice, group, bob),
+            world.removing(alice, group, bob),
+            world.adding(alice, group, bob),
+        ])
+        .await;
+    assert_eq!(book.to_withdraw().await, [tablet]);
+}
+
 pub async fn a_withdrawal_joins_a_ready_job_and_keeps_the_earlier_time(home: &impl Home) {
     let book = Book::open(home).await;
     let world = &book.world;

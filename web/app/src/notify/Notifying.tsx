@@ -45,28 +45,35 @@ function useReplies(): void {
   const client = useTertulia();
   const { id } = useMe();
   const { t } = useText();
-  const connection = useConnection();
   // The conversations are here by then, so that a refusal is one.
-  const isReady = connection?.state === "connected" && connection.caughtUp;
+  const isReady = useIsComplete();
   useEffect(() => {
     if (isReady) takeReplies(client, id, (error) => toast(explain(error, t), "problem")).catch(() => {});
   }, [client, id, isReady, t]);
 }
 
+/** All conversations are here, as of a moment ago. */
+function useIsComplete(): boolean {
+  const connection = useConnection();
+  return connection?.state === "connected" && connection.caughtUp;
+}
+
 function useShown(): void {
   const client = useTertulia();
+  const isComplete = useIsComplete();
   const conversations = useConversations();
   const places = conversations?.map((one) => `${one.id} ${one.readSeq}`).join();
   useEffect(() => {
-    const look = () => void closeRead(client.conversations.get() ?? []).catch(() => {});
+    const look = (isAll: boolean) => void closeRead(client.conversations.get() ?? [], isAll).catch(() => {});
     const onMessage = ({ data }: MessageEvent<ToPage>) => {
       if (data.t !== "shown") return;
-      look();
+      // It may tell of a conversation that is on its way: a page that slept believes for a while that it knows all.
+      look(false);
       // The server counted before it knew what was read here.
       showBadge(client.unreadTotal.get() ?? 0);
     };
-    look();
+    look(isComplete);
     navigator.serviceWorker?.addEventListener("message", onMessage);
     return () => navigator.serviceWorker?.removeEventListener("message", onMessage);
-  }, [client, places]);
+  }, [client, isComplete, places]);
 }

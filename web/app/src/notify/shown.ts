@@ -1,17 +1,22 @@
 import type { Conversation } from "@tertulia/client";
 import { dataOf } from "../worker/push";
 
-/** Whether a notification tells nothing that is still to be read. */
-export function isRead({ conversationId, seq }: { conversationId: string | null; seq: number | null }, conversations: readonly Conversation[]): boolean {
+/** Whether a notification tells nothing that is still to be read. `isAll`: a conversation that is not among these is none of this person's any more. */
+export function isOver(
+  { conversationId, seq }: { conversationId: string | null; seq: number | null },
+  conversations: readonly Conversation[],
+  isAll: boolean,
+): boolean {
   const conversation = conversations.find((one) => one.id === conversationId);
-  return conversation !== undefined && (seq === null ? conversation.unread === 0 : conversation.readSeq >= seq);
+  if (conversation === undefined) return isAll && conversationId !== null;
+  return seq === null ? conversation.unread === 0 : conversation.readSeq >= seq;
 }
 
-/** What was read in the app need not be told any more. */
-export async function closeRead(conversations: readonly Conversation[]): Promise<void> {
+/** What was read in the app need not be told any more, nor what is no longer theirs to read. */
+export async function closeRead(conversations: readonly Conversation[], isAll: boolean): Promise<void> {
   const registration = await navigator.serviceWorker?.getRegistration();
   const shown = (await registration?.getNotifications?.()) ?? [];
-  for (const notification of shown) if (isRead(dataOf(notification), conversations)) notification.close();
+  for (const notification of shown) if (isOver(dataOf(notification), conversations, isAll)) notification.close();
 }
 
 /** On the icon of the installed app. */
