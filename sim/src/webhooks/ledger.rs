@@ -372,9 +372,8 @@ impl Hooks {
         ensure!(!is_at_end || !matches!(after, After::Again(_)), "tried again after {failures} failures");
         // Of one that was switched off while this was under way nobody is told anything before it is switched on.
         ensure!(!are_all || was_off || after == After::Off, "told on after {of_all} failures in a row");
-        if let After::Again(at) = after {
-            let of_endpoint = endpoint.tries.at().filter(|_| !was_off);
-            let waits = stand.tries.at().max(of_endpoint);
+        if let (After::Again(at), false) = (after, was_off) {
+            let waits = stand.tries.at().max(endpoint.tries.at());
             ensure!(Some(at) == waits, "it is tried again at {at:?}, and is to be at {waits:?}");
         }
         ensure!(after != After::Parked || is_at_end, "parked after {failures} failures");
