@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { assertKeys, assertTime, startServer } from './harness.mjs';
 
-const EXPIRY_MS = 6000;
-const server = await startServer();
+const EXPIRY_MS = 120_000;
+const server = await startServer({ TERTULIA_LIMITS__TYPING_EXPIRY_MS: String(EXPIRY_MS) });
 const hasty = await startServer({ TERTULIA_LIMITS__TYPING_EXPIRY_MS: '300' });
 
 test('typing arrives at the others and never at oneself', async (t) => {

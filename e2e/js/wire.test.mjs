@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { assertId, assertKeys, assertTime, DEADLINE_MS, MESSAGE_KEYS, startServer, Wire } from './harness.mjs';
 
 const server = await startServer();
-const brief = await startServer({ TERTULIA_AUTH__SESSION_TTL_MS: '4000' });
+const brief = await startServer({ TERTULIA_AUTH__SESSION_TTL_MS: '12000' });
 const narrow = await startServer({ TERTULIA_LIMITS__LANE_MAX_BYTES: String(512 * 1024) });
 
 const FRAME_MAX = 64 * 1024;

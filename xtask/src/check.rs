@@ -149,13 +149,17 @@ fn browser(workspace: &Workspace) -> Result<()> {
 fn in_web(workspace: &Workspace) -> Command {
     let mut command = Command::new("npm");
     command.current_dir(workspace.root.join("web")).env("TERTULIA_BIN", workspace.binary("debug", "tertulia"));
-    // How long a test waits for what has to come: on a machine that does other things too, a page may take its time.
-    for (name, ms) in [("E2E_DEADLINE_MS", "45000"), ("E2E_TAKEOVER_MAX_MS", "20000"), ("WEB_DEADLINE_MS", "45000")] {
+    patient(&mut command);
+    command
+}
+
+/// How long a test waits for what has to come: on a machine that does other things too, a page or a server may take its time.
+fn patient(command: &mut Command) {
+    for (name, ms) in [("E2E_DEADLINE_MS", "60000"), ("E2E_TAKEOVER_MAX_MS", "20000"), ("WEB_DEADLINE_MS", "60000")] {
         if std::env::var_os(name).is_none() {
             command.env(name, ms);
         }
     }
-    command
 }
 
 fn python(workspace: &Workspace) -> Result<()> {
@@ -170,5 +174,6 @@ fn python(workspace: &Workspace) -> Result<()> {
 fn end_to_end(workspace: &Workspace, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.current_dir(workspace.root.join("e2e")).env("TERTULIA_BIN", workspace.binary("debug", "tertulia"));
+    patient(&mut command);
     command
 }

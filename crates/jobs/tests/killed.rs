@@ -28,7 +28,7 @@ use tertulia_testkit::{Folder, Postgres, PostgresOptions, until};
 const PLACE: &str = "TERTULIA_TEST_WORKER_PLACE";
 const LINES: &str = "TERTULIA_TEST_WORKER_LINES";
 
-const LEASE: Duration = Duration::from_secs(3);
+const LEASE: Duration = Duration::from_secs(8);
 const AT_A_TIME: usize = 32;
 const JOBS: usize = 3000;
 /// Of these some are running when the worker is killed.

@@ -243,11 +243,11 @@ impl Pushing {
         let Some(occasion) = store.push().occasion(registration, told.conversation, now).await? else {
             return Ok(Outcome::Done);
         };
-        Ok(match self.planned(&occasion, now) {
-            Plan::TakeAway(_) => at_once(&occasion, now),
-            // What came meanwhile has a job of its own.
-            Plan::Nothing | Plan::Later(_) | Plan::Tell(_) => Outcome::Done,
-        })
+        // What came meanwhile has a job of its own. What is to be taken away is queued whoever has this job by now: what they looked at was before the note.
+        if let Plan::TakeAway(_) = self.planned(&occasion, now) {
+            store.jobs().enqueue(vec![job_of(&occasion, now, now)]).await?;
+        }
+        Ok(Outcome::Done)
     }
 
     /// The job that took something away may be the one that waits for the end of quiet hours. This comes to an end: what was taken away is noted.
@@ -329,8 +329,12 @@ fn at_once(occasion: &Occasion, now: Timestamp) -> Outcome {
 
 /// With all its tries: what there was to do is done.
 fn anew(occasion: &Occasion, at: Timestamp, now: Timestamp) -> Outcome {
+    Outcome::DoneAnd(vec![job_of(occasion, at, now)])
+}
+
+fn job_of(occasion: &Occasion, at: Timestamp, now: Timestamp) -> NewJob {
     let job = PushJob { registration: occasion.target.registration, conversation_id: occasion.conversation };
-    Outcome::DoneAnd(vec![push_job(occasion.target.provider, &job, at, now)])
+    push_job(occasion.target.provider, &job, at, now)
 }
 
 fn push_job(provider: PushProvider, job: &PushJob, run_at: Timestamp, now: Timestamp) -> NewJob {

@@ -63,6 +63,8 @@ pub struct Options {
     pub url: String,
     /// Connections that read, at the primary and at each replica.
     pub readers: usize,
+    /// How long the primary may take to answer a lookup. 1 s.
+    pub lookup_deadline: Duration,
     /// Streaming replicas that may be read from, each by a URL of its own, with one host. None is needed for anything: what they can't answer, or not in
     /// time, the primary answers.
     pub replicas: Vec<String>,
@@ -96,6 +98,7 @@ impl Options {
         Self {
             url: url.into(),
             readers: 4,
+            lookup_deadline: readers::DEADLINE,
             replicas: Vec::new(),
             replica_lag_max: Duration::from_secs(5),
             replica_deadline: Duration::from_millis(500),
@@ -149,7 +152,8 @@ impl PostgresStore {
         schema::migrate(&target, options.partitions.clamp(1, PARTITIONS_MAX)).await?;
         let lineage = Arc::new(Lineage::new(options.seed, options.failover, options.on_new_epoch.clone()));
         schema::begin(&target, options.prepared, &lineage).await?;
-        let readers = Readers::new(&target, options.readers, options.prepared, Times::of(&target))?;
+        let readers =
+            Readers::new(&target, options.readers, options.prepared, Times::of(&target, options.lookup_deadline))?;
         let replicas = Replicas::start(options, &readers)?;
         let jobs = Transactions::new("jobs", &target, options.prepared)?;
         let changes = Transactions::new("a change", &target, options.prepared)?;

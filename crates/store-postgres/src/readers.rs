@@ -15,7 +15,8 @@ use crate::error::{Fault, Sql, unavailable};
 use crate::schema::OpenError;
 use crate::session::{Prepared, Session};
 
-/// How long a lookup may take once it has a connection. The largest honest ones take some milliseconds; what takes longer takes a reader from everybody.
+/// How long a lookup may take once it has a connection, where nothing else was set. The largest honest ones take some milliseconds; what takes longer takes
+/// a reader from everybody.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(1);
 
 /// How long a lookup waits for a connection.
@@ -35,9 +36,9 @@ pub(crate) struct Times {
 }
 
 impl Times {
-    pub fn of(target: &Target) -> Self {
+    pub fn of(target: &Target, lookup: Duration) -> Self {
         let connect = target.patience() + QUEUE_DEADLINE;
-        Self { queue: QUEUE_DEADLINE, connect, lookup: DEADLINE, statement: DEADLINE }
+        Self { queue: QUEUE_DEADLINE, connect, lookup, statement: lookup }
     }
 }
 
@@ -160,11 +161,12 @@ mod tests {
     use super::*;
     use crate::rows::at;
 
+    /// A lookup may take so long; the database itself would let it take longer.
     fn readers(size: usize, deadline: Duration) -> (Postgres, Arc<Readers>) {
         let postgres = Postgres::start(PostgresOptions::default()).unwrap();
         postgres.create("log").unwrap();
         let target = Target::parse(&postgres.url("log")).unwrap();
-        let times = Times { lookup: deadline, ..Times::of(&target) };
+        let times = Times { statement: 2 * deadline, ..Times::of(&target, deadline) };
         (postgres, Readers::new(&target, size, Prepared::Cached, times).unwrap())
     }
 
@@ -215,10 +217,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_lookup_over_the_deadline_ends_with_an_error_and_its_connection_goes() {
-        let (_postgres, readers) = readers(1, Duration::from_millis(200));
+        let (_postgres, readers) = readers(1, Duration::from_secs(20));
         for _ in 0..3 {
             let long = |session: Arc<Session>| async move { session.rows("SELECT pg_sleep(30)", &[]).await.map(drop) };
-            let ended = within("the deadline", Arc::clone(&readers).read(long)).await.unwrap();
+            let looking = readers.look(Arc::clone(&readers.begin), Duration::from_millis(200), long);
+            let ended = within("the deadline", looking).await.unwrap();
             assert!(matches!(ended, Err(Fault::Late)), "{ended:?}");
             assert_eq!(one(&readers).await.unwrap(), 1, "a short one is not hindered");
         }

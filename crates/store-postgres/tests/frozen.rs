@@ -20,7 +20,7 @@ use crate::database::{Cluster, Log, Raw, Server, seed};
 
 /// A server that gives up an answer soon.
 async fn impatient(log: &Log) -> Server {
-    Server::open(&Options { silence_max: Duration::from_millis(300), seed: seed(), ..log.options.clone() }).await
+    Server::open(&Options { silence_max: Duration::from_secs(3), seed: seed(), ..log.options.clone() }).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

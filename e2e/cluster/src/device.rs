@@ -19,7 +19,7 @@ use crate::record::Record;
 
 const EMOJIS: [&str; 3] = ["👍", "🍋", "❤️"];
 
-/// How often a device that can't reach the server is told to try again now.
+/// How often a device that waits before it tries to reach the server again is told to try now.
 const NUDGE: Duration = Duration::from_secs(2);
 
 pub struct Device {
@@ -248,7 +248,11 @@ impl Running {
             loop {
                 match tokio::time::timeout(NUDGE, wanted(&self.client)).await {
                     Ok(reached) => return reached,
-                    Err(_) => self.nudge()?,
+                    // One that is on its way is left alone: on a busy machine it would never arrive.
+                    Err(_) if matches!(self.client.connection().get(), Ok(ConnectionState::Waiting { .. })) => {
+                        self.nudge()?;
+                    }
+                    Err(_) => {}
                 }
             }
         };

@@ -25,7 +25,7 @@ pub fn check(book: &Book, me: UserId, view: &BTreeMap<ConversationId, Seen>) -> 
                 let asks = book.asks.iter().filter(move |ask| {
                     (ask.kind, ask.conversation) == (kind, *id)
                         && ask.is_accepted
-                        && ask.at >= device.opened
+                        && ask.at > device.opened
                         && book.heir(ask.registration) == *registration
                 });
                 asks.map(|ask| (ask.is_noted, ask.seq))

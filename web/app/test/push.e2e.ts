@@ -94,6 +94,21 @@ test("what_was_shown_of_a_group_goes_when_its_person_has_to_go", async () => {
   await eventually("what is still hers", async () => (await shown()).join() === dm);
 });
 
+test("a_second_page_leaves_what_is_not_read_on_the_screen", async () => {
+  const { ana, bruno, dm } = await two();
+  await bruno.send(dm, "first");
+  const here = await (await notified()).signIn(ana);
+  await here.page.getByRole("link", { name: /Bruno/ }).waitFor();
+  const line = await PushLine.of(here);
+  await line.deliver(message(dm, 1, "first"));
+  await line.showsOne(dm, "first");
+  const second = await here.context.newPage();
+  await second.goto("/");
+  await second.getByRole("link", { name: /Bruno/ }).waitFor();
+  expect((await line.shown()).map((one) => one.tag)).toEqual([dm]);
+  await second.close();
+});
+
 test("a_click_leads_the_open_window_to_the_message", async () => {
   const { ana, bruno, dm } = await two();
   const sent = await bruno.send(dm, "look at this");

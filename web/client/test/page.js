@@ -2,6 +2,7 @@
 
 const { openTertulia, TertuliaError } = await import(`/${location.search.slice(1) || 'client'}/index.js`);
 
+/** Its server puts its own in here. */
 const DEADLINE_MS = 15_000;
 
 /** The value, once it is as wanted. Listens until `keep` is given up, which tests never do. */

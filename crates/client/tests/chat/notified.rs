@@ -93,7 +93,7 @@ async fn answer(mut stream: TcpStream) -> Result<Option<String>> {
 /// A server that notifies over it, a while after a message: a device waits a second before it tells that it has one.
 async fn world_with(provider: &Provider) -> Result<World> {
     let options = Options::built()?.env("TERTULIA_PUSH__EXPO", "on").env("TERTULIA_PUSH__URLS__EXPO", &provider.url);
-    World::with(options.env("TERTULIA_PUSH__GRACE_MS", 2500)).await
+    World::with(options.env("TERTULIA_PUSH__GRACE_MS", 5000)).await
 }
 
 fn registration(token: &str) -> PushRegistration {

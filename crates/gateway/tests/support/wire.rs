@@ -21,7 +21,7 @@ pub type Stream = WebSocketStream<TcpStream>;
 pub type Headers = Vec<(&'static str, String)>;
 
 /// Far above what anything takes, so that a busy machine fails no test.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(90);
 
 /// As little as the operating system may hold for somebody, so that who does not read is soon in the way.
 const NARROW_BYTES: u32 = 4096;

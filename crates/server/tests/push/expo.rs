@@ -65,7 +65,7 @@ impl Expo {
         Options::new(binary)
             .env("TERTULIA_PUSH__EXPO", "on")
             .env("TERTULIA_PUSH__URLS__EXPO", &self.url)
-            .env("TERTULIA_PUSH__GRACE_MS", "300")
+            .env("TERTULIA_PUSH__GRACE_MS", "1000")
             .env("TERTULIA_JOBS__LEASE_MS", "1500")
             .env("TERTULIA_JOBS__POLL_MS", "50")
             .env("TERTULIA_JOBS__NOTIFICATION_WAITS_S", "1,1,1,1")

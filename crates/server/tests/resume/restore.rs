@@ -109,7 +109,7 @@ async fn noted(house: &House, cursor: &str) -> Result<()> {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(10), noted).await.context("nothing is noted")
+    tokio::time::timeout(std::time::Duration::from_secs(90), noted).await.context("nothing is noted")
 }
 
 /// The usual backup: taken while the server runs, and put back without a restart in between.

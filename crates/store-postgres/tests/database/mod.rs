@@ -56,7 +56,9 @@ impl Cluster {
 
     /// Few partitions: they take time to make.
     pub fn options(&self, database: &str) -> Options {
-        Options { readers: 2, partitions: 2, ..Options::new(self.postgres.url(database), seed()) }
+        // What is judged here does not end with a second in which nobody came to run.
+        let lookup_deadline = Duration::from_secs(60);
+        Options { readers: 2, partitions: 2, lookup_deadline, ..Options::new(self.postgres.url(database), seed()) }
     }
 
     pub fn psql(&self, database: &str, statements: &str) -> String {

@@ -16,7 +16,7 @@ use crate::*;
 const BEGINNING_MS: i64 = 1_767_225_600_000;
 
 /// How long a search index may take to catch up with a handful of messages.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(90);
 
 /// All that one person can see, for "this changed nothing".
 #[derive(Debug, Clone, PartialEq)]

@@ -64,7 +64,11 @@ function useShown(): void {
   const conversations = useConversations();
   const places = conversations?.map((one) => `${one.id} ${one.readSeq}`).join();
   useEffect(() => {
-    const look = (isAll: boolean) => void closeRead(client.conversations.get() ?? [], isAll).catch(() => {});
+    const look = (isAll: boolean) => {
+      const known = client.conversations.get();
+      // A second page hears that all is here before it hears what there is.
+      if (known !== undefined) void closeRead(known, isAll).catch(() => {});
+    };
     const onMessage = ({ data }: MessageEvent<ToPage>) => {
       if (data.t !== "shown") return;
       // It may tell of a conversation that is on its way: a page that slept believes for a while that it knows all.

@@ -8,8 +8,10 @@ export function isOver(
   isAll: boolean,
 ): boolean {
   const conversation = conversations.find((one) => one.id === conversationId);
-  if (conversation === undefined) return isAll && conversationId !== null;
-  return seq === null ? conversation.unread === 0 : conversation.readSeq >= seq;
+  if (conversation === undefined || conversation.isLeft) return isAll && conversationId !== null;
+  if (seq === null) return conversation.unread === 0;
+  // What was not read may have been deleted. Where it is not here yet, nothing is unread either.
+  return conversation.readSeq >= seq || (conversation.unread === 0 && conversation.lastSeq >= seq);
 }
 
 /** What was read in the app need not be told any more, nor what is no longer theirs to read. */
