@@ -141,9 +141,10 @@ fn stand_from(row: &Row) -> Sql<Stand> {
     })
 }
 
-/// Above a number and up to another, since a time.
 const KEPT: &str = "SELECT number, kind, seq, user_id, at, epoch FROM webhook_events
-     WHERE stream_id = $1 AND number > $2 AND number <= $3 AND at >= $4 AND ($5 >> kind::int) & 1 = 1 ORDER BY number LIMIT $6";
+     WHERE stream_id = $1 AND number <= $3 AND ($5 >> kind::int) & 1 = 1
+        AND number >= (SELECT f.number FROM webhook_events f WHERE f.stream_id = $1 AND f.number > $2 AND f.at >= $4 ORDER BY f.number LIMIT 1)
+     ORDER BY number LIMIT $6";
 
 async fn kept(session: &Session, stream: Uuid, wanted: Wanted) -> Sql<Vec<Kept>> {
     let Wanted { kinds, above, up_to, since } = wanted;

@@ -147,7 +147,9 @@ fn kept(connection: &Connection, stream: Uuid, wanted: Wanted) -> Sql<Vec<Kept>>
     connection
         .prepare_cached(
             "SELECT number, kind, seq, user_id, at, epoch FROM webhook_events
-             WHERE stream_id = ?1 AND number > ?2 AND number <= ?3 AND at >= ?4 AND (?5 >> kind) & 1 = 1 ORDER BY number LIMIT ?6",
+             WHERE stream_id = ?1 AND number <= ?3 AND (?5 >> kind) & 1 = 1
+                AND number >= (SELECT f.number FROM webhook_events f WHERE f.stream_id = ?1 AND f.number > ?2 AND f.at >= ?4 ORDER BY f.number LIMIT 1)
+             ORDER BY number LIMIT ?6",
         )?
         .query_map((stream.as_bytes().as_slice(), above, up_to, since, kinds, limit_of(BATCH_MAX + 1)), |row| {
             Ok(Kept {

@@ -99,6 +99,22 @@ pub async fn who_looked_before_a_replay_does_not_begin_where_it_has_failed_since
     assert!(!hooks.begin(here, old).await, "it stands where it stood, has failed once as it had, and waits");
 }
 
+pub async fn what_was_tried_is_tried_again_whatever_clocks_said_of_it(home: &impl Home) {
+    let Stage { hooks, alice, dm, .. } = Stage::open(home).await;
+    let world = &hooks.world;
+    hooks.set_clock_by(3 * HOURS_MS);
+    let message = world.send(alice, dm, "by a clock that is ahead").await;
+    hooks.set_clock_by(-2 * HOURS_MS);
+    world.done(world.editing(alice, &message, "when it has gone back")).await;
+    hooks.set_clock_by(HOURS_MS);
+    let late = line(hooks.listen(&["message.*"]).await, dm);
+    world.send(alice, dm, "since it listens").await;
+    let first = hooks.waiting(late).await;
+    hooks.wait_until(again(hooks.refuse(late, 500).await));
+    assert_eq!(hooks.waiting(late).await, first, "under one name the same");
+    assert_eq!(hooks.take(late).await, first);
+}
+
 pub async fn who_looked_before_the_endpoint_failed_or_was_switched_on_does_not_begin(home: &impl Home) {
     let Stage { hooks, alice, dm, other, all, .. } = Stage::open(home).await;
     let (world, one, two) = (&hooks.world, line(all, dm), line(all, other));

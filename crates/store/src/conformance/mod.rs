@@ -326,6 +326,7 @@ macro_rules! conformance_tests {
                 half_is_tried_after_the_third_of_any_answer,
                 who_looked_before_another_failed_does_not_begin,
                 who_looked_before_another_began_does_not_begin_with_less,
+                what_was_tried_is_tried_again_whatever_clocks_said_of_it,
                 who_looked_before_a_replay_does_not_begin_where_it_has_failed_since,
                 who_looked_before_the_endpoint_failed_or_was_switched_on_does_not_begin,
                 what_is_under_way_beside_a_failure_does_not_end_its_wait,

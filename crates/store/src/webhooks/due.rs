@@ -40,7 +40,8 @@ impl Cursor {
     }
 }
 
-/// Events of a stream: of these kinds, above a number and up to another, not before a time; the first [`BATCH_MAX`] and one more are enough.
+/// Events of a stream: of these kinds, above a number and up to another, from the first on that is not of before a time, whatever time a clock gave to those
+/// that follow it; the first [`BATCH_MAX`] and one more are enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wanted {
     pub kinds: i64,
