@@ -85,11 +85,11 @@ impl WebhookBook for PostgresStore {
         self.read(move |s| async move { read::webhooks::first_events(&s, since, after).await })
     }
 
-    fn rewind_lines(&self, endpoint: WebhookId, to: Vec<(Uuid, i64)>) -> Reading<'_, ()> {
+    fn rewind_lines(&self, endpoint: WebhookId, to: Vec<(Uuid, i64)>, now: Timestamp) -> Reading<'_, ()> {
         let to = Arc::new(to);
         Box::pin(self.changes.transact(move |s| {
             let to = Arc::clone(&to);
-            async move { change::rewind_lines(&s, endpoint, &to).await }
+            async move { change::rewind_lines(&s, endpoint, &to, now).await }
         }))
     }
 

@@ -74,8 +74,8 @@ impl WebhookBook for SqliteStore {
         self.read(move |c| read::webhooks::first_events(c, since, after))
     }
 
-    fn rewind_lines(&self, endpoint: WebhookId, to: Vec<(Uuid, i64)>) -> Reading<'_, ()> {
-        self.change(LINES_MAX, move |c| change::rewind_lines(c, endpoint, &to))
+    fn rewind_lines(&self, endpoint: WebhookId, to: Vec<(Uuid, i64)>, now: Timestamp) -> Reading<'_, ()> {
+        self.change(LINES_MAX, move |c| change::rewind_lines(c, endpoint, &to, now))
     }
 
     fn rewind_line(&self, line: Line, number: i64, now: Timestamp) -> Reading<'_, ()> {

@@ -443,8 +443,9 @@ pub trait WebhookBook: Send + Sync {
     /// The first events of streams since that time, among the next [`EVENTS_LOOKED_MAX`] events after a place, at most [`LINES_MAX`]. Where clocks differ, more
     /// than one of a stream.
     fn first_events(&self, since: Timestamp, after: Option<EventPlace>) -> Reading<'_, Firsts>;
-    /// The endpoint's lines go back to before these events, at most [`LINES_MAX`]; whoever is sending just now moves them no more, but is waited for.
-    fn rewind_lines(&self, endpoint: WebhookId, to: Vec<(Uuid, i64)>) -> Reading<'_, ()>;
+    /// The endpoint's lines go back to before these events, at most [`LINES_MAX`], and are queued; whoever is sending just now moves them no more, but is
+    /// waited for.
+    fn rewind_lines(&self, endpoint: WebhookId, to: Vec<(Uuid, i64)>, now: Timestamp) -> Reading<'_, ()>;
     /// Goes back to before this event, with the job that sends it.
     fn rewind_line(&self, line: Line, number: i64, now: Timestamp) -> Reading<'_, ()>;
     /// Goes on behind this event, which is not told, with the job that sends what follows. `false` where it is not the first that waits in a line of which

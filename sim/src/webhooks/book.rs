@@ -181,10 +181,10 @@ impl WebhookBook for WorkerHooks {
         })
     }
 
-    fn rewind_lines(&self, endpoint: WebhookId, to: Vec<(Uuid, i64)>) -> Reading<'_, ()> {
+    fn rewind_lines(&self, endpoint: WebhookId, to: Vec<(Uuid, i64)>, now: Timestamp) -> Reading<'_, ()> {
         Box::pin(async move {
             let store = self.0.reach("lines go back").await?;
-            store.webhooks().rewind_lines(endpoint, to.clone()).await?;
+            store.webhooks().rewind_lines(endpoint, to.clone(), now).await?;
             for (stream, number) in to {
                 self.0.post.book().hooks.rewound(Line { endpoint, stream }, number);
             }

@@ -166,7 +166,7 @@ async fn wake(book: &dyn WebhookBook, job: &Job, now: Timestamp) -> Outcome {
         return Outcome::Dead("its payload can't be read".into());
     };
     let found = match wake.since {
-        Some(since) => go_back(book, wake, since).await,
+        Some(since) => go_back(book, wake, since, now).await,
         None => look(book, wake).await,
     };
     match found {
@@ -194,11 +194,11 @@ async fn look(book: &dyn WebhookBook, wake: WakeJob) -> Result<Found, StoreError
     Ok((found, above.map(|above| WakeJob { above: Some(above), ..wake })))
 }
 
-async fn go_back(book: &dyn WebhookBook, wake: WakeJob, since: Timestamp) -> Result<Found, StoreError> {
+/// What goes back is queued with that.
+async fn go_back(book: &dyn WebhookBook, wake: WakeJob, since: Timestamp, now: Timestamp) -> Result<Found, StoreError> {
     let Firsts { events, next } = book.first_events(since, wake.after).await?;
-    let lines = events.iter().map(|(stream, _)| Line { endpoint: wake.endpoint, stream: *stream }).collect();
-    book.rewind_lines(wake.endpoint, events).await?;
-    Ok((lines, next.map(|after| WakeJob { after: Some(after), ..wake })))
+    book.rewind_lines(wake.endpoint, events, now).await?;
+    Ok((Vec::new(), next.map(|after| WakeJob { after: Some(after), ..wake })))
 }
 
 /// Work of the clean-up: lines whose job somebody dropped, or whose worker was lost too often, are found again.

@@ -195,7 +195,13 @@ const GO_BACK: &str = "INSERT INTO webhook_cursors (endpoint_id, stream_id, take
         holder = NULL, failures = 0, failing_since = NULL, retry_from = NULL, retry_at = NULL, parked_at = NULL, parked_reason = NULL";
 
 /// Of one stream the first alone: a row can't be changed twice.
-pub(crate) async fn rewind_lines(session: &Session, endpoint: WebhookId, to: &[(Uuid, i64)]) -> Sql<()> {
+/// With their jobs: whoever goes back may have lost its own meanwhile.
+pub(crate) async fn rewind_lines(
+    session: &Session,
+    endpoint: WebhookId,
+    to: &[(Uuid, i64)],
+    now: Timestamp,
+) -> Sql<()> {
     if session.opt(LOCK, &[&endpoint.uuid()]).await?.is_none() {
         return Ok(());
     }
@@ -205,12 +211,13 @@ pub(crate) async fn rewind_lines(session: &Session, endpoint: WebhookId, to: &[(
         *first = (*first).min(*number);
     }
     let (streams, numbers): (Vec<Uuid>, Vec<i64>) = firsts.into_iter().unzip();
-    session.execute(GO_BACK, &[&endpoint.uuid(), &streams, &numbers]).await.map(drop)
+    session.execute(GO_BACK, &[&endpoint.uuid(), &streams, &numbers]).await?;
+    let jobs: Vec<NewJob> = streams.into_iter().map(|stream| Line { endpoint, stream }.job(now, now)).collect();
+    enqueue(session, &jobs).await.map(drop)
 }
 
 pub(crate) async fn rewind_line(session: &Session, line: Line, number: i64, now: Timestamp) -> Sql<()> {
-    rewind_lines(session, line.endpoint, &[(line.stream, number)]).await?;
-    enqueue(session, &[line.job(now, now)]).await.map(drop)
+    rewind_lines(session, line.endpoint, &[(line.stream, number)], now).await
 }
 
 const SKIP: &str = "UPDATE webhook_cursors c SET taken_number = $3, trying_number = NULL, moved_at = $4, holder = NULL, failures = 0, failing_since = NULL,

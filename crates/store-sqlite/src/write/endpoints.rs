@@ -234,8 +234,8 @@ fn fail(connection: &Connection, id: WebhookId, now: Timestamp, failed: &Failed)
 
 /// To before this event, where it stands later or nowhere; but where it stood nowhere, never over what it is owed. Whoever is sending just now moves it no
 /// more, but there is no second request until that one is over.
-fn go_back(connection: &Connection, line: Line, number: i64) -> Sql<()> {
-    connection
+fn go_back(connection: &Connection, line: Line, number: i64) -> Sql<bool> {
+    let moved = connection
         .prepare_cached(
             "INSERT INTO webhook_cursors (endpoint_id, stream_id, taken_number, moved_at)
              SELECT e.id, v.stream_id, min(v.number, coalesce((SELECT o.number FROM webhook_events o WHERE o.stream_id = ?2 AND o.at >= e.created_at
@@ -244,20 +244,27 @@ fn go_back(connection: &Connection, line: Line, number: i64) -> Sql<()> {
              ON CONFLICT (endpoint_id, stream_id) DO UPDATE SET taken_number = min(taken_number, ?3 - 1), trying_number = NULL, holder = NULL, failures = 0,
                 failing_since = NULL, retry_from = NULL, retry_at = NULL, parked_at = NULL, parked_reason = NULL",
         )?
-        .execute((line.endpoint.as_bytes().as_slice(), line.stream.as_bytes().as_slice(), number))
-        .map(drop)
+        .execute((line.endpoint.as_bytes().as_slice(), line.stream.as_bytes().as_slice(), number))?;
+    Ok(moved > 0)
 }
 
-pub(crate) fn rewind_lines(connection: &Connection, endpoint: WebhookId, to: &[(Uuid, i64)]) -> Sql<()> {
-    for (stream, number) in to.iter().take(LINES_MAX) {
-        go_back(connection, Line { endpoint, stream: *stream }, *number)?;
-    }
-    Ok(())
+/// With their jobs: whoever goes back may have lost its own meanwhile.
+pub(crate) fn rewind_lines(
+    connection: &Connection,
+    endpoint: WebhookId,
+    to: &[(Uuid, i64)],
+    now: Timestamp,
+) -> Sql<()> {
+    to.iter()
+        .take(LINES_MAX)
+        .try_for_each(|(stream, number)| rewind_line(connection, Line { endpoint, stream: *stream }, *number, now))
 }
 
 pub(crate) fn rewind_line(connection: &Connection, line: Line, number: i64, now: Timestamp) -> Sql<()> {
-    go_back(connection, line, number)?;
-    super::jobs::enqueue(connection, &[line.job(now, now)]).map(drop)
+    if go_back(connection, line, number)? {
+        super::jobs::enqueue(connection, &[line.job(now, now)])?;
+    }
+    Ok(())
 }
 
 pub(crate) fn skip(connection: &Connection, line: Line, number: i64, now: Timestamp) -> Sql<bool> {

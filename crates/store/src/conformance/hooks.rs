@@ -147,7 +147,7 @@ impl Hooks {
     /// Goes back everywhere; where.
     pub async fn rewind(&self, endpoint: WebhookId, since: Timestamp) -> Vec<Uuid> {
         let firsts = self.book().first_events(since, None).await.expect("a read");
-        self.book().rewind_lines(endpoint, firsts.events.clone()).await.expect("it goes back");
+        self.book().rewind_lines(endpoint, firsts.events.clone(), self.world.now()).await.expect("it goes back");
         sorted(firsts.events.into_iter().map(|(stream, _)| stream).collect())
     }
 

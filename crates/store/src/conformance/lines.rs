@@ -122,6 +122,22 @@ pub async fn a_replay_of_a_part_leaves_nothing_out_that_was_owed(home: &impl Hom
     assert_eq!(hooks.waiting(line(late, dm)).await.len(), 5, "also before it was added");
 }
 
+pub async fn what_goes_back_is_queued_with_that(home: &impl Home) {
+    let Stage { hooks, alice, dm, other, .. } = Stage::open(home).await;
+    for place in [dm, other] {
+        hooks.world.send_many(alice, place, 2).await;
+    }
+    let late = hooks.listen(&["message.*"]).await;
+    let queued = async || {
+        let all = hooks.queued().await.into_iter();
+        sorted(all.filter(|line| line.endpoint == late).map(|line| line.stream).collect())
+    };
+    assert!(queued().await.is_empty(), "it is owed nothing");
+    let all = hooks.rewind(late, Timestamp::from_ms(0)).await;
+    assert_eq!(queued().await, all);
+    assert_eq!(all, sorted(vec![dm.uuid(), other.uuid()]));
+}
+
 /// The first line fails to its end, and the second is taken meanwhile.
 async fn parked(hooks: &Hooks, bad: Line, good: Line) {
     let After::Again(at) = hooks.fail(bad).await else { panic!("it is tried again") };

@@ -314,6 +314,7 @@ macro_rules! conformance_tests {
                 of_many_requests_the_latest_are_kept,
                 where_each_endpoint_stands_is_told_of_a_stream,
                 a_replay_of_a_part_leaves_nothing_out_that_was_owed,
+                what_goes_back_is_queued_with_that,
                 a_line_that_is_never_taken_is_parked_while_others_are,
                 a_parked_line_goes_on_behind_the_event_that_is_skipped,
                 half_of_what_was_not_taken_is_tried_next,

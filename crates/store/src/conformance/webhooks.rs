@@ -322,7 +322,7 @@ pub async fn a_replay_goes_back_and_never_forward(home: &impl Home) {
     assert_eq!(hooks.rewind(all, Timestamp::from_ms(0)).await, sorted(vec![dm.uuid(), other.uuid()]));
     assert_eq!(hooks.take(here).await.len(), 4);
     let nobody = WebhookId::from_bytes([3; 16]);
-    hooks.book().rewind_lines(nobody, vec![(dm.uuid(), 3)]).await.expect("nothing");
+    hooks.book().rewind_lines(nobody, vec![(dm.uuid(), 3)], world.now()).await.expect("nothing");
     assert_eq!(hooks.next(line(nobody, dm)).await, Next::Nothing);
 }
 
