@@ -196,8 +196,10 @@ impl World {
     pub fn take_step(&mut self, number: usize, step: RegistrationStep) -> Result<()> {
         let mishap = self.mishap();
         let now = self.now;
+        // As in the client: what the person wishes lasts, whatever becomes of the power.
+        let durability = if step == RegistrationStep::Ended { Durability::Power } else { Durability::Process };
         let done = self.devices[number]
-            .call(now, Durability::Process, mishap, |engine, store, at| engine.handle_registration(store, at, step));
+            .call(now, durability, mishap, |engine, store, at| engine.handle_registration(store, at, step));
         failed_by_itself(mishap, done)?;
         self.checked_after_call(number)
     }
