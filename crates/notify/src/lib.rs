@@ -34,6 +34,9 @@ const PER_PROVIDER: usize = 32;
 /// When it is looked again at a device that another job is telling.
 const BUSY_MS: i64 = 1000;
 
+/// What was looked up longer ago decides nothing. Above what lookups may take, below what a lease lasts.
+const LOOKS_MAX_MS: i64 = 10_000;
+
 /// What of a provider's `Retry-After` is waited. Who asks for a day would have a message told when it is too old, and everything else of its conversation
 /// with it; with this it is asked again some times, and then a dead letter says so.
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(15);
@@ -167,6 +170,11 @@ impl Pushing {
         let Some(occasion) = book.occasion(about.registration, about.conversation_id, now).await? else {
             return Ok(Outcome::Done);
         };
+        // Whoever stood still since it looked who else is at it may have lost the job: another has it by now, and tells the same.
+        let looked_at = self.powers.now();
+        if looked_at.ms() - now.ms() > LOOKS_MAX_MS {
+            return Ok(Outcome::Later(looked_at));
+        }
         let Some(sender) = self.providers.get(&provider) else { return Ok(Outcome::Done) };
         match self.planned(&occasion, now) {
             Plan::Nothing => Ok(Outcome::Done),
