@@ -28,9 +28,10 @@ pub fn check(book: &Book, me: UserId, view: &BTreeMap<ConversationId, Seen>) -> 
                         && ask.at > device.opened
                         && book.heir(ask.registration) == *registration
                 });
-                asks.map(|ask| (ask.is_noted, ask.seq))
+                asks.map(|ask| (ask.is_noted && !ask.is_excused && !ask.is_late, ask.seq))
             };
-            // What was not noted as told nobody knows to take away.
+            // What was not noted as told nobody knows to take away. What was noted late, by a worker that had stood still, is taken away unless that one is
+            // given up in between (docs/adr/0011-push.md).
             let shown = of_it(NotificationKind::Message).filter(|(is_noted, _)| *is_noted).map(|(_, seq)| seq).max();
             let taken = of_it(NotificationKind::Withdrawal).map(|(_, seq)| seq).max().unwrap_or(0);
             // The device that tells that something was read takes it away by itself. So does one that was switched off when it comes back, or that comes with another token: its app is
