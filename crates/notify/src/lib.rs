@@ -34,7 +34,8 @@ const PER_PROVIDER: usize = 32;
 /// When it is looked again at a device that another job is telling.
 const BUSY_MS: i64 = 1000;
 
-/// What was looked up longer ago decides nothing. Above what lookups may take, below what a lease lasts.
+/// What was looked up longer ago decides nothing. Two lookups take some milliseconds, a lease lasts longer where it is not set to less: whoever took so long
+/// stood still, or waited for readers, and looks again.
 const LOOKS_MAX_MS: i64 = 10_000;
 
 /// What of a provider's `Retry-After` is waited. Who asks for a day would have a message told when it is too old, and everything else of its conversation
